@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The contract between proxy and kernel: version, kernel image header, boot information.
+ * Freestanding: compiled by both sides, included by nothing else. Sizes and offsets are asserted
+ * here and compared with a recorded table by ipi/tests/layout.c.
+ *
+ * Trust: the proxy reads everything in isle memory as hostile: copy once, check, use the copy.
+ */
+#ifndef LULL_ABI_H
+#define LULL_ABI_H
+
+#include <stdint.h>
+
+#include <lull/memmap.h>
+
+/* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
+#define LULL_ABI_VERSION 1u
+#define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
+
+#define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
+#define LULL_ASSERT_OFF(type, field, off) \
+    _Static_assert(__builtin_offsetof(type, field) == (off), #type "." #field " offset")
+#define LULL_LINE __attribute__((aligned(64)))
+
+/*
+ * First bytes of the kernel image, at LULL_KIMAGE. Read by the proxy from the file (trusted),
+ * never from isle memory.
+ */
+struct lull_kernel_header {
+    uint64_t magic;
+    uint32_t abi_version;
+    uint32_t header_size;
+    uint64_t entry;        /* first instruction of every core: rdi = core page, rsp set */
+    uint64_t text_start;   /* [text_start, text_end): kernel code; a kick in it only sets a bit */
+    uint64_t text_end;
+    uint64_t leave_start;  /* [leave_start, leave_end): registers of the thread half restored, */
+    uint64_t leave_end;    /*   but its frame still whole: a kick in it restarts at leave_redo */
+    uint64_t leave_redo;
+    uint64_t upcall;       /* entry after a kick that interrupted application code */
+    uint64_t lstar;        /* entry of a trapped `syscall`, at CPL 0 or CPL 3 */
+    uint64_t fault_stubs;  /* 32 stubs, 16 bytes each, vectors 0..31, ring 3 */
+    uint64_t irq_stub;     /* vectors 32..255, ring 3 */
+    uint64_t ring0_bp;     /* int3: monitor call or reflection, ring 0 */
+    uint64_t ring0_fatal;  /* NMI, double fault, machine check, ring 0 */
+};
+LULL_ASSERT_SIZE(struct lull_kernel_header, 112);
+
+/* Memory protection, as PROT_* of mmap(2). */
+#define LULL_PROT_READ 1u
+#define LULL_PROT_WRITE 2u
+#define LULL_PROT_EXEC 4u
+
+/* One loaded piece of the program; addresses are page aligned, ascending, disjoint. */
+struct lull_segment {
+    uint64_t start; /* bytes, virtual */
+    uint64_t end;
+    uint32_t prot; /* LULL_PROT_* */
+    uint32_t pad;
+};
+LULL_ASSERT_SIZE(struct lull_segment, 24);
+#define LULL_MAX_SEGMENTS 32
+
+#define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
+#define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
+#define LULL_BOOT_F_SERVER (1u << 2)     /* a Linux core polls the channel */
+
+/*
+ * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only
+ * afterwards. Strings live in the blob that follows the structure; offsets count from LULL_BOOT.
+ */
+struct lull_boot {
+    uint64_t magic;
+    uint32_t abi_version;
+    uint32_t flags; /* LULL_BOOT_F_* */
+    uint32_t ncores;
+    uint32_t nsegments;
+    uint64_t mem_limit;  /* bytes the isle may populate in LOW + RAM (--mem) */
+    uint64_t mem_loaded; /* bytes of it that the program's image already takes */
+    uint64_t ram_end;    /* end of the RAM region, multiple of LULL_CHUNK */
+    uint64_t tsc_khz;    /* TSC ticks per millisecond */
+    uint64_t spin_tsc;   /* TSC ticks that an idle core spins before it parks; ~0: for ever */
+    uint64_t slice_ns;   /* time slice of round robin, ns */
+    /* program */
+    uint64_t entry;
+    uint64_t phdr; /* AT_PHDR */
+    uint32_t phnum;
+    uint32_t phent;
+    uint64_t interp_base; /* AT_BASE, 0 for static */
+    uint64_t brk_start;   /* page aligned */
+    uint64_t brk_end;     /* limit of the heap */
+    uint64_t stub_start;  /* area for rewritten calls, within 2 GiB of the program's text */
+    uint64_t stub_end;
+    uint64_t mmap_start; /* lowest address of the mmap region */
+    uint64_t stack_size; /* bytes of the main thread's stack (RLIMIT_STACK) */
+    uint64_t vdso_size;  /* bytes at LULL_VDSO, 0: none */
+    /* blob: counted strings, each NUL-terminated */
+    uint32_t argc;
+    uint32_t envc;
+    uint32_t argv_off; /* argc strings, one after another */
+    uint32_t envp_off; /* envc strings, one after another */
+    uint32_t exe_off;  /* absolute path of the program (/proc/self/exe) */
+    uint32_t execfn_off;
+    uint32_t blob_end;
+    uint32_t xsave_size; /* bytes of the standard-format XSAVE area for xcr0 */
+    uint64_t xcr0;
+    uint64_t hwcap;  /* AT_HWCAP */
+    uint64_t hwcap2; /* AT_HWCAP2 */
+    uint32_t pid, ppid, uid, euid, gid, egid;
+    uint64_t sigmask;    /* signal mask that the program inherits, bit n-1 = signal n */
+    uint64_t sigignored; /* signals inherited as ignored */
+    uint8_t random[32];  /* AT_RANDOM and the kernel's own seed */
+    struct lull_segment segment[LULL_MAX_SEGMENTS];
+    uint16_t cpu[LULL_MAX_CORES];  /* Linux's number of each core: what getcpu(2) answers */
+    uint16_t node[LULL_MAX_CORES]; /* NUMA node of each core */
+};
+LULL_ASSERT_OFF(struct lull_boot, entry, 72);
+LULL_ASSERT_OFF(struct lull_boot, argc, 160);
+LULL_ASSERT_OFF(struct lull_boot, random, 256);
+LULL_ASSERT_OFF(struct lull_boot, segment, 288);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 24 * 32 + 4 * 240);
+
+/*
+ * Clock parameters at LULL_TIMEPAGE, written by the proxy (seqlock: odd while it writes), read by
+ * kernel and vDSO. ns = base + ((tsc - tsc_base) * mult >> 32).
+ */
+struct lull_timepage {
+    uint32_t seq;
+    uint32_t pad;
+    uint64_t tsc_base;
+    uint64_t mult;
+    uint64_t mono_ns;   /* CLOCK_MONOTONIC at tsc_base */
+    uint64_t real_ns;   /* CLOCK_REALTIME at tsc_base */
+    uint64_t boot_ns;   /* CLOCK_BOOTTIME at tsc_base */
+    uint64_t raw_ns;    /* CLOCK_MONOTONIC_RAW at tsc_base */
+    uint64_t tai_ns;    /* CLOCK_TAI at tsc_base */
+};
+LULL_ASSERT_SIZE(struct lull_timepage, 64);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The core page: what one core of the isle and the proxy share, at LULL_CORES + i * LULL_CORE_STRIDE.
+ * GS base of a core points at its page; the rest of the stride is the kernel's own.
+ * Every cache line has one writer, named here; the doorbell word is the one exception.
+ */
+#ifndef LULL_CORE_H
+#define LULL_CORE_H
+
+#include <lull/abi.h>
+
+/* The isle leaves to the proxy by `out %eax, $LULL_PORT` with the request in the core page. */
+#define LULL_PORT 0x10
+
+/* lull_core.op. Arguments in arg[], answer in ret (0 or -errno unless said otherwise). */
+enum lull_op {
+    LULL_OP_NONE = 0,
+    LULL_OP_EXIT,    /* arg0: exit status 0..255. Ends the isle. */
+    LULL_OP_DIE,     /* arg0: signal that kills the program, arg1: address of struct lull_death */
+    LULL_OP_PANIC,   /* arg0: address, arg1: length of a message: the kernel itself failed */
+    LULL_OP_MEMORY,  /* arg0: start, arg1: length (both multiples of LULL_HUGE, inside RAM),
+                        arg2: 1 populate now, 0 leave to the host's first touch. -ENOMEM */
+    LULL_OP_PARK,    /* sleep until the doorbell has a bit, or until CLOCK_MONOTONIC arg0 ns
+                        (~0: no time) */
+    LULL_OP_KICK,    /* arg0: core to interrupt (its doorbell bits are already set) */
+    LULL_OP_TIMER,   /* arg0: core, arg1: CLOCK_MONOTONIC ns of the next kick (0: disarm),
+                        arg2: period in ns (0: once). Rings LULL_BELL_TIMER */
+    LULL_OP_CHANNEL, /* look at this core's channel: nobody polls it, or the poller sleeps */
+    LULL_OP_CANCEL,  /* arg0: core, arg1: slot: interrupt that forwarded call (EINTR) */
+    LULL_OP_MARK,    /* arg0: 1 begin, 2 end of the measured section */
+    LULL_OP_STOP,    /* arg0: stop signal: stop the proxy as that signal would */
+    LULL_OP_LOG,     /* arg0: address, arg1: length: a line for --verbose */
+    LULL_OP_COUNT
+};
+
+/* lull_core.bell: bits set by either side with atomic OR, taken by the kernel with XCHG. */
+#define LULL_BELL_KICK (1u << 0)       /* look around: another core wants something */
+#define LULL_BELL_SIGNAL (1u << 1)     /* lull_signals has news */
+#define LULL_BELL_TIMER (1u << 2)      /* the timer of this core fired */
+#define LULL_BELL_COMPLETION (1u << 3) /* the channel has completions */
+
+/* lull_core.state, written by the kernel. */
+enum lull_core_state {
+    LULL_CORE_BUSY = 0,    /* runs threads, or kernel */
+    LULL_CORE_IDLE = 1,    /* spins; sees bell and channel by itself */
+    LULL_CORE_PARKED = 2,  /* about to leave by LULL_OP_PARK, or gone: wants a wake-up */
+    LULL_CORE_COMPUTES = 3 /* runs a thread while a blocked one waits for the channel here:
+                              kick it when a completion comes */
+};
+
+/* Counters, one per cause. The kernel's: lull_core.kcount. */
+enum lull_kcount {
+    LULL_K_SYSCALL_TRAPPED,   /* by the `syscall` instruction */
+    LULL_K_SYSCALL_REWRITTEN, /* by a rewritten site */
+    LULL_K_FORWARDED,
+    LULL_K_REFUSED,
+    LULL_K_PAGEFAULT, /* faults of the application, by kind */
+    LULL_K_FAULT,     /* other exceptions */
+    LULL_K_INTERRUPT, /* vectors 32..255: none is ever expected */
+    LULL_K_UPCALL,    /* kicks that interrupted application code */
+    LULL_K_SWITCH,    /* thread switches */
+    LULL_K_PREEMPT,   /* of these, at the end of a time slice */
+    LULL_K_FLUSH,     /* TLB flushes */
+    LULL_K_SIGNAL,    /* handlers entered */
+    LULL_K_COUNT = 16
+};
+
+struct lull_core {
+    /* written by the kernel, before it leaves */
+    LULL_LINE uint32_t op;
+    uint32_t index; /* of this core, written once by the proxy before start */
+    uint64_t arg[6];
+    /* written by the proxy while the core is outside */
+    LULL_LINE int64_t ret;
+    uint64_t up_rip; /* where a kick interrupted the application */
+    uint64_t up_rsp;
+    uint64_t up_rflags;
+    uint64_t pad1[4];
+    /* doorbell: both sides, atomic */
+    LULL_LINE uint32_t bell;
+    uint32_t pad2[15];
+    /* written by the kernel */
+    LULL_LINE uint32_t state;
+    uint32_t pad3;
+    uint64_t pad4[7];
+    LULL_LINE uint64_t kcount[LULL_K_COUNT];
+};
+LULL_ASSERT_OFF(struct lull_core, ret, 64);
+LULL_ASSERT_OFF(struct lull_core, up_rip, 72);
+LULL_ASSERT_OFF(struct lull_core, bell, 128);
+LULL_ASSERT_OFF(struct lull_core, state, 192);
+LULL_ASSERT_OFF(struct lull_core, kcount, 256);
+LULL_ASSERT_SIZE(struct lull_core, 384);
+_Static_assert(sizeof(struct lull_core) <= 1024, "kernel's private part starts at 1024");
+_Static_assert(LULL_MAX_CORES * LULL_CORE_STRIDE <= 0x3f0000, "core pages end before the rest");
+#define LULL_CORE_PRIVATE 1024 /* offset of the kernel's own per-core data */
+
+/* Signals from Linux to the program, at LULL_SIGNALS. */
+struct lull_signals {
+    LULL_LINE uint64_t pending; /* bit n-1: proxy sets by OR, kernel takes by XCHG */
+    uint64_t pad[7];
+    /* written by the proxy before the bit, valid for the latest signal of that number */
+    LULL_LINE struct {
+        int32_t code, pid, uid, value;
+    } info[64];
+};
+LULL_ASSERT_SIZE(struct lull_signals, 64 + 16 * 64);
+
+/* Counts of system calls by number, written by the kernel with atomic adds, read at the end. */
+#define LULL_NR_MAX 512
+struct lull_sysstat {
+    uint32_t local[LULL_NR_MAX];
+    uint32_t forwarded[LULL_NR_MAX];
+    uint32_t refused[LULL_NR_MAX];
+    uint32_t sites_rewritten, sites_left;
+};
+
+/* Both live behind the core pages. */
+#define LULL_SIGNALS (LULL_CORES + LULL_UL(0x3f0000))
+#define LULL_SYSSTAT (LULL_CORES + LULL_UL(0x3f8000))
+
+/* What is known of a death by signal, for the register dump. */
+struct lull_death {
+    uint32_t signo, code;
+    uint64_t addr; /* si_addr */
+    uint32_t tid, core;
+    uint64_t trapno, err;
+    uint64_t rip, rsp, rflags;
+    uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp;
+    uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+    uint32_t nframes, pad;
+    uint64_t frame[32]; /* return addresses, innermost first */
+};
+LULL_ASSERT_SIZE(struct lull_death, 8 + 8 + 8 + 16 + 24 + 56 + 64 + 8 + 256);
+
+#endif

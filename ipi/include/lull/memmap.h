@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory map of an isle. The one place where an address is decided; usable from C and from
+ * assembly. The proxy maps the same ranges at the same virtual addresses (design: one address,
+ * one meaning), so all of them must be free in a position-independent Linux process.
+ *
+ *   virtual                                                       guest-physical
+ *   0x0000_0000_0000  page 0..15: never mapped, NULL faults       -
+ *   0x0000_0001_0000  LOW: non-PIE program, then its stub area    = virtual
+ *   0x0000_c000_0000  end of LOW
+ *   0x0010_0000_0000  RAM: static PIE, mmap region, stacks        = virtual
+ *                     (bottom up), brk heap from the middle
+ *   boot.ram_end      at most LULL_RAM_MAX, less where the CPU has fewer physical address bits
+ *   0x00f0_0000_0000  KERN: kernel image, core pages, channel,    virtual - KERN_BASE + KERN_GPA
+ *                     page tables, thread slots
+ *   0x00f8_0000_0000  windows (reserved, unused yet)
+ *
+ * Inside KERN (offsets):
+ *   0x0000_0000  kernel image (text, rodata, data, bss)           2 MiB, 2 MiB pages
+ *   0x0020_0000  boot information and its blob (argv, envp ...)   2 MiB
+ *   0x0040_0000  core pages: LULL_CORE_STRIDE each                4 MiB
+ *   0x0080_0000  channel: LULL_CHAN_STRIDE each                   8 MiB
+ *   0x0100_0000  GDT, IDT, TSS, ring-0 and IST stacks             4 MiB
+ *   0x0140_0000  vDSO image and its data page                     2 MiB
+ *   0x0200_0000  page tables                                      96 MiB
+ *   0x0800_0000  thread slots: kernel stack, vector state         128 MiB
+ */
+#ifndef LULL_MEMMAP_H
+#define LULL_MEMMAP_H
+
+#ifdef __ASSEMBLER__
+#define LULL_UL(x) x
+#else
+#define LULL_UL(x) x##ul
+#endif
+
+#define LULL_PAGE LULL_UL(0x1000)
+#define LULL_HUGE LULL_UL(0x200000)
+
+#define LULL_LOW_BASE LULL_UL(0x10000)
+#define LULL_LOW_END LULL_UL(0xc0000000)
+
+#define LULL_RAM_BASE LULL_UL(0x1000000000)
+#define LULL_RAM_MAX LULL_UL(0xf000000000)
+/* Host mappings and KVM memory slots are made for whole chunks. */
+#define LULL_CHUNK LULL_UL(0x40000000)
+
+#define LULL_KERN_BASE LULL_UL(0xf000000000)
+#define LULL_KERN_GPA LULL_UL(0x0800000000)
+#define LULL_KERN_SIZE LULL_UL(0x10000000)
+
+#define LULL_KIMAGE LULL_KERN_BASE
+#define LULL_KIMAGE_SIZE LULL_UL(0x200000)
+#define LULL_BOOT (LULL_KERN_BASE + LULL_UL(0x200000))
+#define LULL_BOOT_SIZE LULL_UL(0x200000)
+#define LULL_CORES (LULL_KERN_BASE + LULL_UL(0x400000))
+#define LULL_CORE_STRIDE LULL_UL(0x4000)
+#define LULL_CHANNELS (LULL_KERN_BASE + LULL_UL(0x800000))
+#define LULL_CHAN_STRIDE LULL_UL(0x8000)
+#define LULL_SYSTABLES (LULL_KERN_BASE + LULL_UL(0x1000000))
+#define LULL_SYSTABLES_SIZE LULL_UL(0x400000)
+#define LULL_VDSO (LULL_KERN_BASE + LULL_UL(0x1400000))
+#define LULL_TIMEPAGE (LULL_VDSO + LULL_UL(0x10000))
+#define LULL_PTPOOL (LULL_KERN_BASE + LULL_UL(0x2000000))
+#define LULL_PTPOOL_SIZE LULL_UL(0x6000000)
+#define LULL_THREADS (LULL_KERN_BASE + LULL_UL(0x8000000))
+#define LULL_THREADS_SIZE LULL_UL(0x8000000)
+
+#define LULL_WIN_BASE LULL_UL(0xf800000000)
+
+/* Cores of one isle at most: bounded by the core pages and channels above. */
+#define LULL_MAX_CORES 240
+
+/* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md). */
+#define LULL_SEL_KCODE 0x10
+#define LULL_SEL_KDATA 0x18
+#define LULL_SEL_UDATA 0x2b
+#define LULL_SEL_UCODE 0x33
+#define LULL_SEL_TSS 0x40
+
+/* Per core, inside LULL_SYSTABLES: TSS with I/O bitmap, ring-0 stack, IST stacks (tops). */
+#define LULL_SYS_GDT_OFF 0x0000
+#define LULL_SYS_TSS_OFF 0x0400
+#define LULL_SYS_RING0_TOP 0x1800
+#define LULL_SYS_NMI_TOP 0x2000
+#define LULL_SYS_FAULT_TOP 0x3000
+#define LULL_SYS_BP_TOP 0x3800
+#define LULL_SYS_STRIDE 0x4000
+#define LULL_IDT (LULL_SYSTABLES + LULL_MAX_CORES * LULL_SYS_STRIDE)
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of system calls, read by both sides: which are answered in the isle, which are
+ * forwarded to Linux, which are refused, and what each argument of a forwarded one is. Numbers are
+ * those of Linux x86-64 (arch/x86/entry/syscalls/syscall_64.tbl, Linux 6.1).
+ *
+ * Pointers are checked twice. The kernel checks the application's rights (a pointer that may not
+ * be read or written so becomes LULL_BAD_PTR, and Linux itself then answers EFAULT, in its own
+ * order of checks); the proxy checks that what comes from the isle stays inside the isle.
+ */
+#ifndef LULL_SYSCALLS_H
+#define LULL_SYSCALLS_H
+
+#include <stdint.h>
+
+/* Never mapped, neither in the isle nor in the proxy; not NULL, which often means "none". */
+#define LULL_BAD_PTR 8ul
+
+enum lull_sysclass {
+    LULL_SYS_REFUSED = 0, /* ENOSYS, named by --report */
+    LULL_SYS_LOCAL,       /* answered in the isle */
+    LULL_SYS_QUICK,       /* forwarded; never waits for anything but storage */
+    LULL_SYS_FDWAIT,      /* forwarded; may wait unless arg0 is a regular file or directory */
+    LULL_SYS_WAIT,        /* forwarded; may wait */
+};
+
+/* What an argument is. LULL_A_* kinds; param: a size in bytes or the index of another argument. */
+enum lull_argkind {
+    LULL_A_VAL = 0, /* passed as it is */
+    LULL_A_FD,      /* descriptor of the application */
+    LULL_A_ATFD,    /* the same or AT_FDCWD */
+    LULL_A_PATH,    /* NUL-terminated string */
+    LULL_A_IN,      /* read: param bytes */
+    LULL_A_OUT,     /* written: param bytes */
+    LULL_A_INOUT,   /* both: param bytes */
+    LULL_A_BUFIN,   /* read: as many bytes as argument `param` says; may be shortened */
+    LULL_A_BUFOUT,  /* written: as many bytes as argument `param` says; may be shortened */
+    LULL_A_VEC,     /* read and written: array, (param >> 4) bytes an element, number of elements
+                       in argument (param & 15) */
+    LULL_A_IOVIN,   /* iovec array of buffers that are read; count in argument param */
+    LULL_A_IOVOUT,  /* iovec array of buffers that are written; count in argument param */
+    LULL_A_MSGIN,   /* msghdr to send */
+    LULL_A_MSGOUT,  /* msghdr to receive into */
+    LULL_A_SPECIAL, /* depends on the other arguments: fcntl's, ioctl's third ... */
+};
+struct lull_arg {
+    uint8_t kind;
+    uint8_t pad;
+    uint16_t param;
+};
+
+struct lull_sysdesc {
+    const char *name;
+    uint8_t class;
+    uint8_t nargs;
+    struct lull_arg arg[6];
+};
+
+#define VAL {LULL_A_VAL, 0, 0}
+#define FD {LULL_A_FD, 0, 0}
+#define ATFD {LULL_A_ATFD, 0, 0}
+#define PATH {LULL_A_PATH, 0, 0}
+#define IN(n) {LULL_A_IN, 0, n}
+#define OUT(n) {LULL_A_OUT, 0, n}
+#define INOUT(n) {LULL_A_INOUT, 0, n}
+#define BUFIN(i) {LULL_A_BUFIN, 0, i}
+#define BUFOUT(i) {LULL_A_BUFOUT, 0, i}
+#define VEC(size, i) {LULL_A_VEC, 0, (size) << 4 | (i)}
+#define IOVIN(i) {LULL_A_IOVIN, 0, i}
+#define IOVOUT(i) {LULL_A_IOVOUT, 0, i}
+#define MSGIN {LULL_A_MSGIN, 0, 0}
+#define MSGOUT {LULL_A_MSGOUT, 0, 0}
+#define SPECIAL {LULL_A_SPECIAL, 0, 0}
+
+/* Defines the table; both sides include it in exactly one file. */
+#define LULL_DEFINE_SYSCALLS(table)                                                             \
+    const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
+
+#define LULL_ROW(nr, name, class, n, ...) [nr] = {#name, LULL_SYS_##class, n, {__VA_ARGS__}},
+
+#include <lull/syscalls.def>
+
+#endif

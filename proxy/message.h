@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* One clear line on stderr: "lull: " + text. No newline in the text. Thread-safe (one write(2)). */
+#ifndef PROXY_MESSAGE_H
+#define PROXY_MESSAGE_H
+
+#include <stdbool.h>
+
+#define LULL_EXIT_FAILED 125        /* Lull itself failed */
+#define LULL_EXIT_NOT_RUNNABLE 126  /* the program cannot be run */
+#define LULL_EXIT_NOT_FOUND 127     /* the program does not exist */
+
+__attribute__((format(printf, 1, 2))) void message(const char *fmt, ...);
+/* Only with --verbose. */
+__attribute__((format(printf, 1, 2))) void verbose(const char *fmt, ...);
+void message_set_verbose(bool on);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* What a run did and what disturbed it: collected by the run, printed at the end. */
+#ifndef PROXY_REPORT_REPORT_H
+#define PROXY_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <lull/core.h>
+#include <lull/memmap.h>
+
+/* Exits of a core to the proxy by cause: LULL_OP_* first, then these. */
+enum exit_cause {
+    EXIT_OP_FIRST = 0, /* LULL_OP_NONE .. LULL_OP_COUNT-1 */
+    EXIT_KICKED = LULL_OP_COUNT, /* a signal of the proxy stopped KVM_RUN */
+    EXIT_OTHER,                  /* anything else that KVM reports */
+    EXIT_CAUSES
+};
+extern const char *const exit_cause_name[EXIT_CAUSES];
+extern const char *const kcount_name[LULL_K_COUNT]; /* NULL: unused */
+
+struct core_counts {
+    uint64_t exits[EXIT_CAUSES];
+    uint64_t kcount[LULL_K_COUNT];
+};
+
+/* Interrupts that Linux took on one CPU, by name, from /proc/interrupts. */
+#define IRQ_ROWS_MAX 256
+struct irq_snapshot {
+    unsigned rows;
+    struct {
+        char name[48];                  /* "LOC Local timer interrupts", "24 virtio0" */
+        uint64_t count[LULL_MAX_CORES]; /* by core of the isle */
+    } * row;                            /* allocated */
+};
+/* cpu[]: Linux's numbers of the isle's cores. 0 or -errno. */
+int irq_snapshot_take(struct irq_snapshot *s, const uint16_t *cpu, unsigned ncores);
+void irq_snapshot_free(struct irq_snapshot *s);
+
+/* Involuntary and voluntary switches, page faults of one vCPU thread (getrusage RUSAGE_THREAD). */
+struct thread_usage {
+    uint64_t nvcsw, nivcsw, minflt, majflt, utime_us, stime_us;
+};
+
+struct report_section { /* the whole run, or the marked section (lull/mark.h) */
+    bool valid;
+    double seconds;
+    struct core_counts core[LULL_MAX_CORES]; /* differences: end minus begin */
+    struct thread_usage usage[LULL_MAX_CORES];
+    struct irq_snapshot irq; /* differences */
+};
+
+struct report {
+    const char *program;
+    const char *engine;     /* "kvm" */
+    const char *engine_why; /* one line */
+    unsigned ncores;
+    uint16_t cpu[LULL_MAX_CORES];
+    uint16_t node[LULL_MAX_CORES];
+    const char *cpus_why;
+    bool fifo;            /* vCPU threads run SCHED_FIFO */
+    bool linux_core;      /* a Linux core was left: the channel is polled */
+    uint64_t mem_limit;   /* bytes */
+    uint64_t mem_hugetlb; /* bytes populated by kind */
+    uint64_t mem_thp;
+    uint64_t mem_4k;
+    double start_ms;      /* proxy's start to the first instruction of the program */
+    double wall_s;
+    int status;           /* as the shell sees it */
+    uint64_t served, served_polled, served_on_core, served_by_worker;
+    struct lull_sysstat sys;
+    struct report_section run;
+    struct report_section marked;
+};
+
+/* Text for people. */
+void report_text(FILE *f, const struct report *r);
+/* JSON, schema "lull-report-1" (docs/report.md). 0 or -errno; the file is written whole or not. */
+int report_json(const char *path, const struct report *r);
+
+#endif

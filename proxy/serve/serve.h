@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The channel server: takes system calls that an isle forwards, checks them, lets Linux answer
+ * them, completes them in any order.
+ */
+#ifndef PROXY_SERVE_SERVE_H
+#define PROXY_SERVE_SERVE_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "isle/isle.h"
+
+struct server;
+
+struct server_config {
+    struct isle *isle;
+    cpu_set_t cpus;      /* Linux cores for server threads; empty: no polling, see below */
+    uint64_t poll_ns;    /* how long the polling thread looks at idle channels before it sleeps */
+    int reserved_fd_low; /* descriptors >= this are the proxy's own: EBADF for the isle */
+    /*
+     * Called after a completion was published on `core`, from any thread: rings the core if its
+     * state asks for it (LULL_CORE_PARKED or LULL_CORE_COMPUTES). Must not block.
+     */
+    void (*ring)(void *ctx, unsigned core);
+    /* The isle broke the contract: one line that says how. Called at most once; must not return
+       to serving that isle. May be called from any thread. */
+    void (*broken)(void *ctx, const char *what);
+    void *ctx;
+};
+
+/* 0 or -errno. Blocks all signals in its threads except its own cancel signal. */
+int server_start(const struct server_config *config, struct server **out);
+
+/*
+ * LULL_OP_CHANNEL of `core`, on the vCPU's own thread. With a poller: wakes it. Without: takes the
+ * core's submissions here; those that cannot wait (class QUICK, FDWAIT on a regular file, or a
+ * descriptor that poll(2) says is ready) are executed at once on this thread, the others are
+ * handed to a worker thread, so that one blocking call never holds up another.
+ */
+void server_kicked(struct server *s, unsigned core);
+
+/* LULL_OP_CANCEL: interrupts the call in `slot` of `core` if it is still running: it completes
+   with -EINTR (or its result, if that came first). */
+void server_cancel(struct server *s, unsigned core, unsigned slot);
+
+/* Ends all threads; calls that wait are interrupted; nothing is completed any more. */
+void server_stop(struct server *s);
+
+struct server_stats {
+    uint64_t calls;        /* executed */
+    uint64_t polled;       /* of these, picked up by the polling thread */
+    uint64_t on_core;      /* executed on a vCPU's own thread */
+    uint64_t handed_over;  /* executed by a worker */
+    uint64_t threads_max;  /* server threads at most */
+};
+void server_get_stats(const struct server *s, struct server_stats *out);
+
+#endif
