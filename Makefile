@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+# The front door. CMake does the work; everything built lands in build/, programs in build/bin/.
+BUILD  ?= build
+PREFIX ?= /usr/local
+JOBS   ?= $(shell nproc)
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := build
+.PHONY: help deps build debug sanitize demo check install format tidy clean
+
+help:
+	@echo "make deps      install the Debian packages in deps.txt that are missing"
+	@echo "make           build into $(BUILD)/"
+	@echo "make demo      deps, build, then Strassen and FWQ on an isle beside native runs"
+	@echo "make check     deps, build, then all tests"
+	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
+	@echo "make debug     unoptimised build into $(BUILD)-debug/"
+	@echo "make sanitize  proxy with address and undefined-behaviour sanitizers, $(BUILD)-sanitize/"
+	@echo "make format    clang-format over all C and C++"
+	@echo "make tidy      clang-tidy over all C"
+	@echo "make clean     remove $(BUILD)/ and its siblings"
+
+deps:
+	@scripts/deps
+
+build:
+	@scripts/deps --check
+	@cmake --preset release -B $(BUILD) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+debug sanitize:
+	@scripts/deps --check
+	@cmake --preset $@ -B $(BUILD)-$@ >/dev/null
+	@cmake --build $(BUILD)-$@ -j $(JOBS)
+
+demo: deps
+	@$(MAKE) build
+	@scripts/demo $(BUILD)
+
+check: deps
+	@$(MAKE) build
+	@ctest --test-dir $(BUILD) --output-on-failure
+
+install: build
+	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
+
+format:
+	@scripts/format
+
+tidy: build
+	@scripts/tidy $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-debug $(BUILD)-sanitize
