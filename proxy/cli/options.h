@@ -7,22 +7,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <lull/memmap.h>
+
 enum engine_choice { ENGINE_AUTO = 0, ENGINE_KVM };
 
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
+#define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
+#define OPTIONS_SPIN_MAX 1000000000ull  /* microseconds: 1000 s */
+#define OPTIONS_TIMEOUT_MAX 1000000000. /* seconds: 31 years */
 
 struct options {
-    const char *cpus;   /* --cpus / LULL_CPUS: "N" or a list "0,2-3"; NULL: decided by carve */
-    uint64_t mem;       /* --mem / LULL_MEM: bytes; 0: decided by carve */
+    const char *cpus;          /* --cpus / LULL_CPUS: "N" or a list "0,2-3", known to be well formed
+                                  (options_parse_cpus); NULL: decided by carve */
+    uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
-    uint64_t spin_us;   /* --spin / LULL_SPIN: microseconds, or OPTIONS_SPIN_FOREVER ("forever") */
-    bool report;        /* --report / LULL_REPORT=1: text on stderr */
-    const char *report_file; /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
-    double timeout_s;   /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h as timeout(1); 0: none */
-    bool dry_run;       /* --dry-run / LULL_DRY_RUN */
-    bool verbose;       /* --verbose / LULL_VERBOSE */
-    bool no_rewrite;    /* --no-rewrite / LULL_NO_REWRITE */
-    int argc;           /* PROGRAM ARGS... */
+    uint64_t spin_us;          /* --spin / LULL_SPIN: microseconds, 0 .. OPTIONS_SPIN_MAX, or
+                                  OPTIONS_SPIN_FOREVER ("forever") */
+    bool report;               /* --report / LULL_REPORT=1: text on stderr */
+    const char *report_file;   /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
+    double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
+    bool dry_run;     /* --dry-run / LULL_DRY_RUN */
+    bool verbose;     /* --verbose / LULL_VERBOSE */
+    bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
+    int argc;         /* PROGRAM ARGS... */
     char **argv;
 };
 
@@ -31,13 +38,30 @@ struct options {
 /*
  * Fills *out. Returns 0, OPTIONS_DONE, or LULL_EXIT_FAILED after one message() that names the bad
  * option or variable and says what is expected. Parsing stops at the first non-option (getopt "+"),
- * so the program's own options are left alone. An optional first word "run" is skipped.
+ * so the program's own options are left alone. An optional first word "run" is skipped. Variables
+ * that are empty, or whose option is on the command line, are not looked at. *out points into argv
+ * and the environment. Not thread safe (getopt).
  */
 int options_parse(int argc, char **argv, struct options *out);
 
-/* "512M", "2G", "1.5G", "4096K", plain bytes; binary units. 0 or -1. Units: bytes. */
+/*
+ * "512M", "2G", "1.5G", "4096K", plain bytes; binary units K M G T (also KiB, KB ...; any case).
+ * 0 or -1: malformed, or 2^64 bytes and more. Units: bytes.
+ */
 int options_parse_size(const char *text, uint64_t *bytes);
-/* "90", "1.5m", "2h": seconds. 0 or -1. */
+/* "90", "1.5m", "2h": seconds, 0 .. OPTIONS_TIMEOUT_MAX. 0 or -1. */
 int options_parse_duration(const char *text, double *seconds);
+
+struct cpu_request {
+    bool list;                    /* cpu[] names them; otherwise n of Lull's choice */
+    unsigned n;                   /* 1 .. ; of a list at most LULL_MAX_CORES */
+    uint16_t cpu[LULL_MAX_CORES]; /* Linux's numbers in the order given, no one twice */
+};
+/* A plain number is a count; anything with ',' or '-' is a list: "0,2-3", "5-5", "5,". 0 or -1. */
+int options_parse_cpus(const char *text, struct cpu_request *out);
+
+/* Both to stdout. 0, or LULL_EXIT_FAILED after one message() when stdout cannot be written. */
+int options_print_help(void);
+int options_print_version(void);
 
 #endif

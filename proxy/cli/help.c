@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "message.h"
+
+#ifndef LULL_VERSION
+#error "the build gives LULL_VERSION"
+#endif
+
+static const char help[] =
+    "Usage: lull [run] [options] [--] PROGRAM [ARGS...]\n"
+    "Runs a static Linux x86-64 program on cores that nothing else disturbs.\n"
+    "\n"
+    "  --cpus N|LIST      N cores of Lull's choice, or these: 0,2-3 (5-5: only CPU 5).\n"
+    "                     Default: OMP_NUM_THREADS, else all allowed cores but one\n"
+    "  --mem SIZE         memory limit: 512M, 1.5G ... Default: what is free, less 10 %\n"
+    "  --engine ENGINE    auto (default) or kvm\n"
+    "  --spin US          microseconds that an idle core spins before it sleeps, or\n"
+    "                     forever. Default: 200\n"
+    "  --report[=FILE]    at the end, what disturbed the cores: text on stderr, or\n"
+    "                     JSON to FILE\n"
+    "  --timeout TIME     end the program after TIME: 90, 1.5m, 2h. Default: never\n"
+    "  --dry-run          check everything, say what would run where, run nothing\n"
+    "  --verbose          say on stderr what is done\n"
+    "  --no-rewrite       leave every system call trapping\n"
+    "  --help, --version\n"
+    "\n"
+    "Each is also read from the environment: LULL_CPUS, LULL_MEM, LULL_ENGINE,\n"
+    "LULL_SPIN, LULL_REPORT (1 or FILE), LULL_TIMEOUT, LULL_DRY_RUN, LULL_VERBOSE,\n"
+    "LULL_NO_REWRITE; the command line wins.\n"
+    "\n"
+    "Exit: the program's own status; 128+n by signal n; 125 Lull itself failed,\n"
+    "126 the program cannot be run, 127 it was not found. More: man lull\n";
+
+static int print(const char *text)
+{
+    if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+        return 0;
+    message("cannot write to standard output: %s", strerror(errno));
+    return LULL_EXIT_FAILED;
+}
+
+int options_print_help(void)
+{
+    return print(help);
+}
+
+int options_print_version(void)
+{
+    return print("lull " LULL_VERSION "\n");
+}

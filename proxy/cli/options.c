@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/options.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "message.h"
+
+/*
+ * One row per option. A setter returns NULL, or what was expected. `value` is NULL for an option
+ * that was given without one.
+ */
+struct option_row {
+    const char *name;
+    int has_arg;
+    const char *variable;
+    const char *(*set)(struct options *o, const char *value);
+};
+
+static const char *set_cpus(struct options *o, const char *value)
+{
+    struct cpu_request r;
+    if (options_parse_cpus(value, &r) != 0)
+        return "a number of cores, or a list of up to 240 different CPUs such as 0,2-3";
+    o->cpus = value;
+    return NULL;
+}
+
+static const char *set_mem(struct options *o, const char *value)
+{
+    if (options_parse_size(value, &o->mem) != 0 || o->mem < LULL_HUGE)
+        return "a size of at least 2M, such as 512M or 1.5G";
+    return NULL;
+}
+
+static const char *set_engine(struct options *o, const char *value)
+{
+    if (strcmp(value, "auto") == 0)
+        o->engine = ENGINE_AUTO;
+    else if (strcmp(value, "kvm") == 0)
+        o->engine = ENGINE_KVM;
+    else
+        return "auto or kvm";
+    return NULL;
+}
+
+static const char *set_spin(struct options *o, const char *value)
+{
+    if (strcmp(value, "forever") == 0) {
+        o->spin_us = OPTIONS_SPIN_FOREVER;
+        return NULL;
+    }
+    uint64_t us = 0;
+    if (*value == '\0' || value[strspn(value, "0123456789")] != '\0' ||
+        options_parse_size(value, &us) != 0 || us > OPTIONS_SPIN_MAX)
+        return "microseconds up to 1000000000, or forever";
+    o->spin_us = us;
+    return NULL;
+}
+
+static const char *set_report(struct options *o, const char *value)
+{
+    if (!value)
+        o->report = true;
+    else if (*value == '\0')
+        return "a file name behind the =";
+    else
+        o->report_file = value;
+    return NULL;
+}
+
+static const char *set_timeout(struct options *o, const char *value)
+{
+    if (options_parse_duration(value, &o->timeout_s) != 0)
+        return "seconds, or a number with s, m, h or d";
+    return NULL;
+}
+
+/* "1" and "0", and what people write instead of them; from the environment only. */
+static const char *parse_bool(const char *value, bool *out)
+{
+    static const char *const words[2][5] = {{"0", "no", "off", "false", "n"},
+                                            {"1", "yes", "on", "true", "y"}};
+    for (int on = 0; on < 2; on++)
+        for (int i = 0; i < 5; i++)
+            if (strcasecmp(value, words[on][i]) == 0) {
+                *out = on;
+                return NULL;
+            }
+    return "1 or 0";
+}
+
+static const char *set_flag(bool *flag, const char *value)
+{
+    return parse_bool(value ? value : "1", flag);
+}
+
+static const char *set_dry_run(struct options *o, const char *value)
+{
+    return set_flag(&o->dry_run, value);
+}
+
+static const char *set_verbose(struct options *o, const char *value)
+{
+    return set_flag(&o->verbose, value);
+}
+
+static const char *set_no_rewrite(struct options *o, const char *value)
+{
+    return set_flag(&o->no_rewrite, value);
+}
+
+static const struct option_row rows[] = {
+    {"cpus", required_argument, "LULL_CPUS", set_cpus},
+    {"mem", required_argument, "LULL_MEM", set_mem},
+    {"engine", required_argument, "LULL_ENGINE", set_engine},
+    {"spin", required_argument, "LULL_SPIN", set_spin},
+    {"report", optional_argument, "LULL_REPORT", set_report},
+    {"timeout", required_argument, "LULL_TIMEOUT", set_timeout},
+    {"dry-run", no_argument, "LULL_DRY_RUN", set_dry_run},
+    {"verbose", no_argument, "LULL_VERBOSE", set_verbose},
+    {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+enum { HELP = ROWS, VERSION, LONG_OPTIONS, FIRST_VALUE = 256 };
+
+/* What getopt_long(3) calls '?' or ':'. A long option's word is the one just passed. */
+static int complain(int c, char **argv)
+{
+    if (c == ':')
+        message("--%s needs a value; see lull --help", rows[optopt - FIRST_VALUE].name);
+    else if (optopt >= FIRST_VALUE)
+        message("%s: this option takes no value; see lull --help", argv[optind - 1]);
+    else if (optopt != 0)
+        message("-%c: no such option; see lull --help", optopt);
+    else
+        message("%s: no such option, or short for several; see lull --help", argv[optind - 1]);
+    return LULL_EXIT_FAILED;
+}
+
+static int parse_line(int argc, char **argv, struct options *out, bool *given)
+{
+    struct option table[LONG_OPTIONS + 1] = {0};
+    for (int i = 0; i < LONG_OPTIONS; i++) {
+        table[i].name = i == HELP ? "help" : i == VERSION ? "version" : rows[i].name;
+        table[i].has_arg = i < HELP ? rows[i].has_arg : no_argument;
+        table[i].val = FIRST_VALUE + i;
+    }
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    for (int c; (c = getopt_long(argc, argv, "+:h", table, NULL)) != -1;) {
+        if (c == '?' || c == ':')
+            return complain(c, argv);
+        if (c == 'h' || c == FIRST_VALUE + HELP)
+            return options_print_help() == 0 ? OPTIONS_DONE : LULL_EXIT_FAILED;
+        if (c == FIRST_VALUE + VERSION)
+            return options_print_version() == 0 ? OPTIONS_DONE : LULL_EXIT_FAILED;
+        const struct option_row *row = &rows[c - FIRST_VALUE];
+        const char *expected = row->set(out, optarg);
+        if (expected) {
+            message("--%s '%s': expected %s", row->name, optarg ? optarg : "", expected);
+            return LULL_EXIT_FAILED;
+        }
+        given[c - FIRST_VALUE] = true;
+    }
+    out->argc = argc - optind;
+    out->argv = argv + optind;
+    return 0;
+}
+
+static int parse_environment(struct options *out, const bool *given)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        const char *value = getenv(rows[i].variable);
+        if (!value || *value == '\0' || given[i])
+            continue;
+        const char *expected = NULL;
+        bool on = false;
+        if (rows[i].has_arg == optional_argument && !parse_bool(value, &on))
+            expected = on ? rows[i].set(out, NULL) : NULL;
+        else
+            expected = rows[i].set(out, value);
+        if (expected) {
+            message("%s='%s': expected %s", rows[i].variable, value, expected);
+            return LULL_EXIT_FAILED;
+        }
+    }
+    return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *out)
+{
+    bool given[ROWS] = {false};
+    *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT};
+    if (argc > 1 && strcmp(argv[1], "run") == 0) {
+        argv++;
+        argc--;
+    }
+    int rc = parse_line(argc, argv, out, given);
+    if (rc == 0)
+        rc = parse_environment(out, given);
+    if (rc == 0 && out->argc == 0) {
+        message("no program given; usage: lull [options] [--] PROGRAM [ARGS...]");
+        rc = LULL_EXIT_FAILED;
+    }
+    return rc;
+}
