@@ -9,7 +9,11 @@
 
 #include <lull/abi.h>
 
-/* One PT_LOAD, as found in the file: not yet page aligned, addresses relative to the load bias. */
+/*
+ * One PT_LOAD with memsz > 0, as found in the file: not yet page aligned, addresses relative to the
+ * load bias. Ascending, no byte in two of them; two may share a page. vaddr and offset are
+ * congruent modulo LULL_PAGE if filesz > 0.
+ */
 struct elf_segment {
     uint64_t vaddr;
     uint64_t filesz;
@@ -19,14 +23,15 @@ struct elf_segment {
 };
 
 struct elf_image {
-    bool pie;            /* ET_DYN without PT_INTERP: may be loaded anywhere, 2 MiB aligned */
-    bool exec_stack;     /* PT_GNU_STACK asks for it */
-    uint64_t entry;      /* relative to the load bias, as everything here */
-    uint64_t phdr;       /* address of the program headers in memory, 0: not loaded */
+    bool pie;        /* ET_DYN without PT_INTERP: may be loaded anywhere, aligned to `align` */
+    bool exec_stack; /* PT_GNU_STACK asks for it */
+    uint64_t entry;  /* relative to the load bias, as everything here */
+    uint64_t phdr;   /* address of the program headers in memory, 0: not loaded */
     uint16_t phnum;
     uint16_t phent;
-    uint64_t low;        /* page-aligned span of all segments */
+    uint64_t low; /* page-aligned span of all segments */
     uint64_t high;
+    uint64_t align; /* greatest p_align, a power of two, LULL_PAGE .. LULL_CHUNK: of a PIE's bias */
     unsigned nsegments;
     struct elf_segment segment[LULL_MAX_SEGMENTS];
 };
@@ -46,27 +51,34 @@ enum elf_verdict {
 /*
  * Pure and total: any bytes in, a verdict out (fuzzed by tests/fuzz). `head` holds the first
  * `head_len` bytes of a file of `file_size` bytes; headers beyond head_len count as ELF_TRUNCATED
- * only if beyond file_size (callers pass at least 64 KiB or the whole file).
- * Non-PIE segments must lie inside [LULL_LOW_BASE, LULL_LOW_END).
+ * only if beyond file_size, else as ELF_LIES (callers pass at least elf_head_size() bytes).
+ * Non-PIE segments must lie inside [LULL_LOW_BASE, LULL_LOW_END), a PIE's within 64 GiB.
+ * What is legal is what Linux 6.1 (fs/binfmt_elf.c) would load, except that it also starts
+ * programs whose entry is not executable. *out is complete only with ELF_OK.
  */
 enum elf_verdict elf_parse(const uint8_t *head, size_t head_len, uint64_t file_size,
                            struct elf_image *out);
+/* End of the program headers, in bytes of the file; 0 without a whole ELF header. */
+uint64_t elf_head_size(const uint8_t *head, size_t head_len);
 /* A sentence part such as "is a 32-bit program; lull runs x86-64 ones". Never NULL. */
 const char *elf_verdict_text(enum elf_verdict v);
 
 struct program {
-    int fd;          /* of the ELF file, O_CLOEXEC, read only */
-    char *path;      /* absolute path of the ELF file: /proc/self/exe */
-    char *execfn;    /* AT_EXECFN: as it was named, after PATH search */
-    int argc;        /* with the interpreter's words before, for a #! script */
+    int fd;       /* of the ELF file, O_CLOEXEC, read only */
+    char *path;   /* absolute path of the ELF file: /proc/self/exe */
+    char *execfn; /* AT_EXECFN: as it was named, after PATH search */
+    int argc;     /* with the interpreter's words before, for a #! script */
     char **argv;
     struct elf_image image;
 };
 
 /*
  * Finds argv[0] as execvp(3) would (a slash: that file; else PATH), follows #! lines as Linux does
- * (binfmt_script: one optional argument, at most 5 levels, 256 bytes), opens and parses.
- * Returns 0, or LULL_EXIT_NOT_FOUND / LULL_EXIT_NOT_RUNNABLE after one message().
+ * (binfmt_script: one optional argument, at most 5 levels, 256 bytes), opens and parses. Unlike
+ * execve(2) it needs the right to read the file; set-user-ID bits have no effect.
+ * Returns 0, or after one message() the code that bash gives: LULL_EXIT_NOT_FOUND when the program
+ * or a script's interpreter does not exist, else LULL_EXIT_NOT_RUNNABLE; LULL_EXIT_FAILED when
+ * memory is short. *out is then empty; program_close() does no harm.
  */
 int program_open(int argc, char **argv, struct program *out);
 void program_close(struct program *p);

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+#include "program/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "program/script.h"
+#include "program/search.h"
+
+#define HEAD_SIZE 65536u
+#define HEAD_MAX (64u << 20) /* program headers further back are not looked for */
+
+/* A file on the way from argv[0] to an ELF file. */
+struct step {
+    const char *path;   /* as it was named */
+    const char *script; /* whose interpreter it is; NULL: the program itself */
+    bool by_path;       /* found, or not, in PATH */
+};
+
+/* A name as a terminal can bear it (a script with CR LF names "/bin/sh\r"). */
+static const char *shown(const char *name, char *buf, size_t size)
+{
+    size_t i = 0;
+    for (; name[i] && i < size - 1; i++)
+        buf[i] = (unsigned char)name[i] < ' ' || name[i] == 127 ? '?' : name[i];
+    buf[i] = '\0';
+    return buf;
+}
+
+/* One line: `text` continues the file's name as a sentence. */
+static void say(const struct step *s, const char *text)
+{
+    char a[400], b[400];
+    if (s->script)
+        message("%s, the interpreter of %s, %s", shown(s->path, a, sizeof a),
+                shown(s->script, b, sizeof b), text);
+    else
+        message("%s %s", shown(s->path, a, sizeof a), text);
+}
+
+/* Says what -errno means for a file that is to be run; the exit code. */
+static int say_errno(const struct step *s, int rc)
+{
+    char text[128];
+    switch (-rc) {
+    case ENOENT:
+        say(s, s->by_path ? "does not exist in PATH" : "does not exist");
+        return LULL_EXIT_NOT_FOUND;
+    case EISDIR:
+        say(s, "is a directory, not a program");
+        break;
+    case EACCES:
+        say(s, "may not be executed: not a program file, its x permission is missing, "
+               "or a directory above it is closed");
+        break;
+    case ENOMEM:
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    default:
+        snprintf(text, sizeof text, "cannot be run: %s", strerror(-rc));
+        say(s, text);
+    }
+    return LULL_EXIT_NOT_RUNNABLE;
+}
+
+/* Up to `size` bytes from the beginning of the file. Bytes, or -errno. */
+static ssize_t read_head(int fd, uint8_t *buf, size_t size)
+{
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = pread(fd, buf + done, size - done, (off_t)done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+/* The first HEAD_SIZE bytes, or as many as the program headers need. 0 or -errno. */
+static int load_head(int fd, uint64_t file_size, uint8_t **head, size_t *len)
+{
+    size_t want = HEAD_SIZE;
+    *head = NULL;
+    for (;;) {
+        uint8_t *p = realloc(*head, want);
+        if (!p)
+            return -ENOMEM;
+        *head = p;
+        ssize_t n = read_head(fd, p, want);
+        if (n < 0)
+            return (int)n;
+        *len = (size_t)n;
+        uint64_t need = elf_head_size(p, *len);
+        if (need <= want || need > file_size || need > HEAD_MAX || memcmp(p, "\177ELF", 4) != 0)
+            return 0;
+        want = (size_t)need;
+    }
+}
+
+/* Opens one file of the way and reads its head; an exit code after a message, or 0. */
+static int open_step(const struct step *s, int *fd, uint64_t *size, uint8_t **head, size_t *len)
+{
+    int rc = search_check(s->path);
+    if (rc != 0)
+        return say_errno(s, rc);
+    /* Between check and open it may have become a FIFO: never wait for a writer. */
+    *fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (*fd < 0 && errno == EACCES) {
+        say(s, "may not be read; lull loads it by itself and needs its r permission");
+        return LULL_EXIT_NOT_RUNNABLE;
+    }
+    if (*fd < 0)
+        return say_errno(s, -errno);
+    struct stat st;
+    if (fstat(*fd, &st) != 0)
+        return say_errno(s, -errno);
+    if (!S_ISREG(st.st_mode))
+        return say_errno(s, -EACCES);
+    *size = (uint64_t)st.st_size;
+    rc = load_head(*fd, *size, head, len);
+    if (rc != 0)
+        return say_errno(s, rc);
+    if (*len == 0) {
+        say(s, "is an empty file");
+        return LULL_EXIT_NOT_RUNNABLE;
+    }
+    return 0;
+}
+
+/*
+ * The argument vector grows at its front: `first` counts down. Every string is its own allocation.
+ */
+struct words {
+    char **word;
+    size_t first, end;
+};
+
+static int words_start(struct words *w, int argc, char **argv)
+{
+    w->first = w->end = 2 * SCRIPT_NESTING_MAX;
+    w->word = calloc(w->first + (size_t)argc + 1, sizeof *w->word);
+    if (!w->word)
+        return -ENOMEM;
+    for (int i = 0; i < argc; i++, w->end++)
+        if (!(w->word[w->end] = strdup(argv[i])))
+            return -ENOMEM;
+    return 0;
+}
+
+/* As Linux: argv[0] gives way to the script's name, interpreter and its argument come before. */
+static int words_add_script(struct words *w, const char *path, const struct script *script)
+{
+    char *name = strdup(path);
+    if (!name)
+        return -ENOMEM;
+    free(w->word[w->first]);
+    w->word[w->first] = name;
+    if (script->has_arg) {
+        char *arg = strdup(script->arg);
+        if (!arg)
+            return -ENOMEM;
+        w->word[--w->first] = arg;
+    }
+    char *interpreter = strdup(script->interpreter);
+    if (!interpreter)
+        return -ENOMEM;
+    w->word[--w->first] = interpreter;
+    return 0;
+}
+
+static void words_free(struct words *w)
+{
+    for (size_t i = w->first; w->word && i < w->end; i++)
+        free(w->word[i]);
+    free(w->word);
+}
+
+/* Follows scripts from out->execfn to an ELF file; opens that. */
+static int resolve(struct words *w, struct program *out)
+{
+    char here[PATH_MAX], from[PATH_MAX];
+    struct step step = {out->execfn, NULL, false};
+    for (unsigned depth = 0;; depth++) {
+        struct script script;
+        uint8_t *head = NULL;
+        size_t len = 0;
+        uint64_t size = 0;
+        enum elf_verdict v = ELF_NOT_ELF;
+        bool is_script = false;
+        int rc = open_step(&step, &out->fd, &size, &head, &len);
+        if (rc == 0) {
+            v = elf_parse(head, len, size, &out->image);
+            is_script = v == ELF_NOT_ELF && script_parse(head, len, &script);
+        }
+        free(head);
+        if (rc != 0 || v == ELF_OK)
+            return rc;
+        if (!is_script) {
+            say(&step, elf_verdict_text(v));
+            return LULL_EXIT_NOT_RUNNABLE;
+        }
+        if (depth == SCRIPT_NESTING_MAX) {
+            say(&step, "is itself a script, and more than 5 levels of scripts are not followed");
+            return LULL_EXIT_NOT_RUNNABLE;
+        }
+        rc = words_add_script(w, step.path, &script);
+        if (rc != 0)
+            return say_errno(&step, rc);
+        close(out->fd);
+        out->fd = -1;
+        snprintf(from, sizeof from, "%s", step.path);
+        snprintf(here, sizeof here, "%s", script.interpreter);
+        step = (struct step){here, from, false};
+    }
+}
+
+/* Absolute path of an open file, as /proc/self/exe shows it. NULL: errno. */
+static char *path_of(int fd)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0)
+        return NULL;
+    path[n] = '\0';
+    return strdup(path);
+}
+
+int program_open(int argc, char **argv, struct program *out)
+{
+    struct words words = {0};
+    struct step step = {argv[0], NULL, !strchr(argv[0], '/')};
+    *out = (struct program){.fd = -1};
+
+    int rc = search_program(argv[0], getenv("PATH"), &out->execfn);
+    if (rc == 0)
+        rc = words_start(&words, argc, argv);
+    if (rc != 0) {
+        rc = say_errno(&step, rc);
+        goto fail;
+    }
+    rc = resolve(&words, out);
+    if (rc != 0)
+        goto fail;
+    out->path = path_of(out->fd);
+    if (!out->path) {
+        message("cannot tell the path of %s: %s; is /proc mounted?", out->execfn, strerror(errno));
+        rc = LULL_EXIT_FAILED;
+        goto fail;
+    }
+    out->argc = (int)(words.end - words.first);
+    memmove(words.word, words.word + words.first, ((size_t)out->argc + 1) * sizeof *words.word);
+    out->argv = words.word;
+    return 0;
+
+fail:
+    words_free(&words);
+    program_close(out);
+    return rc;
+}
+
+void program_close(struct program *p)
+{
+    if (p->fd >= 0)
+        close(p->fd);
+    for (int i = 0; i < p->argc; i++)
+        free(p->argv[i]);
+    free(p->argv);
+    free(p->execfn);
+    free(p->path);
+    *p = (struct program){.fd = -1};
+}
