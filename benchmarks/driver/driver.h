@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/* lull-bench: runs a benchmark natively and on an isle, interleaved and pinned, and compares. */
+#ifndef DRIVER_DRIVER_H
+#define DRIVER_DRIVER_H
+
+#include <limits.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum side { NATIVE = 0, ISLE = 1, SIDES = 2 };
+extern const char *const side_name[SIDES];
+
+struct cpus {
+    cpu_set_t set;
+    unsigned n;
+};
+
+struct driver_options {
+    unsigned pairs; /* 0: the benchmark's own default */
+    struct cpus allowed;
+    struct cpus cpus; /* what both sides get */
+    char lull[PATH_MAX], bin[PATH_MAX], dir[PATH_MAX - 64];
+    bool json, mpirun, verbose, no_plot;
+    double timeout_s; /* of one run */
+    const char *name;
+    int argc; /* arguments of the benchmark program */
+    char **argv;
+};
+
+#define OPTIONS_DONE (-1) /* --help was answered */
+/* 0, OPTIONS_DONE, or 2 after a line on stderr. */
+int driver_options_parse(int argc, char **argv, struct driver_options *o);
+
+/* "2" CPUs of allowed (the last ones: Linux's own work tends to be on the first), or "0,2-3". */
+bool cpus_parse(const char *text, const struct cpus *allowed, struct cpus *out);
+/* "0-1,3" in buf; one CPU is "3-3", as a lone number would be a count to lull. */
+void cpus_format(const struct cpus *c, char *buf, size_t size);
+void cpus_last(const struct cpus *from, unsigned n, struct cpus *out);
+/* i-th CPU, ascending. */
+int cpus_get(const struct cpus *c, unsigned i);
+
+/* One line on stderr. */
+__attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...);
+/* What goes on, on stderr; only on a terminal or with --verbose. */
+__attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
+void progress_enable(bool on);
+
+/* The benchmarks: 0, or 1 after a line on stderr; nothing is printed of a run that failed. */
+int bench_os(const struct driver_options *o);
+int bench_strassen(const struct driver_options *o);
+int bench_fwq(const struct driver_options *o);
+int bench_pread(const struct driver_options *o);
+int bench_start(const struct driver_options *o);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* One run of a program, on one side. */
+#ifndef DRIVER_RUN_H
+#define DRIVER_RUN_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "driver/driver.h"
+
+struct run {
+    const struct driver_options *o;
+    enum side side;
+    const struct cpus *cpus; /* native: affinity of the program; isle: --cpus */
+    const char *report;      /* isle: --report=FILE; NULL: none */
+    char *const *argv;       /* program and arguments, NULL at the end */
+    const char *what;        /* for messages: "fwq, pair 2" */
+};
+
+struct run_output {
+    char *text;        /* standard output, NUL-terminated; free() */
+    uint64_t start_ns; /* CLOCK_MONOTONIC just before fork */
+    uint64_t end_ns;   /* and when the end was seen */
+};
+
+/* The command as it is executed; free() the array only, it points into buf. */
+char **run_command(const struct run *r, char *buf, size_t size);
+/* For people and JSON; at most size bytes. */
+void run_describe(char *const *argv, char *buf, size_t size);
+/*
+ * Runs it with OMP_NUM_THREADS and OMP_PROC_BIND set alike on both sides and waits. 0 when it
+ * exited with 0; else -1 after a line on stderr and what the program wrote there.
+ */
+int run_child(const struct run *r, struct run_output *out);
+
+#endif

@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# lull-bench from end to end, with a stand-in for lull. $1: build/bin, $2: the stand-in.
+set -u
+bin=$1 dir=$(mktemp -d) failures=0
+trap 'rm -rf "$dir"' EXIT
+cp "$2" "$dir/lull"
+chmod +x "$dir/lull"
+cpus=$(nproc)
+
+bench() {
+    "$bin/lull-bench" --lull "$dir/lull" --dir "$dir/out" --cpus 1 "$@" >"$dir/stdout" 2>"$dir/stderr"
+}
+fail() {
+    echo "not ok: $*"
+    sed 's/^/  | /' "$dir/stdout" "$dir/stderr"
+    failures=$((failures + 1))
+}
+# expect CODE DESCRIPTION PATTERN COMMAND...: exit code, and the pattern in the output
+expect() {
+    local want=$1 what=$2 pattern=$3 code
+    shift 3
+    "$@"
+    code=$?
+    if [ "$code" -ne "$want" ]; then
+        fail "$what: exit code $code, expected $want"
+    elif ! cat "$dir/stdout" "$dir/stderr" | grep -q -- "$pattern"; then
+        fail "$what: no \"$pattern\" in the output"
+    else
+        echo "ok: $what"
+    fi
+}
+no_table() {
+    if grep -q 'native p99' "$dir/stdout"; then
+        fail "$1: a table in spite of the failure"
+    fi
+}
+json() { # FILE EXPRESSION: true for the document d
+    python3 -c "import json,sys; d=json.load(open(sys.argv[1])); sys.exit(not ($2))" "$1" ||
+        fail "$1: not $2"
+}
+
+quick_os=(os --samples 50 --threads 20 --rounds 2 --mib 1)
+expect 0 "os" "first touch, a page" bench --pairs 2 "${quick_os[@]}"
+json "$dir/out/os.json" 'd["schema"]=="lull-bench-1" and len(d["result"]["table"]["metrics"])==13'
+json "$dir/out/os.json" 'all(len(m[s]["by_pair"])==2 for m in d["result"]["table"]["metrics"] for s in ("native","isle"))'
+expect 0 "os --json" '"lull-bench-1"' bench --pairs 1 --json "${quick_os[@]}"
+json "$dir/stdout" 'd["bench"]=="os"'
+
+expect 0 "fwq" "^Plot: .*fwq.png" bench --pairs 2 fwq --samples 100 --us 20
+for f in fwq.png fwq.json fwq.gp fwq-native-1.dat fwq-isle-2.dat; do
+    [ -s "$dir/out/$f" ] || fail "fwq: no $f"
+done
+[ "$(grep -vc '^#' "$dir/out/fwq-isle-2.dat")" -eq 100 ] || fail "fwq: not every sample was kept"
+head -c 8 "$dir/out/fwq.png" | grep -q PNG || fail "fwq: fwq.png is no PNG"
+grep -q "made 6 exits to the proxy" "$dir/stdout" || fail "fwq: wrong count of exits"
+json "$dir/out/fwq.json" 'd["result"]["isle_during_marked"]["events"]["exits"]["park"]==[6]'
+grep -ho 'work=[0-9]*' "$dir"/out/fwq-*-[12].dat | sort -u | wc -l | grep -qx 1 ||
+    fail "fwq: the two sides did not do the same work"
+
+expect 0 "strassen" "GFLOP/s" bench --pairs 1 strassen 100 --reps 1
+expect 0 "start" "launch to main" bench --pairs 3 start
+if [ "$cpus" -ge 2 ]; then
+    expect 0 "pread" "no core left to Linux" bench --pairs 1 pread
+    json "$dir/out/pread.json" 'd["one_core_left"]["exits_per_pread"]==3/20000 and "no_core_left" in d'
+fi
+if command -v mpirun >/dev/null; then
+    expect 0 "--mpirun" "GFLOP/s" bench --mpirun --pairs 1 strassen 100 --reps 1
+    json "$dir/out/strassen.json" 'd["result"]["isle_command"].startswith("mpirun -n 1 ")'
+fi
+
+# failures: one clear line, a true code, no table
+expect 1 "no lull" "cannot execute /nonexistent/lull" bench --lull /nonexistent/lull start
+expect 1 "the program fails natively" "failed natively with exit code 1" bench strassen --spoil 64
+no_table "strassen --spoil"
+export STAND_IN_COUNT="$dir/count"
+STAND_IN_FAIL_AT=3 expect 1 "lull fails in the second pair" \
+    "pair 2 of 2: failed on an isle with exit code 125" bench --pairs 2 "${quick_os[@]}"
+no_table "lull fails"
+STAND_IN_NO_REPORT=1 expect 1 "lull writes no report" "lull's report" bench --pairs 1 fwq --samples 50 --us 10
+no_table "no report"
+expect 1 "a run takes too long" "did not end natively within 0.2 s" bench --timeout 0.2 fwq --samples 100000
+(
+    mkdir "$dir/path"
+    # shellcheck disable=SC2123 # a search path without gnuplot is meant
+    PATH=$dir/path
+    bench fwq --samples 50
+    [ $? -eq 1 ]
+) || fail "no gnuplot: wrong exit code"
+grep -q "gnuplot, which is not installed" "$dir/stderr" || fail "no gnuplot: no clear line"
+expect 2 "no name" "which benchmark" bench
+expect 2 "wrong name" "no benchmark is called x" bench x
+expect 2 "wrong CPUs" "expected a number of CPUs" bench --cpus x os
+expect 2 "CPU that is not there" "not there or not allowed" bench --cpus 1000-1001 os
+expect 0 "--help" "usage: lull-bench" bench --help
+
+[ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }

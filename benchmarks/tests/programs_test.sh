@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The benchmark programs natively: results, checks that do find errors, wrong usage. $1: build/bin
+set -u
+bin=$1 dir=$(mktemp -d) failures=0
+trap 'rm -rf "$dir"' EXIT
+
+# expect CODE COMMAND...
+expect() {
+    local want=$1 code
+    shift
+    "$@" >"$dir/out" 2>&1
+    code=$?
+    if [ "$code" -ne "$want" ]; then
+        echo "not ok: $*: exit code $code, expected $want"
+        sed 's/^/  | /' "$dir/out"
+        failures=$((failures + 1))
+    fi
+}
+check() { # DESCRIPTION COMMAND...
+    local what=$1
+    shift
+    "$@" || { echo "not ok: $what"; failures=$((failures + 1)); }
+}
+
+for n in 1 7 8 9 63 64 100 129 250; do
+    OMP_NUM_THREADS=2 expect 0 "$bin/strassen" "$n" --cutoff 16 --reps 1
+done
+for threads in 1 2 5; do
+    OMP_NUM_THREADS=$threads expect 0 "$bin/strassen" 300 --cutoff 32 --reps 2
+done
+for kernel in avx512f avx2 sse2; do
+    if "$bin/strassen" 8 --kernel $kernel --reps 1 2>&1 | grep -q "kernel $kernel: expected"; then
+        [ $kernel != sse2 ] || expect 0 false
+        echo "skipped: this CPU has no $kernel"
+        continue
+    fi
+    expect 0 "$bin/strassen" 200 --kernel $kernel --reps 1
+    expect 1 "$bin/strassen" 200 --kernel $kernel --reps 1 --spoil
+done
+expect 1 "$bin/strassen" 600 --reps 1 --spoil # too large for the full check
+expect 2 "$bin/strassen"
+expect 2 "$bin/strassen" 0
+expect 2 "$bin/strassen" 8 8
+expect 1 "$bin/strassen" 8 --kernel none
+
+expect 0 "$bin/fwq" --samples 30 --work 1000 --out "$dir/fwq" --json "$dir/json"
+check "fwq: one line per sample" test "$(grep -vc '^#' "$dir/fwq")" -eq $((30 * $(nproc)))
+check "fwq: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+expect 1 "$bin/fwq" --samples 5 --work 1000 --out /nonexistent/x
+expect 2 "$bin/fwq" --samples x
+expect 2 "$bin/fwq" extra
+
+expect 0 "$bin/osbench" --samples 50 --threads 20 --rounds 2 --mib 1 --json "$dir/json"
+check "osbench: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+expect 2 "$bin/osbench" --mib 0
+expect 0 "$bin/preadbench" --count 500 --json "$dir/json"
+check "preadbench: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+TMPDIR=/nonexistent expect 1 "$bin/preadbench" --count 1
+expect 0 "$bin/hello-tsc"
+check "hello-tsc: two numbers" grep -qE '^[0-9]+ [0-9]+$' "$dir/out"
+
+# ordinary static programs that are not position-independent
+for p in fwq strassen osbench preadbench hello-tsc; do
+    check "$p is of type EXEC" sh -c "readelf -h '$bin/$p' | grep -q 'Type:.*EXEC'"
+    check "$p is static" sh -c "! readelf -l '$bin/$p' | grep -q INTERP"
+done
+
+[ "$failures" -eq 0 ] || { echo "$failures failed"; exit 1; }

@@ -1,0 +1,39 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# In the place of lull in driver_test.sh: drops the options and runs the program on plain Linux,
+# after writing a report of the right shape. Not an isle: what is timed with it means nothing.
+# STAND_IN_FAIL_AT=N: the Nth call (counted in the file STAND_IN_COUNT) fails.
+set -eu
+cpus='' report=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --cpus) cpus=$2; shift 2 ;;
+    --report=*) report=${1#--report=}; shift ;;
+    --) shift; break ;;
+    *) echo "stand-in: unknown option $1" >&2; exit 125 ;;
+    esac
+done
+if [ -n "${STAND_IN_FAIL_AT:-}" ]; then
+    echo x >>"$STAND_IN_COUNT"
+    if [ "$(wc -l <"$STAND_IN_COUNT")" -ge "$STAND_IN_FAIL_AT" ]; then
+        echo "stand-in: told to fail" >&2
+        exit 125
+    fi
+fi
+if [ -n "$report" ] && [ -z "${STAND_IN_NO_REPORT:-}" ]; then
+    {
+        printf '{"schema": "lull-report-1", "marked": {"seconds": 0.5, "cores": ['
+        comma='' core=0
+        for part in ${cpus//,/ }; do
+            for cpu in $(seq "${part%-*}" "${part#*-}"); do
+                printf '%s{"core": %d, "cpu": %d, "exits": {"total": 4, "mark": 1, "park": 3},' \
+                    "$comma" "$core" "$cpu"
+                printf '"kernel": {"fault": 0, "interrupt": 0, "pagefault": 0}, "thread": {},'
+                printf '"host_interrupts": {"LOC Local timer interrupts": 5}}'
+                comma=', ' core=$((core + 1))
+            done
+        done
+        printf ']}}\n'
+    } >"$report"
+fi
+exec taskset -c "$cpus" "$@"
