@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* Affinity and priorities mean what they say. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check.h"
+
+static cpu_set_t all;
+static int cpu[CPU_SETSIZE], ncpus;
+
+static cpu_set_t only(int c)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(c, &set);
+    return set;
+}
+
+static void moving(void)
+{
+    cpu_set_t set, got;
+
+    check_section("a thread moves at once");
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < ncpus; i++) {
+            set = only(cpu[i]);
+            CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+            CHECK(sched_getcpu() == cpu[i]);
+            CHECK(sched_getaffinity(0, sizeof(got), &got) == 0 && CPU_EQUAL(&set, &got));
+        }
+    }
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+    CHECK(sched_getaffinity(0, sizeof(got), &got) == 0 && CPU_EQUAL(&all, &got));
+    CPU_ZERO(&set);
+    CHECK_ERR(sched_setaffinity(0, sizeof(set), &set), EINVAL);
+    set = only(CPU_SETSIZE - 1);
+    CHECK_ERR(sched_setaffinity(0, sizeof(set), &set), EINVAL);
+    CHECK_ERR(sched_setaffinity(0x3ffffff, sizeof(all), &all), ESRCH);
+    CHECK_ERR(syscall(SYS_sched_getaffinity, 0, 4, &set), EINVAL);
+    CHECK_ERR(syscall(SYS_sched_getaffinity, 0, sizeof(set), 8), EFAULT);
+}
+
+static void *where(void *arg)
+{
+    cpu_set_t set;
+
+    sched_getaffinity(0, sizeof(set), &set);
+    return (void *)(intptr_t)(CPU_COUNT(&set) == 1 && sched_getcpu() == *(int *)arg);
+}
+
+static atomic_int stop;
+static atomic_int seen_cpu;
+
+static void *spinning(void *arg)
+{
+    (void)arg;
+    while (!stop) {
+        seen_cpu = sched_getcpu();
+    }
+    return NULL;
+}
+
+static void threads(void)
+{
+    pthread_attr_t attr;
+    pthread_t t;
+    cpu_set_t set;
+    void *ok;
+
+    check_section("threads start where their attribute says");
+    pthread_attr_init(&attr);
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < ncpus; i++) {
+            set = only(cpu[i]);
+            CHECK(pthread_attr_setaffinity_np(&attr, sizeof(set), &set) == 0);
+            CHECK(pthread_create(&t, &attr, where, &cpu[i]) == 0);
+            CHECK(pthread_join(t, &ok) == 0 && ok);
+        }
+    }
+    pthread_attr_destroy(&attr);
+
+    check_section("a computing thread is moved by another");
+    set = only(cpu[0]);
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    CHECK(pthread_create(&t, NULL, spinning, NULL) == 0); /* inherits the mask */
+    for (int i = ncpus - 1; i >= 0; i--) {
+        long long end = now_ns() + 2000000000;
+
+        set = only(cpu[i]);
+        CHECK(pthread_setaffinity_np(t, sizeof(set), &set) == 0);
+        sleep_ms(5);
+        seen_cpu = -1;
+        while (seen_cpu == -1 && now_ns() < end) {
+            sched_yield();
+        }
+        CHECK(seen_cpu == cpu[i]);
+    }
+    stop = 1;
+    CHECK(pthread_join(t, NULL) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+static int order[8];
+static int ordered;
+
+static void *log_order(void *arg)
+{
+    order[ordered++] = (int)(intptr_t)arg; /* one core, FIFO: nobody else writes meanwhile */
+    return NULL;
+}
+
+static void priorities(void)
+{
+    struct sched_param param = {.sched_priority = 30};
+    static const int prio[] = {5, 20, 10, 25};
+    cpu_set_t set = only(cpu[0]);
+    pthread_attr_t attr;
+    pthread_t t[4];
+    int policy;
+
+    check_section("priorities");
+    CHECK(sched_get_priority_min(SCHED_FIFO) == 1 && sched_get_priority_max(SCHED_FIFO) == 99);
+    CHECK(sched_get_priority_min(SCHED_OTHER) == 0 && sched_get_priority_max(SCHED_OTHER) == 0);
+    CHECK(sched_getscheduler(0) == SCHED_OTHER);
+    CHECK_ERR(sched_get_priority_max(77), EINVAL);
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == 0);
+    CHECK(pthread_getschedparam(pthread_self(), &policy, &param) == 0);
+    CHECK(policy == SCHED_FIFO && param.sched_priority == 30);
+    pthread_attr_init(&attr);
+    CHECK(pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED) == 0);
+    CHECK(pthread_attr_setschedpolicy(&attr, SCHED_FIFO) == 0);
+    for (intptr_t i = 0; i < 4; i++) {
+        param.sched_priority = prio[i];
+        CHECK(pthread_attr_setschedparam(&attr, &param) == 0);
+        CHECK(pthread_create(&t[i], &attr, log_order, (void *)i) == 0);
+    }
+    CHECK(ordered == 0); /* all of them are lower than this thread, on the same core */
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_join(t[i], NULL) == 0);
+    }
+    CHECK(ordered == 4 && order[0] == 3 && order[1] == 1 && order[2] == 2 && order[3] == 0);
+    pthread_attr_destroy(&attr);
+    param.sched_priority = 100;
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == EINVAL);
+    param.sched_priority = 0;
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_OTHER, &param) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+    for (int i = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &all)) {
+            cpu[ncpus++] = i;
+        }
+    }
+    printf("%d cpus\n", ncpus);
+    moving();
+    threads();
+    if (argc > 1 && strcmp(argv[1], "priorities") == 0) { /* needs the right to, natively */
+        priorities();
+    }
+    return check_end();
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Out of memory is an error of the call, not the program's end. For a limit of 256 to 512 MiB. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define MIB (1ul << 20)
+#define MOST 64
+
+/* Known to gcc by its name, malloc counts as leaving errno alone. */
+static void *(*volatile allocate)(size_t) = malloc;
+
+static void *nothing(void *arg)
+{
+    return arg;
+}
+
+static int fill(char **p)
+{
+    int n = 0;
+
+    while (n < MOST && (p[n] = allocate(16 * MIB))) {
+        memset(p[n++], 1, 16 * MIB);
+    }
+    return n;
+}
+
+int main(void)
+{
+    char *p[MOST + 1];
+    pthread_t t;
+    void *brk;
+    int first, second;
+
+    check_section("malloc");
+    errno = 0;
+    first = fill(p);
+    CHECK(first >= 8 && first < 32 && errno == ENOMEM);
+    for (int i = 0; i < first; i++) {
+        CHECK(p[i][16 * MIB - 1] == 1);
+        free(p[i]);
+    }
+    check_section("again");
+    second = fill(p);
+    CHECK(second >= first - 1);
+    for (int i = 0; i < second; i++) {
+        free(p[i]);
+    }
+    check_section("single calls");
+    brk = sbrk(0);
+    CHECK(mmap(NULL, 1024 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+              MAP_FAILED &&
+          errno == ENOMEM);
+    CHECK(mmap(NULL, 1ul << 45, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+              MAP_FAILED &&
+          errno == ENOMEM);
+    CHECK(sbrk((intptr_t)(1024 * MIB)) == (void *)-1 && errno == ENOMEM && sbrk(0) == brk);
+    CHECK(allocate(SIZE_MAX / 4) == NULL && errno == ENOMEM);
+    check_section("threads still start");
+    CHECK(pthread_create(&t, NULL, nothing, NULL) == 0 && pthread_join(t, NULL) == 0);
+    return check_end();
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls that an isle refuses, by name. Natively most of them work: for the isle only. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        long nr;
+    } call[] = {
+        {"fork", SYS_fork},
+        {"vfork", SYS_vfork},
+        {"execve", SYS_execve},
+        {"wait4", SYS_wait4},
+        {"ptrace", SYS_ptrace},
+        {"shmget", SYS_shmget},
+        {"setuid", SYS_setuid},
+        {"io_uring_setup", SYS_io_uring_setup},
+        {"unshare", SYS_unshare},
+        {"mount", SYS_mount},
+        {"reboot", SYS_reboot},
+        {"process_vm_readv", SYS_process_vm_readv},
+        {"bpf", SYS_bpf},
+        {"perf_event_open", SYS_perf_event_open},
+        {"number 511", 511},
+        {"number 512", 512},
+        {"number 100000", 100000},
+        {"number -1", -1},
+        {"number 2^31", 0x80000000l},
+    };
+    long got;
+
+    for (size_t i = 0; i < sizeof(call) / sizeof(call[0]); i++) {
+        errno = 0;
+        got = syscall(call[i].nr, 0, 0, 0, 0, 0, 0);
+        printf("%s: %s\n", call[i].name,
+               got == -1 && errno == ENOSYS ? "ENOSYS"
+               : got == -1                  ? "another error"
+                                            : "did something");
+        fflush(stdout);
+    }
+    return 0;
+}
