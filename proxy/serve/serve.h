@@ -7,30 +7,46 @@
 #define PROXY_SERVE_SERVE_H
 
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <lull/core.h>
+
 #include "isle/isle.h"
+
+/*
+ * The signal that interrupts a call (server_cancel, server_stop). Its handler is process-wide and
+ * does nothing outside a call; threads that call server_kicked() get it unblocked.
+ */
+#define SERVER_CANCEL_SIGNAL (SIGRTMIN + 1)
 
 struct server;
 
 struct server_config {
     struct isle *isle;
-    cpu_set_t cpus;      /* Linux cores for server threads; empty: no polling, see below */
-    uint64_t poll_ns;    /* how long the polling thread looks at idle channels before it sleeps */
-    int reserved_fd_low; /* descriptors >= this are the proxy's own: EBADF for the isle */
+    cpu_set_t cpus;       /* Linux cores for server threads; empty: no polling, see below */
+    uint64_t poll_ns;     /* how long the polling thread looks at idle channels before it sleeps */
+    int reserved_fd_low;  /* descriptors >= this are the proxy's own: EBADF for the isle */
+    const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
+                             copied */
     /*
      * Called after a completion was published on `core`, from any thread: rings the core if its
      * state asks for it (LULL_CORE_PARKED or LULL_CORE_COMPUTES). Must not block.
      */
     void (*ring)(void *ctx, unsigned core);
-    /* The isle broke the contract: one line that says how. Called at most once; must not return
-       to serving that isle. May be called from any thread. */
+    /* The isle broke the contract: one line that says how. Called at most once, after which nothing
+       is taken from any channel any more. From any thread: the vCPU's in server_kicked(), or one of
+       the server's own, so it must not call server_stop() itself. */
     void (*broken)(void *ctx, const char *what);
     void *ctx;
 };
 
-/* 0 or -errno. Blocks all signals in its threads except its own cancel signal. */
+/*
+ * 0 or -errno. Server threads block all signals but the cancel signal, those of faults, and
+ * SIGTTIN/SIGTTOU (a program in the background stops at its terminal, as on Linux). The channels
+ * must exist; call it before the first core starts: it writes `asleep`.
+ */
 int server_start(const struct server_config *config, struct server **out);
 
 /*
@@ -42,18 +58,25 @@ int server_start(const struct server_config *config, struct server **out);
 void server_kicked(struct server *s, unsigned core);
 
 /* LULL_OP_CANCEL: interrupts the call in `slot` of `core` if it is still running: it completes
-   with -EINTR (or its result, if that came first). */
+   with -EINTR (or its result, if that came first). A call that has not begun ends at once. Takes
+   any numbers: out of range, or nothing in flight there, it does nothing. */
 void server_cancel(struct server *s, unsigned core, unsigned slot);
 
-/* Ends all threads; calls that wait are interrupted; nothing is completed any more. */
+/*
+ * Ends all threads; calls that wait are interrupted; nothing is completed any more. Frees *s, so no
+ * thread may be in server_kicked() or come there again. Waits for a call that Linux does not
+ * interrupt (dead network file system) at most 5 s, then leaves that thread behind.
+ */
 void server_stop(struct server *s);
 
 struct server_stats {
-    uint64_t calls;        /* executed */
-    uint64_t polled;       /* of these, picked up by the polling thread */
-    uint64_t on_core;      /* executed on a vCPU's own thread */
-    uint64_t handed_over;  /* executed by a worker */
-    uint64_t threads_max;  /* server threads at most */
+    uint64_t calls;                   /* taken from channels */
+    uint64_t polled;                  /* of these, picked up by the polling thread */
+    uint64_t on_core;                 /* executed on a vCPU's own thread */
+    uint64_t handed_over;             /* executed by a worker, because they may wait */
+    uint64_t threads_max;             /* server threads at most */
+    uint64_t refused;                 /* answered with ENOSYS here, sum of refused_nr[] */
+    uint32_t refused_nr[LULL_NR_MAX]; /* by system call: an ioctl, an option, a /proc file */
 };
 void server_get_stats(const struct server *s, struct server_stats *out);
 

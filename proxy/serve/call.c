@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* Decode and finish: what is common to all calls, by the table's kinds of arguments. */
+#include "serve/call.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include <lull/syscalls.h>
+
+#include "systable.h"
+
+void *call_mem(const struct call *c, uint64_t va, uint64_t len)
+{
+    return va ? isle_host(c->env->isle, (isle_addr){va}, len) : NULL;
+}
+
+void *call_ptr(const struct call *c, uint64_t va, uint64_t len)
+{
+    if (va == 0)
+        return NULL;
+    /* Nothing of it is to be touched: then it need not be anywhere. */
+    void *p = len ? isle_host(c->env->isle, (isle_addr){va}, len) : NULL;
+    return p ? p : (void *)LULL_BAD_PTR;
+}
+
+bool call_copy_in(const struct call *c, void *dst, uint64_t va, size_t len)
+{
+    const void *src = call_mem(c, va, len);
+    if (!src)
+        return false;
+    memcpy(dst, src, len);
+    __asm__ volatile("" ::: "memory"); /* the compiler must not look at *src again */
+    return true;
+}
+
+void *call_dup(struct call *c, uint64_t va, size_t len, bool *fault)
+{
+    *fault = !call_mem(c, va, len);
+    if (*fault)
+        return NULL;
+    void *copy = arena_alloc(c->mem, len);
+    if (copy)
+        call_copy_in(c, copy, va, len);
+    return copy;
+}
+
+void call_back(struct call *c, void *dst, const void *src, size_t len, bool always)
+{
+    if (!dst || len == 0 || c->nback == CALL_MAX_BACK)
+        return;
+    c->back[c->nback].dst = dst;
+    c->back[c->nback].src = src;
+    c->back[c->nback].len = len;
+    c->back[c->nback].always = always;
+    c->nback++;
+}
+
+bool call_answer(int64_t *answer, int64_t value)
+{
+    *answer = value;
+    return false;
+}
+
+bool call_refuse(struct call *c, int64_t *answer)
+{
+    c->refused = true;
+    return call_answer(answer, -ENOSYS);
+}
+
+int call_fd(const struct call_env *env, uint64_t arg)
+{
+    int fd = (int)arg;
+    return fd >= env->fd_low ? -1 : fd;
+}
+
+/* Lengths that Linux takes as int: what is negative there must stay negative. */
+static bool length_is_int(uint32_t nr, unsigned i)
+{
+    switch (nr) {
+    case SYS_bind:
+    case SYS_connect:
+    case SYS_setsockopt:
+    case SYS_readlink:
+    case SYS_readlinkat:
+        return true;
+    case SYS_sendto:
+        return i == 5;
+    default:
+        return false;
+    }
+}
+
+static void decode_buffer(struct call *c, unsigned i, unsigned by)
+{
+    uint64_t len = c->user[by];
+    if (length_is_int(c->nr, by))
+        len = (uint64_t)(int)len;
+    if (len > CALL_MAX_RW && (int64_t)len > 0)
+        len = CALL_MAX_RW;
+    c->arg[by] = (long)len;
+    c->arg_set |= 1u << by;
+    /* A negative length fails isle_host(), as it fails in Linux. */
+    c->arg[i] = (long)call_ptr(c, c->user[i], len);
+}
+
+static uint64_t array_count(const struct call *c, unsigned by)
+{
+    return (uint32_t)c->user[by]; /* all of them are int in Linux: negative fails as too large */
+}
+
+static bool decode_arg(struct call *c, unsigned i, struct lull_arg a, int64_t *answer)
+{
+    switch (a.kind) {
+    case LULL_A_VAL:
+        if (!(c->arg_set & 1u << i)) /* by the buffer whose length it is */
+            c->arg[i] = (long)c->user[i];
+        return true;
+    case LULL_A_FD:
+    case LULL_A_ATFD: /* AT_FDCWD is negative */
+        c->arg[i] = call_fd(c->env, c->user[i]);
+        return true;
+    case LULL_A_PATH:
+        return decode_path(c, i, answer);
+    case LULL_A_IN:
+    case LULL_A_OUT:
+    case LULL_A_INOUT:
+        c->arg[i] = (long)call_ptr(c, c->user[i], a.param);
+        return true;
+    case LULL_A_BUFIN:
+    case LULL_A_BUFOUT:
+        decode_buffer(c, i, a.param);
+        return true;
+    case LULL_A_VEC:
+        c->arg[i] = (long)call_ptr(c, c->user[i], array_count(c, a.param & 15) * (a.param >> 4));
+        return true;
+    case LULL_A_IOVIN:
+    case LULL_A_IOVOUT:
+        return decode_iovec(c, i, c->user[a.param], answer);
+    case LULL_A_MSGIN:
+    case LULL_A_MSGOUT:
+        return decode_msghdr(c, i, a.kind == LULL_A_MSGIN, answer);
+    case LULL_A_SPECIAL:
+        c->arg[i] = 0;
+        return true;
+    default:
+        return call_refuse(c, answer);
+    }
+}
+
+/* Linux writes the two numbers into the proxy: in the isle they could change before the check. */
+static bool decode_fd_pair(struct call *c, unsigned i, int64_t *answer)
+{
+    void *dst = call_mem(c, c->user[i], sizeof(int[2]));
+    if (!dst)
+        return true;
+    c->pair = arena_alloc(c->mem, sizeof(int[2]));
+    if (!c->pair)
+        return call_answer(answer, -ENOMEM);
+    c->arg[i] = (long)c->pair;
+    call_back(c, dst, c->pair, sizeof(int[2]), false);
+    return true;
+}
+
+/* What the kinds cannot say. */
+static bool decode_special(struct call *c, int64_t *answer)
+{
+    switch (c->nr) {
+    case SYS_poll:
+    case SYS_ppoll:
+        return decode_poll(c, answer);
+    case SYS_select:
+    case SYS_pselect6:
+        return decode_select(c, answer);
+    case SYS_epoll_pwait: /* the mask is the isle kernel's business: NULL already */
+        return true;
+    case SYS_pipe:
+    case SYS_pipe2:
+        return decode_fd_pair(c, 0, answer);
+    case SYS_socketpair:
+        return decode_fd_pair(c, 3, answer);
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_getsockname:
+    case SYS_getpeername:
+        return decode_sockaddr(c, 1, answer);
+    case SYS_recvfrom:
+        return decode_sockaddr(c, 4, answer);
+    case SYS_getsockopt:
+        return decode_getsockopt(c, answer);
+    case SYS_setsockopt:
+        return decode_setsockopt(c, answer);
+    case SYS_fcntl:
+        return decode_fcntl(c, answer);
+    case SYS_ioctl:
+        return decode_ioctl(c, answer);
+    case SYS_close_range:
+        return decode_close_range(c, answer);
+    default:
+        return true;
+    }
+}
+
+bool call_decode(struct call *c, int64_t *answer)
+{
+    const struct lull_sysdesc *d = &lull_systable[c->nr];
+    memset(c->arg, 0, sizeof c->arg);
+    c->arg_set = 0;
+    c->nback = 0;
+    c->msg = NULL;
+    c->addr = NULL;
+    c->pollfd = NULL;
+    c->pair = NULL;
+    c->refused = false;
+    for (unsigned i = 0; i < d->nargs; i++)
+        if (!decode_arg(c, i, d->arg[i], answer))
+            return false;
+    return decode_special(c, answer);
+}
+
+void call_skip(struct call *c, uint64_t done)
+{
+    if (done == 0)
+        return;
+    if (c->nr != SYS_writev) {
+        c->arg[1] += (long)done;
+        c->arg[2] -= (long)done;
+        return;
+    }
+    struct iovec_raw {
+        uint64_t base, len;
+    } *v = (void *)c->arg[1];
+    for (long i = 0; i < c->arg[2] && done; i++) {
+        uint64_t n = v[i].len < done ? v[i].len : done;
+        v[i].base += n;
+        v[i].len -= n;
+        done -= n;
+    }
+}
+
+bool call_makes_fd(uint32_t nr, const uint64_t user[6])
+{
+    switch (nr) {
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_creat:
+    case SYS_dup:
+    case SYS_socket:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_epoll_create:
+    case SYS_epoll_create1:
+    case SYS_eventfd:
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+    case SYS_inotify_init:
+    case SYS_inotify_init1:
+    case SYS_memfd_create:
+        return true;
+    case SYS_fcntl:
+        return (int)user[1] == F_DUPFD || (int)user[1] == F_DUPFD_CLOEXEC;
+    default:
+        return false;
+    }
+}
+
+/* Linux hands out numbers that the application may not have: it is at its limit. */
+static int64_t finish_fd(const struct call *c, int64_t fd)
+{
+    if (fd < c->env->fd_low)
+        return fd;
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    return -EMFILE;
+}
+
+static int64_t finish_fd_pair(const struct call *c)
+{
+    if (c->pair[0] < c->env->fd_low && c->pair[1] < c->env->fd_low)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        server_syscall(SYS_close, c->pair[i], 0, 0, 0);
+    return -EMFILE;
+}
+
+int64_t call_finish(struct call *c, int64_t r)
+{
+    if (r >= 0 && call_makes_fd(c->nr, c->user))
+        r = finish_fd(c, r);
+    switch (c->nr) {
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_creat:
+        if (r >= 0)
+            r = finish_open(c, r);
+        break;
+    case SYS_pipe:
+    case SYS_pipe2:
+    case SYS_socketpair:
+        if (r == 0 && c->pair)
+            r = finish_fd_pair(c);
+        break;
+    case SYS_recvmsg:
+        if (r >= 0)
+            r = finish_recvmsg(c, r);
+        break;
+    case SYS_poll:
+    case SYS_ppoll:
+        finish_poll(c, r);
+        break;
+    default:
+        if (c->addr)
+            finish_sockaddr(c, r);
+        break;
+    }
+    for (unsigned i = 0; i < c->nback; i++)
+        if (r >= 0 || c->back[i].always)
+            memcpy(c->back[i].dst, c->back[i].src, c->back[i].len);
+    return r;
+}
+
+long server_syscall(long nr, long a, long b, long c, long d)
+{
+    static const int never;
+    return server_syscall_fn(nr, (const long[6]){a, b, c, d}, &never);
+}

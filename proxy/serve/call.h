@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One forwarded system call inside the proxy: decoded (every argument checked, everything nested
+ * copied), invoked, finished (results copied back). Only decode and finish touch isle memory;
+ * between them the call stands on the proxy's own copies and on ranges that were checked.
+ */
+#ifndef PROXY_SERVE_CALL_H
+#define PROXY_SERVE_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "isle/isle.h"
+
+/* What Linux transfers at most in one call (include/linux/fs.h, MAX_RW_COUNT). */
+#define CALL_MAX_RW 0x7ffff000ul
+#define CALL_MAX_IOV 1024u /* UIO_MAXIOV */
+#define CALL_MAX_BACK 8
+
+/* Memory of one thread for the calls it makes, one after another. */
+struct arena {
+    char *base;
+    size_t size, used;
+    struct arena_block *more;
+};
+
+extern size_t arena_block_size; /* bytes kept per thread; 0 in fuzzers: every copy on its own */
+
+/* 16-byte aligned, or NULL. Valid until the next arena_reset(). */
+void *arena_alloc(struct arena *a, size_t len);
+void arena_reset(struct arena *a);
+void arena_free(struct arena *a);
+
+/* What a call needs to know of its isle. Constant while the server runs. */
+struct call_env {
+    const struct isle *isle;
+    int fd_low;           /* descriptors >= this are the proxy's own */
+    uint64_t nofile;      /* RLIMIT_NOFILE of the proxy */
+    int pid;              /* of the proxy */
+    const char *exe_path; /* NULL: the proxy's own */
+};
+
+struct msg_copy; /* vec.c */
+
+struct call {
+    const struct call_env *env;
+    struct arena *mem;
+    uint32_t nr;
+    uint64_t user[6]; /* as the isle gave them */
+    long arg[6];      /* as Linux gets them */
+    unsigned arg_set; /* bit i: arg[i] is the checked length of a buffer */
+    unsigned nback;
+    struct {
+        void *dst; /* checked isle memory */
+        const void *src;
+        size_t len;
+        bool always; /* also when the call failed */
+    } back[CALL_MAX_BACK];
+    struct msg_copy *msg;      /* sendmsg, recvmsg */
+    struct address_copy *addr; /* accept and its like */
+    struct pollfd *pollfd;     /* poll, ppoll: own copy */
+    int *pair;                 /* pipe, socketpair: own copy */
+    bool refused;              /* answered with ENOSYS by the proxy */
+};
+
+/* Returns true when Linux is to be asked; false: *answer is the result. c->env, mem, nr, user set.
+ */
+bool call_decode(struct call *c, int64_t *answer);
+
+/*
+ * `done` bytes of a write, writev or sendto were already taken by Linux: the decoded call is to
+ * send the rest only.
+ */
+void call_skip(struct call *c, uint64_t done);
+
+/* Copies results back; returns what the isle gets for Linux's answer r. */
+int64_t call_finish(struct call *c, int64_t r);
+
+/*
+ * How Linux is asked: everything that is done in the isle's name goes through here. Replaced only
+ * by tests. `cancel` becomes non-zero when the call is to end with -EINTR.
+ */
+extern long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel);
+long server_syscall(long nr, long a, long b, long c, long d);
+
+/* -- used by the decoders ------------------------------------------------------------------- */
+
+/* Isle memory [va, va+len) as a pointer for Linux; NULL stays NULL, what is bad becomes bad. */
+void *call_ptr(const struct call *c, uint64_t va, uint64_t len);
+/* The same for a structure that is used from a copy: NULL for what may not be used. */
+void *call_mem(const struct call *c, uint64_t va, uint64_t len);
+/* Copies isle memory once; false when the range is bad. */
+bool call_copy_in(const struct call *c, void *dst, uint64_t va, size_t len);
+/* Copy of len bytes in the arena, or NULL with *fault told apart from no memory. */
+void *call_dup(struct call *c, uint64_t va, size_t len, bool *fault);
+void call_back(struct call *c, void *dst, const void *src, size_t len, bool always);
+bool call_answer(int64_t *answer, int64_t value);      /* false, for `return call_answer(...)` */
+bool call_refuse(struct call *c, int64_t *answer);     /* the same with ENOSYS, counted */
+int call_fd(const struct call_env *env, uint64_t arg); /* -1 for the proxy's own */
+bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
+
+/* arrays and messages (vec.c) */
+bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer);
+bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer);
+int64_t finish_recvmsg(struct call *c, int64_t r);
+/* poll, select (wait.c) */
+bool decode_poll(struct call *c, int64_t *answer);
+bool decode_select(struct call *c, int64_t *answer);
+void finish_poll(struct call *c, int64_t r);
+/* sockets (sock.c) */
+bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer);
+void finish_sockaddr(struct call *c, int64_t r);
+bool decode_getsockopt(struct call *c, int64_t *answer);
+bool decode_setsockopt(struct call *c, int64_t *answer);
+/* fcntl, ioctl, close_range (control.c) */
+bool decode_fcntl(struct call *c, int64_t *answer);
+bool decode_ioctl(struct call *c, int64_t *answer);
+bool decode_close_range(struct call *c, int64_t *answer);
+/* paths (path.c) */
+bool decode_path(struct call *c, unsigned i, int64_t *answer);
+int64_t finish_open(struct call *c, int64_t fd);
+/* String of at most PATH_MAX bytes and a NUL in the arena; NULL: *fault or no memory. */
+char *path_copy(struct call *c, uint64_t va, bool *fault);
+
+#endif

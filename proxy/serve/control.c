@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fcntl, ioctl, close_range: what the third argument is depends on the second. Of ioctl only
+ * requests that are known here pass; _IOC() tells the size of an argument, but not whether there
+ * are pointers in it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
+#include <linux/fs.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+
+#include <lull/syscalls.h>
+
+#include "message.h"
+#include "serve/call.h"
+
+/* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
+#define FCNTL_GETOWNER_UIDS 17
+#define FCNTL_INVALID INT_MAX
+
+static void pass_ptr(struct call *c, size_t len)
+{
+    c->arg[2] = (long)call_ptr(c, c->user[2], len);
+}
+
+bool decode_fcntl(struct call *c, int64_t *answer)
+{
+    int cmd = (int)c->user[1];
+    c->arg[1] = cmd;
+    c->arg[2] = (long)c->user[2];
+    switch (cmd) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC: /* from the limit on: EINVAL, as for any limit */
+        if ((unsigned)c->user[2] >= (unsigned)c->env->fd_low)
+            c->arg[2] = -1;
+        return true;
+    case F_SETFL: /* signals for a descriptor would go to the proxy */
+        return (int)c->user[2] & O_ASYNC ? call_refuse(c, answer) : true;
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETFL:
+    case F_SETOWN:
+    case F_GETOWN:
+    case F_GETSIG:
+    case F_GETLEASE:
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+        return true;
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        pass_ptr(c, sizeof(struct flock));
+        return true;
+    case F_SETOWN_EX:
+    case F_GETOWN_EX:
+    case FCNTL_GETOWNER_UIDS:
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+    case F_GET_FILE_RW_HINT:
+    case F_SET_FILE_RW_HINT:
+        pass_ptr(c, 8);
+        return true;
+    case F_SETSIG:
+    case F_SETLEASE:
+    case F_NOTIFY:
+        return call_refuse(c, answer);
+    default: /* Linux: EBADF or EINVAL */
+        c->arg[1] = FCNTL_INVALID;
+        c->arg[2] = 0;
+        return true;
+    }
+}
+
+enum { IO_NONE = 0, IO_VALUE = 0xffff, IO_FD = 0xfffe };
+
+/* Size of what the third argument points to, or IO_NONE: not looked at, IO_VALUE, IO_FD. */
+static const struct {
+    uint32_t request;
+    uint16_t size;
+} ioctl_known[] = {
+    {FIOCLEX, IO_NONE},
+    {FIONCLEX, IO_NONE},
+    {FIONBIO, 4},
+    {FIONREAD, 4},
+    {FIOQSIZE, 8},
+    {FIGETBSZ, 4},
+    {FICLONE, IO_FD},
+    {FS_IOC_GETFLAGS, 4},
+    {FS_IOC_SETFLAGS, 4},
+    {FS_IOC_GETVERSION, 4},
+    {TCGETS, 36},
+    {TCSETS, 36},
+    {TCSETSW, 36},
+    {TCSETSF, 36},
+    {0x802c542a, 44}, /* TCGETS2 and the three TCSETS*2 */
+    {0x402c542b, 44},
+    {0x402c542c, 44},
+    {0x402c542d, 44},
+    {TCSBRK, IO_VALUE},
+    {TCSBRKP, IO_VALUE},
+    {TCXONC, IO_VALUE},
+    {TCFLSH, IO_VALUE},
+    {TIOCEXCL, IO_NONE},
+    {TIOCNXCL, IO_NONE},
+    {TIOCGPGRP, 4},
+    {TIOCSPGRP, 4},
+    {TIOCGSID, 4},
+    {TIOCOUTQ, 4},
+    {TIOCGWINSZ, 8},
+    {TIOCSWINSZ, 8},
+    {TIOCMGET, 4},
+    {TIOCMSET, 4},
+    {TIOCMBIS, 4},
+    {TIOCMBIC, 4},
+    {TIOCGETD, 4},
+    {TIOCGPTN, 4},
+    {TIOCSPTLCK, 4},
+    {SIOCATMARK, 4},
+    {SIOCGIFNAME, sizeof(struct ifreq)},
+    {SIOCGIFINDEX, sizeof(struct ifreq)},
+    {SIOCGIFFLAGS, sizeof(struct ifreq)},
+    {SIOCGIFADDR, sizeof(struct ifreq)},
+    {SIOCGIFDSTADDR, sizeof(struct ifreq)},
+    {SIOCGIFBRDADDR, sizeof(struct ifreq)},
+    {SIOCGIFNETMASK, sizeof(struct ifreq)},
+    {SIOCGIFMETRIC, sizeof(struct ifreq)},
+    {SIOCGIFMTU, sizeof(struct ifreq)},
+    {SIOCGIFHWADDR, sizeof(struct ifreq)},
+    {SIOCGIFTXQLEN, sizeof(struct ifreq)},
+};
+_Static_assert(sizeof(struct ifreq) == 40, "ifreq");
+
+bool decode_ioctl(struct call *c, int64_t *answer)
+{
+    uint32_t request = (uint32_t)c->user[1];
+    c->arg[1] = (long)request;
+    for (size_t i = 0; i < sizeof ioctl_known / sizeof ioctl_known[0]; i++) {
+        if (ioctl_known[i].request != request)
+            continue;
+        uint16_t size = ioctl_known[i].size;
+        if (size == IO_NONE)
+            c->arg[2] = 0;
+        else if (size == IO_VALUE)
+            c->arg[2] = (long)c->user[2];
+        else if (size == IO_FD)
+            c->arg[2] = call_fd(c->env, c->user[2]);
+        else
+            pass_ptr(c, size);
+        return true;
+    }
+    verbose("refused: ioctl request 0x%x", request);
+    return call_refuse(c, answer);
+}
+
+bool decode_close_range(struct call *c, int64_t *answer)
+{
+    unsigned first = (unsigned)c->user[0], last = (unsigned)c->user[1];
+    unsigned flags = (unsigned)c->user[2], high = (unsigned)c->env->fd_low;
+    if (flags & ~(unsigned)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
+        return call_answer(answer, -EINVAL);
+    if (flags & CLOSE_RANGE_UNSHARE) /* a table of descriptors for one thread alone */
+        return call_refuse(c, answer);
+    if (first >= high)
+        return call_answer(answer, 0);
+    c->arg[0] = (long)first;
+    c->arg[1] = (long)(last < high ? last : high - 1);
+    c->arg[2] = (long)flags;
+    return true;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Paths: one copy, which Linux gets, and what /proc says of the process. The program is the process
+ * there, but its memory, command line and threads are in the isle: files that would show the
+ * proxy's instead are refused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include <lull/syscalls.h>
+
+#include "message.h"
+#include "serve/call.h"
+
+char *path_copy(struct call *c, uint64_t va, bool *fault)
+{
+    /* All of PATH_MAX without a NUL, closed by ours: too long by Linux's own count. */
+    char *own = arena_alloc(c->mem, PATH_MAX + 1);
+    *fault = false;
+    if (!own)
+        return NULL;
+    size_t at = 0;
+    while (at < PATH_MAX) {
+        size_t n = LULL_PAGE - ((va + at) & (LULL_PAGE - 1));
+        if (n > 256)
+            n = 256 - ((va + at) & 255);
+        if (n > PATH_MAX - at)
+            n = PATH_MAX - at;
+        if (!call_copy_in(c, own + at, va + at, n)) {
+            *fault = true;
+            return NULL;
+        }
+        if (memchr(own + at, 0, n))
+            return own;
+        at += n;
+    }
+    own[PATH_MAX] = 0;
+    return own;
+}
+
+/* Steps over one component if it is `name`; NULL: it is not. Slashes and "." are skipped. */
+static const char *skip_dots(const char *p)
+{
+    for (;;) {
+        while (*p == '/')
+            p++;
+        if (p[0] != '.' || (p[1] != '/' && p[1] != 0))
+            return p;
+        p++;
+    }
+}
+
+static const char *component(const char *p, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(p, name, n) || (p[n] != '/' && p[n] != 0))
+        return NULL;
+    return skip_dots(p + n);
+}
+
+static const char *number(const char *p, long *value)
+{
+    char *end;
+    if (*p < '0' || *p > '9')
+        return NULL;
+    errno = 0;
+    *value = strtol(p, &end, 10);
+    return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
+}
+
+/* What comes after /proc/self/ or its other names; NULL: the path is not there. */
+static const char *own_proc_rest(const char *path, int pid)
+{
+    long n;
+    if (*path != '/')
+        return NULL;
+    const char *p = component(skip_dots(path), "proc"), *q;
+    if (!p)
+        return NULL;
+    if ((q = component(p, "self")) || (q = component(p, "thread-self")))
+        p = q;
+    else if ((q = number(p, &n)) && n == pid)
+        p = q;
+    else
+        return NULL;
+    q = component(p, "task");
+    if (q && *q && (q = number(q, &n)))
+        p = q;
+    return p;
+}
+
+static bool follows_links(const struct call *c, unsigned i)
+{
+    switch (c->nr) {
+    case SYS_open:
+        return i == 0 && !(c->user[1] & O_NOFOLLOW);
+    case SYS_openat:
+        return !(c->user[2] & O_NOFOLLOW);
+    case SYS_openat2:
+    case SYS_stat:
+    case SYS_access:
+    case SYS_faccessat:
+    case SYS_statfs:
+    case SYS_getxattr:
+        return i < 2 && !(c->nr == SYS_getxattr && i);
+    case SYS_newfstatat:
+    case SYS_faccessat2:
+        return !(c->user[3] & AT_SYMLINK_NOFOLLOW);
+    case SYS_statx:
+        return !(c->user[2] & AT_SYMLINK_NOFOLLOW);
+    default:
+        return false;
+    }
+}
+
+/* readlink of /proc/self/exe, answered here. */
+static bool answer_exe_link(struct call *c, int64_t *answer)
+{
+    unsigned i = c->nr == SYS_readlinkat ? 2 : 1; /* buffer; its size is the next */
+    int room = (int)c->user[i + 1];
+    if (room <= 0)
+        return call_answer(answer, -EINVAL);
+    size_t len = strlen(c->env->exe_path);
+    if (len > (size_t)room)
+        len = (size_t)room;
+    void *dst = call_mem(c, c->user[i], len);
+    if (!dst)
+        return call_answer(answer, -EFAULT);
+    memcpy(dst, c->env->exe_path, len);
+    return call_answer(answer, (int64_t)len);
+}
+
+static bool path_is_file_name(uint32_t nr, unsigned i)
+{
+    switch (nr) {
+    case SYS_memfd_create:
+    case SYS_fsetxattr:
+    case SYS_fgetxattr:
+        return false;
+    case SYS_symlink:
+    case SYS_symlinkat: /* the contents of the link */
+        return i != 0;
+    case SYS_setxattr:
+    case SYS_getxattr:
+    case SYS_lgetxattr:
+        return i == 0;
+    default:
+        return true;
+    }
+}
+
+bool decode_path(struct call *c, unsigned i, int64_t *answer)
+{
+    c->arg[i] = 0;
+    if (c->user[i] == 0)
+        return true;
+    bool fault;
+    char *own = path_copy(c, c->user[i], &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
+    if (!own || !path_is_file_name(c->nr, i))
+        return true;
+    const char *rest = own_proc_rest(own, c->env->pid), *p;
+    if (rest && c->env->exe_path && !strcmp(rest, "exe")) {
+        if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
+            return answer_exe_link(c, answer);
+        if (follows_links(c, i))
+            c->arg[i] = (long)c->env->exe_path;
+        return true;
+    }
+    long fd;
+    if (!rest) {
+        p = *own == '/' ? component(skip_dots(own), "dev") : NULL;
+        p = p ? component(p, "fd") : NULL;
+    } else if (!(p = component(rest, "fd"))) {
+        p = component(rest, "fdinfo");
+    }
+    if (p && *p && number(p, &fd) && fd >= c->env->fd_low)
+        return call_answer(answer, -ENOENT);
+    return true;
+}
+
+/* Of /proc/PID and /proc/PID/task/TID. */
+static bool file_shows_proxy(const char *rest)
+{
+    static const char *const names[] = {
+        "arch_status", "auxv",  "children", "clear_refs",    "cmdline", "comm",  "environ",
+        "map_files",   "maps",  "mem",      "numa_maps",     "pagemap", "sched", "personality",
+        "schedstat",   "smaps", "stack",    "smaps_rollup",  "stat",    "statm", "status",
+        "syscall",     "task",  "timers",   "timerslack_ns", "wchan",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (component(rest, names[i]))
+            return true;
+    return false;
+}
+
+/* By the file that was opened, so that no directory, link or mount on the way matters. */
+int64_t finish_open(struct call *c, int64_t fd)
+{
+    struct statfs fs;
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+        return fd;
+    char link[64], path[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)fd);
+    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
+    if (n < 0)
+        return fd;
+    path[n] = 0;
+    /* The mount point may be anywhere: look for the process's number in every place. */
+    for (const char *p = path; (p = strchr(p, '/'));) {
+        long pid;
+        const char *rest = number(++p, &pid), *q;
+        if (!rest || pid != c->env->pid)
+            continue;
+        q = component(rest, "task");
+        if (q && *q && (q = number(q, &pid)))
+            rest = q;
+        if (!file_shows_proxy(rest))
+            continue;
+        verbose("refused: open of %s would show the proxy, not the program", path);
+        server_syscall(SYS_close, fd, 0, 0, 0);
+        c->refused = true;
+        return -ENOSYS;
+    }
+    return fd;
+}

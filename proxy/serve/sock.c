@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses and options of sockets. */
+#include <errno.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/call.h"
+
+struct address_copy {
+    struct sockaddr_storage own;
+    int own_len; /* what Linux reads and writes */
+    int room;    /* what the isle has for it */
+    char *dst, *len_dst;
+};
+
+/*
+ * Argument i receives an address, argument i + 1 holds its length, in and out. With a copy of both,
+ * Linux reads the length that was checked.
+ */
+bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer)
+{
+    c->arg[i] = (long)(c->user[i] ? LULL_BAD_PTR : 0);
+    if (c->user[i] == 0 || c->user[i + 1] == 0)
+        return true;
+    struct address_copy *a = arena_alloc(c->mem, sizeof *a);
+    if (!a)
+        return call_answer(answer, -ENOMEM);
+    memset(a, 0, sizeof *a);
+    if (!call_copy_in(c, &a->room, c->user[i + 1], sizeof a->room)) {
+        c->arg[i + 1] = (long)LULL_BAD_PTR;
+        return true;
+    }
+    if (a->room > (int)sizeof a->own)
+        a->room = sizeof a->own;
+    a->own_len = a->room;
+    a->len_dst = call_mem(c, c->user[i + 1], sizeof a->room);
+    c->arg[i + 1] = (long)&a->own_len;
+    if (a->room > 0) {
+        a->dst = call_mem(c, c->user[i], (uint64_t)a->room);
+        if (a->dst)
+            c->arg[i] = (long)&a->own;
+    }
+    c->addr = a;
+    return true;
+}
+
+void finish_sockaddr(struct call *c, int64_t r)
+{
+    struct address_copy *a = c->addr;
+    if (r < 0)
+        return;
+    int n = a->own_len < a->room ? a->own_len : a->room;
+    if (n > 0)
+        call_back(c, a->dst, &a->own, (size_t)n, false);
+    call_back(c, a->len_dst, &a->own_len, sizeof a->own_len, false);
+}
+
+/*
+ * Options whose value is just its bytes. Others carry pointers into the caller's memory (socket
+ * filters, TCP_ZEROCOPY_RECEIVE, tables of netfilter) or lengths in other units.
+ */
+static bool option_is_plain(int level, int name)
+{
+    switch (level) {
+    case SOL_SOCKET:
+        return name != SO_ATTACH_FILTER && name != SO_ATTACH_BPF &&
+               name != SO_ATTACH_REUSEPORT_CBPF && name != SO_ATTACH_REUSEPORT_EBPF;
+    case IPPROTO_IP:
+        return name < 64;
+    case IPPROTO_IPV6:
+        return name < 64 || name == IPV6_RECVTCLASS || name == IPV6_TCLASS ||
+               (name >= 70 && name <= 78);
+    case IPPROTO_TCP:
+        return name != TCP_ZEROCOPY_RECEIVE && name < 64;
+    case IPPROTO_UDP:
+    case SOL_NETLINK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool decode_setsockopt(struct call *c, int64_t *answer)
+{
+    return option_is_plain((int)c->user[1], (int)c->user[2]) ? true : call_refuse(c, answer);
+}
+
+bool decode_getsockopt(struct call *c, int64_t *answer)
+{
+    if (!option_is_plain((int)c->user[1], (int)c->user[2]))
+        return call_refuse(c, answer);
+    bool fault;
+    int *len = call_dup(c, c->user[4], sizeof *len, &fault);
+    if (!len && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[3] = (long)(c->user[3] ? LULL_BAD_PTR : 0);
+    c->arg[4] = (long)LULL_BAD_PTR;
+    if (!len)
+        return true;
+    if (*len > 0)
+        c->arg[3] = (long)call_ptr(c, c->user[3], (uint64_t)*len);
+    c->arg[4] = (long)len;
+    call_back(c, call_mem(c, c->user[4], sizeof *len), len, sizeof *len, true);
+    return true;
+}

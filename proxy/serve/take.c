@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* From the submission ring to the completion ring: one call's way through the proxy. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/server_priv.h"
+#include "systable.h"
+
+pid_t thread_id(void)
+{
+    static _Thread_local pid_t tid;
+    if (!tid)
+        tid = (pid_t)syscall(SYS_gettid);
+    return tid;
+}
+
+void server_break(struct server *s, unsigned core, const char *how)
+{
+    if (__atomic_exchange_n(&s->broken, 1, __ATOMIC_ACQ_REL))
+        return;
+    char text[160];
+    snprintf(text, sizeof text, "the isle broke its channel: core %u: %s", core, how);
+    s->config.broken(s->config.ctx, text);
+}
+
+static bool class_is_forwarded(uint8_t class)
+{
+    return class == LULL_SYS_QUICK || class == LULL_SYS_FDWAIT || class == LULL_SYS_WAIT;
+}
+
+/* What is wrong with a submission, or NULL. */
+static const char *sqe_fault(const struct lull_sqe *e, char *text, size_t len)
+{
+    if (e->slot >= LULL_CHAN_DEPTH)
+        snprintf(text, len, "slot %u of %u", e->slot, LULL_CHAN_DEPTH);
+    else if (e->nr >= LULL_NR_MAX || !class_is_forwarded(lull_systable[e->nr].class))
+        snprintf(text, len, "system call %u is not one that is forwarded", e->nr);
+    else
+        return NULL;
+    return text;
+}
+
+bool flight_waits_in_ring(const struct server *s, unsigned core, unsigned slot)
+{
+    const struct lull_channel *ch = isle_channel(s->config.isle, core);
+    uint32_t head = s->core[core].sq_head, pending = lull_load_acquire(&ch->sq_tail) - head;
+    for (uint32_t i = 0; i < pending && i < LULL_CHAN_DEPTH; i++)
+        if (ch->sq[(head + i) & (LULL_CHAN_DEPTH - 1)].slot == slot)
+            return true;
+    return false;
+}
+
+int flight_take(struct server *s, unsigned core, struct flight **out)
+{
+    struct server_core *k = &s->core[core];
+    struct lull_channel *ch = isle_channel(s->config.isle, core);
+    struct lull_sqe e;
+    char text[80];
+    const char *fault = NULL;
+    if (lull_load_acquire(&ch->sq_tail) == k->sq_head)
+        return 0;
+    /* Under the lock from the ring to the flight, so that server_cancel() finds it in one. */
+    pthread_mutex_lock(&k->lock);
+    int r = lull_chan_take(ch, &k->sq_head, &e);
+    if (r < 0) {
+        fault = "more submissions than the ring has room for";
+    } else if (r > 0 && !(fault = sqe_fault(&e, text, sizeof text))) {
+        struct flight *f = &k->flight[e.slot];
+        if (f->state != FLIGHT_FREE) {
+            snprintf(text, sizeof text, "slot %u submitted again before it was completed", e.slot);
+            fault = text;
+        } else {
+            f->sqe = e;
+            f->core = (uint16_t)core;
+            f->done = 0;
+            f->tid = thread_id();
+            __atomic_store_n(&f->cancel, f->early, __ATOMIC_RELAXED);
+            f->early = 0;
+            f->state = FLIGHT_RUNNING;
+            *out = f;
+        }
+    }
+    pthread_mutex_unlock(&k->lock);
+    if (fault) {
+        server_break(s, core, fault);
+        return -1;
+    }
+    if (r > 0)
+        count(&s->stats.calls);
+    return r;
+}
+
+void flight_complete(struct server *s, struct flight *f, int64_t result)
+{
+    unsigned core = f->core;
+    struct server_core *k = &s->core[core];
+    pthread_mutex_lock(&k->lock);
+    bool cancelled = f->cancel, publish = !server_halted(s);
+    f->state = FLIGHT_FREE; /* first: the kernel may use the slot at once */
+    if (publish)
+        lull_chan_complete(isle_channel(s->config.isle, core), &k->cq_tail, f->sqe.slot, result);
+    pthread_mutex_unlock(&k->lock);
+    if (publish) {
+        lull_fence();
+        s->config.ring(s->config.ctx, core);
+    }
+    /* A cancel signal was sent before the lock was free: take it now, not in the next call. */
+    if (cancelled)
+        syscall(SYS_gettid);
+}
+
+static bool writes_to_stream(uint32_t nr)
+{
+    switch (nr) {
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwritev2:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendfile:
+    case SYS_splice:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Linux answered EPIPE and left a SIGPIPE pending for this thread, where it is blocked. */
+static void drop_sigpipe(const struct call *c)
+{
+    if (!writes_to_stream(c->nr) || (c->nr == SYS_sendto && c->arg[3] & MSG_NOSIGNAL) ||
+        (c->nr == SYS_sendmsg && c->arg[2] & MSG_NOSIGNAL))
+        return;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    sigtimedwait(&set, NULL, &(struct timespec){0});
+}
+
+static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
+{
+    long r;
+    /* EINTR without a cancel: a signal of the proxy's own business, nothing the program sent. */
+    do
+        r = server_syscall_fn(nr, arg, &f->cancel);
+    while (r == -EINTR && nr != SYS_close && nr != SYS_connect &&
+           !__atomic_load_n(&f->cancel, __ATOMIC_RELAXED));
+    if (r == -EPIPE)
+        drop_sigpipe(c);
+    return r;
+}
+
+static void call_init(struct call *c, const struct server *s, const struct flight *f,
+                      struct arena *mem)
+{
+    arena_reset(mem);
+    c->env = &s->env;
+    c->mem = mem;
+    c->nr = f->sqe.nr;
+    memcpy(c->user, f->sqe.arg, sizeof c->user);
+}
+
+static void call_end(struct server *s, struct flight *f, struct call *c, int64_t r)
+{
+    if (c->refused) {
+        count(&s->stats.refused);
+        __atomic_fetch_add(&s->stats.refused_nr[c->nr], 1, __ATOMIC_RELAXED);
+    }
+    flight_complete(s, f, r);
+}
+
+void flight_run(struct server *s, struct flight *f, struct arena *mem)
+{
+    struct call c;
+    int64_t r;
+    call_init(&c, s, f, mem);
+    if (call_decode(&c, &r)) {
+        call_skip(&c, f->done);
+        r = call_finish(&c, invoke(f, &c, c.nr, c.arg));
+    }
+    if (f->done) /* as of one write: what it moved before it failed counts */
+        r = r < 0 ? (int64_t)f->done : (int64_t)f->done + r;
+    call_end(s, f, &c, r);
+}
+
+static size_t iov_total(const struct call *c)
+{
+    const struct iovec *v = (void *)c->arg[1];
+    if (c->arg[2] <= 0 || c->arg[2] > CALL_MAX_IOV || (uintptr_t)v <= LULL_BAD_PTR)
+        return 0;
+    size_t total = 0;
+    for (long i = 0; i < c->arg[2]; i++)
+        if (__builtin_add_overflow(total, v[i].iov_len, &total))
+            return SIZE_MAX;
+    return total;
+}
+
+/*
+ * The same call in a form that does not wait; -EAGAIN: it would. What it does instead of waiting is
+ * undone by nothing, so only calls are tried whose "would wait" leaves no trace.
+ */
+static long try_once(struct flight *f, struct call *c)
+{
+    long arg[6];
+    memcpy(arg, c->arg, sizeof arg);
+    struct iovec one = {(void *)c->arg[1], (size_t)c->arg[2]};
+    switch (c->nr) {
+    case SYS_read:
+    case SYS_write:
+        if (c->arg[2] < 0)
+            return invoke(f, c, c->nr, c->arg);
+        memcpy(arg, (long[6]){c->arg[0], (long)&one, 1, -1, -1, RWF_NOWAIT}, sizeof arg);
+        return invoke(f, c, c->nr == SYS_read ? SYS_preadv2 : SYS_pwritev2, arg);
+    case SYS_writev:
+        if (iov_total(c) > 4096)
+            return -EAGAIN;
+        /* fall through */
+    case SYS_readv:
+        memcpy(arg, (long[6]){c->arg[0], c->arg[1], c->arg[2], -1, -1, RWF_NOWAIT}, sizeof arg);
+        return invoke(f, c, c->nr == SYS_readv ? SYS_preadv2 : SYS_pwritev2, arg);
+    case SYS_recvfrom:
+    case SYS_sendto:
+        arg[3] |= MSG_DONTWAIT;
+        return invoke(f, c, c->nr, arg);
+    case SYS_recvmsg:
+        arg[2] |= MSG_DONTWAIT;
+        return invoke(f, c, c->nr, arg);
+    default: { /* poll, epoll_wait, epoll_pwait: nothing is ready */
+        arg[c->nr == SYS_poll ? 2 : 3] = 0;
+        long r = invoke(f, c, c->nr, arg);
+        return r == 0 ? -EAGAIN : r;
+    }
+    }
+}
+
+/* Where a blocking write goes on until all is written. */
+static bool write_continues(const struct server *s, uint64_t fd)
+{
+    struct stat st;
+    memset(&st, 0, sizeof st);
+    return server_syscall(SYS_fstat, call_fd(&s->env, fd), (long)&st, 0, 0) == 0 &&
+           (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)) && !descriptor_is_nonblocking(s, fd);
+}
+
+static bool descriptor_waits(uint32_t nr)
+{
+    return nr != SYS_poll && nr != SYS_epoll_wait && nr != SYS_epoll_pwait;
+}
+
+bool flight_try(struct server *s, struct flight *f, struct arena *mem)
+{
+    struct call c;
+    int64_t r;
+    call_init(&c, s, f, mem);
+    if (call_decode(&c, &r)) {
+        r = try_once(f, &c);
+        if (r == -EOPNOTSUPP && descriptor_waits(c.nr)) /* the attempt, or the call itself */
+            return false;
+        if (r == -EAGAIN && !(descriptor_waits(c.nr) && descriptor_is_nonblocking(s, c.user[0])))
+            return false;
+        uint64_t whole = c.nr == SYS_writev ? iov_total(&c) : (uint64_t)c.arg[2];
+        bool write = c.nr == SYS_write || c.nr == SYS_writev || c.nr == SYS_sendto;
+        if (write && r > 0 && (uint64_t)r < whole && write_continues(s, c.user[0])) {
+            f->done = (uint64_t)r;
+            return false;
+        }
+        r = call_finish(&c, r);
+    }
+    call_end(s, f, &c, r);
+    return true;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Arrays of buffers and messages: copied first, then checked, and Linux gets the copy. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/call.h"
+
+/*
+ * Control data to send is at most net.core.optmem_max, to receive at most what the protocols write:
+ * 253 descriptors, some addresses and times. More room changes nothing.
+ */
+#define CONTROL_SEND_MAX (1u << 20)
+#define CONTROL_RECEIVE_MAX (64u << 10)
+
+struct msg_copy {
+    struct msghdr own; /* what Linux gets */
+    char *dst;         /* isle memory, in no way aligned */
+    void *control_dst;
+    int recv_control; /* 1: control holds what came */
+};
+
+static void iovec_check(const struct call *c, struct iovec *v, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        if (v[i].iov_len > CALL_MAX_RW && (ssize_t)v[i].iov_len > 0)
+            v[i].iov_len = CALL_MAX_RW;
+        if (v[i].iov_len)
+            v[i].iov_base = call_mem(c, (uint64_t)v[i].iov_base, v[i].iov_len);
+        if (!v[i].iov_base)
+            v[i].iov_base = (void *)LULL_BAD_PTR;
+    }
+}
+
+/* Own, checked copy of an iovec array; too many, none, bad: what makes Linux say so itself. */
+static struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t count, bool *no_memory)
+{
+    *no_memory = false;
+    if (va == 0)
+        return NULL;
+    if (count == 0 || count > CALL_MAX_IOV)
+        return (void *)LULL_BAD_PTR;
+    bool fault;
+    struct iovec *v = call_dup(c, va, count * sizeof *v, &fault);
+    if (!v) {
+        *no_memory = !fault;
+        return (void *)LULL_BAD_PTR;
+    }
+    iovec_check(c, v, count);
+    return v;
+}
+
+bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer)
+{
+    bool no_memory;
+    c->arg[i] = (long)iovec_copy(c, c->user[i], count, &no_memory);
+    return no_memory ? call_answer(answer, -ENOMEM) : true;
+}
+
+/* A descriptor of the proxy in SCM_RIGHTS becomes one that does not exist. */
+static void control_check(const struct call_env *env, char *control, size_t len)
+{
+    size_t at = 0;
+    while (len - at >= sizeof(struct cmsghdr)) {
+        struct cmsghdr h;
+        memcpy(&h, control + at, sizeof h);
+        if (h.cmsg_len < sizeof h || h.cmsg_len > len - at)
+            return; /* Linux: EINVAL */
+        if (h.cmsg_level == SOL_SOCKET && h.cmsg_type == SCM_RIGHTS)
+            for (size_t k = CMSG_LEN(0); k + sizeof(int) <= h.cmsg_len; k += sizeof(int)) {
+                int fd;
+                memcpy(&fd, control + at + k, sizeof fd);
+                if (fd >= env->fd_low)
+                    fd = -1;
+                memcpy(control + at + k, &fd, sizeof fd);
+            }
+        size_t step = CMSG_ALIGN(h.cmsg_len);
+        if (step > len - at)
+            return;
+        at += step;
+    }
+}
+
+static int control_send(struct call *c, struct msghdr *m)
+{
+    if (m->msg_controllen > INT32_MAX || m->msg_controllen > CONTROL_SEND_MAX)
+        return -ENOBUFS;        /* as Linux beyond optmem_max */
+    if (m->msg_controllen == 0) /* Linux does not look at the pointer */
+        return 0;
+    bool fault;
+    char *own = call_dup(c, (uint64_t)m->msg_control, m->msg_controllen, &fault);
+    if (!own && !fault)
+        return -ENOMEM;
+    m->msg_control = own ? own : (void *)LULL_BAD_PTR;
+    if (own)
+        control_check(c->env, own, m->msg_controllen);
+    return 0;
+}
+
+static int control_receive(struct call *c, struct msg_copy *k)
+{
+    struct msghdr *m = &k->own;
+    if (!m->msg_control || m->msg_controllen == 0)
+        return 0;
+    if (m->msg_controllen > CONTROL_RECEIVE_MAX)
+        m->msg_controllen = CONTROL_RECEIVE_MAX;
+    k->control_dst = call_mem(c, (uint64_t)m->msg_control, m->msg_controllen);
+    m->msg_control = (void *)LULL_BAD_PTR;
+    if (!k->control_dst)
+        return 0;
+    char *own = arena_alloc(c->mem, m->msg_controllen);
+    if (!own)
+        return -ENOMEM;
+    memset(own, 0, m->msg_controllen);
+    m->msg_control = own;
+    k->recv_control = 1;
+    return 0;
+}
+
+bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
+{
+    struct msg_copy *k = arena_alloc(c->mem, sizeof *k);
+    if (!k)
+        return call_answer(answer, -ENOMEM);
+    memset(k, 0, sizeof *k);
+    if (!call_copy_in(c, &k->own, c->user[i], sizeof k->own)) {
+        c->arg[i] = (long)LULL_BAD_PTR;
+        return true;
+    }
+    k->dst = call_mem(c, c->user[i], sizeof k->own);
+    struct msghdr *m = &k->own;
+    c->arg[i] = (long)m;
+
+    /* A name is at most a sockaddr_storage to Linux; a negative length is its EINVAL. */
+    int name_len = (int)m->msg_namelen;
+    if (name_len > (int)sizeof(struct sockaddr_storage))
+        name_len = sizeof(struct sockaddr_storage);
+    if (m->msg_name)
+        m->msg_name = call_ptr(c, (uint64_t)m->msg_name, name_len > 0 ? (uint64_t)name_len : 0);
+    if (name_len > 0)
+        m->msg_namelen = (socklen_t)name_len;
+
+    bool no_memory;
+    m->msg_iov = iovec_copy(c, (uint64_t)m->msg_iov, m->msg_iovlen, &no_memory);
+    if (no_memory)
+        return call_answer(answer, -ENOMEM);
+    int err = send ? control_send(c, m) : control_receive(c, k);
+    if (err)
+        return call_answer(answer, err);
+    c->msg = k;
+    return true;
+}
+
+/* Descriptors that came with numbers the application may not have: as if there was no room. */
+static void control_drop_high(const struct call_env *env, struct msghdr *m)
+{
+    char *control = m->msg_control;
+    size_t at = 0;
+    while (m->msg_controllen - at >= sizeof(struct cmsghdr)) {
+        struct cmsghdr h;
+        memcpy(&h, control + at, sizeof h);
+        if (h.cmsg_len < sizeof h || h.cmsg_len > m->msg_controllen - at)
+            return;
+        if (h.cmsg_level == SOL_SOCKET && h.cmsg_type == SCM_RIGHTS) {
+            size_t keep = CMSG_LEN(0);
+            for (size_t k = keep; k + sizeof(int) <= h.cmsg_len; k += sizeof(int)) {
+                int fd;
+                memcpy(&fd, control + at + k, sizeof fd);
+                if (fd >= env->fd_low) {
+                    server_syscall(SYS_close, fd, 0, 0, 0);
+                    m->msg_flags |= MSG_CTRUNC;
+                    continue;
+                }
+                memcpy(control + at + keep, &fd, sizeof fd);
+                keep += sizeof(int);
+            }
+            size_t old = h.cmsg_len;
+            h.cmsg_len = keep;
+            memcpy(control + at, &h, sizeof h);
+            h.cmsg_len = old;
+        }
+        size_t step = CMSG_ALIGN(h.cmsg_len);
+        if (step > m->msg_controllen - at)
+            return;
+        at += step;
+    }
+}
+
+int64_t finish_recvmsg(struct call *c, int64_t r)
+{
+    struct msg_copy *k = c->msg;
+    if (!k)
+        return r;
+    struct msghdr *m = &k->own;
+    if (k->recv_control) {
+        control_drop_high(c->env, m);
+        call_back(c, k->control_dst, m->msg_control, m->msg_controllen, false);
+    }
+    if (m->msg_name)
+        call_back(c, k->dst + offsetof(struct msghdr, msg_namelen), &m->msg_namelen,
+                  sizeof m->msg_namelen, false);
+    call_back(c, k->dst + offsetof(struct msghdr, msg_controllen), &m->msg_controllen,
+              sizeof m->msg_controllen, false);
+    call_back(c, k->dst + offsetof(struct msghdr, msg_flags), &m->msg_flags, sizeof m->msg_flags,
+              false);
+    return r;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Files and paths through a channel. */
+#include "cases.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static int scratch_file(void)
+{
+    char name[] = "/tmp/lull-test-XXXXXX";
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    unlink(name);
+    return fd;
+}
+
+static void file_read_write(void **state)
+{
+    struct rig *r = *state;
+    int fd = scratch_file();
+    strcpy(r->app, "hello, isle");
+    assert_int_equal(rig_call(r, SYS_write, fd, U(r->app), 11), 11);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, U(r->app + 100), 50, 7), 4);
+    assert_memory_equal(r->app + 100, "isle", 4);
+    assert_int_equal(rig_call(r, SYS_pwrite64, fd, U("never"), 5, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_lseek, fd, 0, SEEK_SET), 0);
+    assert_int_equal(rig_call(r, SYS_read, fd, U(r->app + 200), 5), 5);
+    assert_memory_equal(r->app + 200, "hello", 5);
+    struct stat *st = (void *)(r->app + 1024);
+    assert_int_equal(rig_call(r, SYS_fstat, fd, U(st)), 0);
+    assert_int_equal(st->st_size, 11);
+    assert_int_equal(rig_call(r, SYS_ftruncate, fd, 3), 0);
+    assert_int_equal(rig_call(r, SYS_close, fd), 0);
+    assert_int_equal(rig_call(r, SYS_read, fd, U(r->app), 1), -EBADF);
+}
+
+static void file_bad_pointers(void **state)
+{
+    struct rig *r = *state;
+    int fd = scratch_file();
+    char own[16] = "proxy's memory";
+    char *end = r->app + RIG_APP_SIZE;
+    assert_int_equal(rig_call(r, SYS_write, fd, U(r->app), 16), 16);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, U(own), 4, 0), -EFAULT);
+    assert_string_equal(own, "proxy's memory");
+    assert_int_equal(rig_call(r, SYS_pread64, fd, BAD, 4, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, 0, 4, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, U(end - 4), 4, 0), 4);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, U(end - 4), 5, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, U(end - 4), UINT64_MAX, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_pread64, fd, UINT64_MAX - 2, 8, 0), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_write, fd, U(own), 4), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_write, fd, BAD, 0), 0);
+    assert_int_equal(rig_call(r, SYS_fstat, fd, U(own)), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_stat, U("/tmp"), U(r->app)), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_pipe, U(own)), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_close, fd), 0);
+}
+
+static void file_vectors(void **state)
+{
+    struct rig *r = *state;
+    int fd = scratch_file();
+    struct iovec *v = (void *)(r->app + 4096);
+    memcpy(r->app, "abcdefghij", 10);
+    v[0] = (struct iovec){r->app, 4};
+    v[1] = (struct iovec){NULL, 0};
+    v[2] = (struct iovec){r->app + 4, 6};
+    assert_int_equal(rig_call(r, SYS_writev, fd, U(v), 3), 10);
+    v[0] = (struct iovec){r->app + 100, 7};
+    v[1] = (struct iovec){r->app + 200, 90};
+    assert_int_equal(rig_call(r, SYS_preadv, fd, U(v), 2, 0, 0), 10);
+    assert_memory_equal(r->app + 100, "abcdefg", 7);
+    assert_memory_equal(r->app + 200, "hij", 3);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    v[1].iov_base = &state; /* in the proxy */
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(v), 2), 7);
+    v[0].iov_base = (void *)BAD;
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(v), 2), -EFAULT);
+    struct iovec own = {r->app, 4};
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(&own), 1), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(r->app + RIG_APP_SIZE - 16), 2), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(v), 1025), -EINVAL);
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(v), 0), 0);
+    v[0] = (struct iovec){r->app, SIZE_MAX};
+    assert_int_equal(rig_call(r, SYS_readv, fd, U(v), 1), -EINVAL);
+    close(fd);
+}
+
+static void path_calls(void **state)
+{
+    struct rig *r = *state;
+    char dir[] = "/tmp/lull-test-XXXXXX";
+    assert_non_null(mkdtemp(dir));
+    char *a = r->app + 100, *b = r->app + 500;
+    sprintf(a, "%s/a", dir);
+    sprintf(b, "%s/b", dir);
+    int64_t fd = rig_call(r, SYS_open, U(a), O_CREAT | O_RDWR, 0600);
+    assert_in_range(fd, 3, RIG_FD_LOW - 1);
+    assert_int_equal(rig_call(r, SYS_close, fd), 0);
+    assert_int_equal(rig_call(r, SYS_rename, U(a), U(b)), 0);
+    assert_int_equal(rig_call(r, SYS_access, U(a), F_OK), -ENOENT);
+    assert_int_equal(rig_call(r, SYS_newfstatat, AT_FDCWD, U(b), U(r->app + 1024), 0), 0);
+    assert_int_equal(rig_call(r, SYS_symlinkat, U(b), AT_FDCWD, U(a)), 0);
+    assert_int_equal(rig_call(r, SYS_readlink, U(a), U(r->app + 2048), 100), strlen(b));
+    assert_memory_equal(r->app + 2048, b, strlen(b));
+    assert_int_equal(rig_call(r, SYS_unlink, U(a)), 0);
+    assert_int_equal(rig_call(r, SYS_unlinkat, AT_FDCWD, U(b), 0), 0);
+    rmdir(dir);
+    /* strings */
+    char *end = r->app + RIG_APP_SIZE;
+    strcpy(end - 5, "/tmp");
+    assert_int_equal(rig_call(r, SYS_access, U(end - 5), F_OK), 0);
+    end[-1] = 'x';
+    assert_int_equal(rig_call(r, SYS_access, U(end - 5), F_OK), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_access, U("/tmp"), F_OK), -EFAULT);
+    assert_int_equal(rig_call(r, SYS_access, 0, F_OK), -EFAULT);
+    char *longest = r->app + 8192 + 77;
+    memset(longest, '/', 4096);
+    longest[4095] = 0;
+    assert_int_equal(rig_call(r, SYS_access, U(longest), F_OK), 0);
+    longest[4095] = '/';
+    assert_int_equal(rig_call(r, SYS_access, U(longest), F_OK), -ENAMETOOLONG);
+}
+
+static int64_t open_path(struct rig *r, const char *path)
+{
+    strcpy(r->app, path);
+    return rig_call(r, SYS_openat, AT_FDCWD, U(r->app), O_RDONLY | O_CLOEXEC, 0);
+}
+
+static int64_t read_link(struct rig *r, const char *path)
+{
+    strcpy(r->app, path);
+    memset(r->app + 4096, 'x', 64);
+    return rig_call(r, SYS_readlink, U(r->app), U(r->app + 4096), 64);
+}
+
+static void path_own_proc(void **state)
+{
+    struct rig *r = *state;
+    char pid_exe[64], pid_maps[64];
+    sprintf(pid_exe, "/proc//./%d/exe", getpid());
+    sprintf(pid_maps, "/proc/%d/maps", getpid());
+    const char *links[] = {"/proc/self/exe", "/proc/thread-self/exe", pid_exe};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(read_link(r, links[i]), 12);
+        assert_memory_equal(r->app + 4096, "/the/programx", 13);
+        assert_int_equal(open_path(r, links[i]), -ENOENT); /* there is no /the/program */
+    }
+    strcpy(r->app, "/proc/self/exe");
+    assert_int_equal(rig_call(r, SYS_readlink, U(r->app), U(r->app + 4096), 3), 3);
+    assert_int_equal(rig_call(r, SYS_readlink, U(r->app), U(r->app + 4096), 0), -EINVAL);
+    assert_int_equal(rig_call(r, SYS_readlink, U(r->app), BAD, 64), -EFAULT);
+
+    const char *refused[] = {"/proc/self/maps", "/proc/self/cmdline", pid_maps, "/proc/self/task",
+                             "/proc/thread-self/status"};
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(open_path(r, refused[i]), -ENOSYS);
+    int64_t dir = open_path(r, "/proc/self");
+    assert_true(dir > 0);
+    strcpy(r->app, "maps");
+    assert_int_equal(rig_call(r, SYS_openat, dir, U(r->app), O_RDONLY), -ENOSYS);
+    assert_int_equal(rig_call(r, SYS_close, dir), 0);
+    struct server_stats st;
+    server_get_stats(r->server, &st);
+    assert_int_equal(st.refused, 6);
+    assert_int_equal(st.refused_nr[SYS_openat], 6);
+
+    const char *fine[] = {"/proc/self/limits", "/proc/self/fd", "/proc/cpuinfo", "/proc/1/limits"};
+    for (int i = 0; i < 4; i++) {
+        int64_t fd = open_path(r, fine[i]);
+        assert_true(fd > 0);
+        assert_int_equal(rig_call(r, SYS_close, fd), 0);
+    }
+    int own = fcntl(0, F_DUPFD, RIG_FD_LOW);
+    char name[64];
+    sprintf(name, "/proc/self/fd/%d", own);
+    assert_int_equal(read_link(r, name), -ENOENT);
+    sprintf(name, "/dev/fd/%d", own);
+    assert_int_equal(open_path(r, name), -ENOENT);
+    close(own);
+}
+
+static void path_xattr_name(void **state)
+{
+    struct rig *r = *state;
+    strcpy(r->app, "/tmp");
+    memset(r->app + 4096, 'a', 300);
+    assert_int_equal(rig_call(r, SYS_getxattr, U(r->app), U(r->app + 4096), 0, 0), -ERANGE);
+    /* a name is no path: nothing of /proc is meant */
+    strcpy(r->app + 4096, "/proc/self/exe");
+    int64_t e = rig_call(r, SYS_getxattr, U(r->app), U(r->app + 4096), 0, 0);
+    assert_int_equal(e, -EOPNOTSUPP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(file_read_write), BOTH(file_bad_pointers), BOTH(file_vectors),
+        BOTH(path_calls),      BOTH(path_own_proc),     BOTH(path_xattr_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
