@@ -4,6 +4,7 @@
 #define PROXY_REPORT_REPORT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -12,7 +13,7 @@
 
 /* Exits of a core to the proxy by cause: LULL_OP_* first, then these. */
 enum exit_cause {
-    EXIT_OP_FIRST = 0, /* LULL_OP_NONE .. LULL_OP_COUNT-1 */
+    EXIT_OP_FIRST = 0,           /* LULL_OP_NONE .. LULL_OP_COUNT-1 */
     EXIT_KICKED = LULL_OP_COUNT, /* a signal of the proxy stopped KVM_RUN */
     EXIT_OTHER,                  /* anything else that KVM reports */
     EXIT_CAUSES
@@ -25,17 +26,25 @@ struct core_counts {
     uint64_t kcount[LULL_K_COUNT];
 };
 
-/* Interrupts that Linux took on one CPU, by name, from /proc/interrupts. */
-#define IRQ_ROWS_MAX 256
+/*
+ * Interrupts that Linux took on the isle's CPUs, by name, from /proc/interrupts. Only rows with a
+ * count on one of them.
+ */
+struct irq_row {
+    char name[48];                  /* "LOC Local timer interrupts", "24 virtio0" */
+    uint64_t count[LULL_MAX_CORES]; /* by core of the isle */
+};
 struct irq_snapshot {
     unsigned rows;
-    struct {
-        char name[48];                  /* "LOC Local timer interrupts", "24 virtio0" */
-        uint64_t count[LULL_MAX_CORES]; /* by core of the isle */
-    } * row;                            /* allocated */
+    struct irq_row *row; /* allocated; names differ */
 };
-/* cpu[]: Linux's numbers of the isle's cores. 0 or -errno. */
+/* cpu[]: Linux's numbers of the isle's cores. 0 or -errno; *s is then empty. */
 int irq_snapshot_take(struct irq_snapshot *s, const uint16_t *cpu, unsigned ncores);
+/* The same from any stream in the format of /proc/interrupts; -EINVAL: it is not. */
+int irq_snapshot_read(struct irq_snapshot *s, FILE *f, const uint16_t *cpu, unsigned ncores);
+/* end = end - begin; rows that did not change are dropped. Linux counts modulo 2^32. */
+void irq_snapshot_subtract(struct irq_snapshot *end, const struct irq_snapshot *begin,
+                           unsigned ncores);
 void irq_snapshot_free(struct irq_snapshot *s);
 
 /* Involuntary and voluntary switches, page faults of one vCPU thread (getrusage RUSAGE_THREAD). */
@@ -65,9 +74,9 @@ struct report {
     uint64_t mem_hugetlb; /* bytes populated by kind */
     uint64_t mem_thp;
     uint64_t mem_4k;
-    double start_ms;      /* proxy's start to the first instruction of the program */
+    double start_ms; /* proxy's start to the first instruction of the program */
     double wall_s;
-    int status;           /* as the shell sees it */
+    int status; /* as the shell sees it */
     uint64_t served, served_polled, served_on_core, served_by_worker;
     struct lull_sysstat sys;
     struct report_section run;
@@ -76,7 +85,14 @@ struct report {
 
 /* Text for people. */
 void report_text(FILE *f, const struct report *r);
-/* JSON, schema "lull-report-1" (docs/report.md). 0 or -errno; the file is written whole or not. */
+/*
+ * JSON, schema "lull-report-1" (docs/report.md). 0, or -errno after one message(). A regular file
+ * is written beside its place and then renamed, so it is whole or not there; devices and pipes are
+ * written to directly.
+ */
 int report_json(const char *path, const struct report *r);
+
+/* Name of a system call by number; "nr 500" in buf for one without. */
+const char *report_call_name(unsigned nr, char *buf, size_t size);
 
 #endif
