@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory limits on a made-up /proc and /sys, the launcher's variables, and a plan for this machine.
+ */
+#include "unit.h"
+
+#include <errno.h>
+
+#include "carve/carve.h"
+#include "carve/launcher.h"
+#include "carve/memory.h"
+#include "message.h"
+
+#define GIB (1ull << 30)
+
+static char *root;
+
+static const char *const variables[] = {"OMP_NUM_THREADS", "MPI_LOCALRANKID", "MPI_LOCALNRANKS",
+                                        "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"};
+
+static int setup(void **state)
+{
+    (void)state;
+    root = unit_tempdir();
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        unsetenv(variables[i]);
+    unit_write_text(root, "proc/meminfo",
+                    "MemTotal:       16777216 kB\nMemFree:          100000 kB\n"
+                    "MemAvailable:    8388608 kB\nHugePages_Free:        0\n",
+                    0644);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unit_remove(root);
+    return 0;
+}
+
+static uint64_t available(void)
+{
+    uint64_t v = 0;
+    assert_int_equal(memory_available(root, &v), 0);
+    return v;
+}
+
+static void test_meminfo(void **state)
+{
+    (void)state;
+    uint64_t v;
+    assert_int_equal(available(), 8 * GIB);
+    unit_write_text(root, "sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "512\n", 0644);
+    assert_int_equal(available(), 9 * GIB);
+    unit_write_text(root, "proc/meminfo", "MemTotal: 1 kB\n", 0644);
+    assert_int_equal(memory_available(root, &v), -ENOENT);
+}
+
+static void test_cgroup_v2(void **state)
+{
+    (void)state;
+    unit_write_text(root, "proc/self/cgroup", "0::/job/step\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/job/step/memory.max", "max\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/job/step/memory.current", "1000\n", 0644);
+    assert_int_equal(available(), 8 * GIB);
+    /* the parent's limit counts, less what is used, page cache excepted */
+    unit_write_text(root, "sys/fs/cgroup/job/memory.max", "4294967296\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/job/memory.current", "2147483648\n", 0644);
+    assert_int_equal(available(), 2 * GIB);
+    unit_write_text(root, "sys/fs/cgroup/job/memory.stat",
+                    "anon 1073741824\nactive_file 5\ninactive_file 1073741824\n", 0644);
+    assert_int_equal(available(), 3 * GIB);
+    unit_write_text(root, "sys/fs/cgroup/job/step/memory.max", "1000\n", 0644);
+    assert_int_equal(available(), 0);
+}
+
+static void test_cgroup_v1(void **state)
+{
+    (void)state;
+    unit_write_text(root, "proc/self/cgroup",
+                    "9:name=systemd:/x\n8:cpuset,memory:/docker/abc\n1:cpu:/\n0::/\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "2147483648\n",
+                    0644);
+    unit_write_text(root, "sys/fs/cgroup/memory/docker/abc/memory.usage_in_bytes", "1073741824\n",
+                    0644);
+    assert_int_equal(available(), GIB);
+    unit_write_text(root, "sys/fs/cgroup/memory/docker/abc/memory.stat",
+                    "inactive_file 1\ntotal_inactive_file 536870912\n", 0644);
+    assert_int_equal(available(), GIB + GIB / 2);
+}
+
+/* In a container the group's path may be the host's; its mount is then the group. */
+static void test_cgroup_container(void **state)
+{
+    (void)state;
+    unit_write_text(root, "proc/self/cgroup", "4:memory:/docker/unseen\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n", 0644);
+    unit_write_text(root, "sys/fs/cgroup/memory/memory.usage_in_bytes", "0\n", 0644);
+    assert_int_equal(available(), GIB);
+}
+
+static void test_launcher(void **state)
+{
+    (void)state;
+    struct launcher l;
+    launcher_read(&l);
+    assert_null(l.name);
+    assert_int_equal(l.ranks, 1);
+    setenv("SLURM_LOCALID", "3", 1);
+    setenv("SLURM_NTASKS_PER_NODE", "4", 1);
+    launcher_read(&l);
+    assert_string_equal(l.name, "Slurm");
+    assert_int_equal(l.rank, 3);
+    assert_int_equal(l.ranks, 4);
+    setenv("MPI_LOCALRANKID", "1", 1);
+    setenv("MPI_LOCALNRANKS", "2", 1);
+    launcher_read(&l);
+    assert_string_equal(l.name, "Hydra");
+    assert_int_equal(l.rank, 1);
+    assert_int_equal(l.ranks, 2);
+    static const char *const bad[] = {"", "2", "-1", "1x", " 1", "99999999999999999999"};
+    unsetenv("SLURM_LOCALID");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        setenv("MPI_LOCALRANKID", bad[i], 1);
+        launcher_read(&l);
+        assert_null(l.name);
+        assert_int_equal(l.rank, 0);
+        assert_int_equal(l.ranks, 1);
+    }
+}
+
+static void refused(const struct options *o, const char *part)
+{
+    struct carve_plan p;
+    struct unit_stderr e;
+    unit_catch(&e);
+    int rc = carve_plan(o, &p);
+    unit_one_line(unit_caught(&e), part);
+    assert_int_equal(rc, LULL_EXIT_FAILED);
+}
+
+static void test_this_machine(void **state)
+{
+    (void)state;
+    struct options o = {.cpus = "1"};
+    struct carve_plan p;
+    cpu_set_t mine, both;
+    assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
+    unsigned n = (unsigned)CPU_COUNT(&mine);
+    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(p.ncores, 1);
+    assert_true(CPU_ISSET(p.cpu[0], &mine));
+    assert_true(p.mem >= LULL_HUGE && p.mem % LULL_HUGE == 0);
+    assert_string_equal(p.why, "--cpus 1");
+    CPU_AND(&both, &p.isle_cpus, &p.linux_cpus);
+    assert_int_equal(CPU_COUNT(&both), 0);
+    assert_null(getenv("HWLOC_PLUGINS_PATH")); /* the program must not see it */
+
+    o = (struct options){.mem = (7ull << 20) + 5};
+    setenv("OMP_NUM_THREADS", " 100000 , 2", 1);
+    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(p.ncores, n < LULL_MAX_CORES ? n : LULL_MAX_CORES);
+    assert_int_equal(p.mem, 6ull << 20);
+    assert_memory_equal(p.why, "OMP_NUM_THREADS", 15);
+    setenv("OMP_NUM_THREADS", "1,2", 1);
+    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(p.ncores, 1);
+    static const char *const nonsense[] = {"", "0", "-1", "many", "1;2", "1x"};
+    for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++) {
+        setenv("OMP_NUM_THREADS", nonsense[i], 1);
+        assert_int_equal(carve_plan(&o, &p), 0);
+        assert_string_equal(p.why, "all allowed cores but one");
+    }
+}
+
+static void test_this_machine_refuses(void **state)
+{
+    (void)state;
+    struct options o = {.cpus = "60000"};
+    cpu_set_t mine, one;
+    char part[64];
+    assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
+    int n = CPU_COUNT(&mine), first = 0;
+    snprintf(part, sizeof part, n < LULL_MAX_CORES ? "there are only %d" : "at most 240", n);
+    refused(&o, part);
+    o.cpus = "65535,";
+    refused(&o, "there is no CPU 65535");
+    o.cpus = "x";
+    refused(&o, "--cpus 'x'");
+    o = (struct options){.mem = 1ull << 60};
+    refused(&o, "free here");
+
+    /* a CPU that exists but is not ours */
+    if (n < 2)
+        skip();
+    while (!CPU_ISSET(first, &mine))
+        first++;
+    CPU_ZERO(&one);
+    CPU_SET(first, &one);
+    CPU_CLR(first, &mine);
+    int second = first + 1;
+    while (!CPU_ISSET(second, &mine))
+        second++;
+    CPU_SET(first, &mine);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    snprintf(part, sizeof part, "%d-%d", second, second);
+    o = (struct options){.cpus = part};
+    refused(&o, "may not be used here");
+    o.cpus = "2";
+    refused(&o, "there are only 1");
+    assert_int_equal(sched_setaffinity(0, sizeof mine, &mine), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_meminfo, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cgroup_v2, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cgroup_v1, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_cgroup_container, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_launcher, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_this_machine, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_this_machine_refuses, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
