@@ -9,17 +9,15 @@
 
 #include <lull/abi.h>
 
-/* The isle leaves to the proxy by `out %eax, $LULL_PORT` with the request in the core page. */
-#define LULL_PORT 0x10
-
-/* lull_core.op. Arguments in arg[], answer in ret (0 or -errno unless said otherwise). */
+/* An isle leaves to the proxy by `out %eax, $LULL_PORT` with the request in its core page.
+   lull_core.op. Arguments in arg[], answer in ret (0 or -errno unless said otherwise). */
 enum lull_op {
     LULL_OP_NONE = 0,
     LULL_OP_EXIT,    /* arg0: exit status 0..255. Ends the isle. */
     LULL_OP_DIE,     /* arg0: signal that kills the program, arg1: address of struct lull_death */
     LULL_OP_PANIC,   /* arg0: address, arg1: length of a message: the kernel itself failed */
     LULL_OP_MEMORY,  /* arg0: start, arg1: length (both multiples of LULL_HUGE, inside RAM),
-                        arg2: 1 populate now, 0 leave to the host's first touch. -ENOMEM */
+                        arg2: enum lull_memory. -ENOMEM */
     LULL_OP_PARK,    /* sleep until the doorbell has a bit, or until CLOCK_MONOTONIC arg0 ns
                         (~0: no time) */
     LULL_OP_KICK,    /* arg0: core to interrupt (its doorbell bits are already set) */
@@ -31,6 +29,12 @@ enum lull_op {
     LULL_OP_STOP,    /* arg0: stop signal: stop the proxy as that signal would */
     LULL_OP_LOG,     /* arg0: address, arg1: length: a line for --verbose */
     LULL_OP_COUNT
+};
+
+enum lull_memory {
+    LULL_MEM_POPULATE = 0, /* pages are there, and zero where they were not before */
+    LULL_MEM_LAZY,         /* the host may populate at first touch, in small pages */
+    LULL_MEM_DISCARD,      /* give back: zero at the next touch; multiples of LULL_PAGE */
 };
 
 /* lull_core.bell: bits set by either side with atomic OR, taken by the kernel with XCHG. */

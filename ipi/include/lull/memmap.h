@@ -13,6 +13,8 @@
  *   boot.ram_end      at most LULL_RAM_MAX, less where the CPU has fewer physical address bits
  *   0x00f0_0000_0000  KERN: kernel image, core pages, channel,    virtual - KERN_BASE + KERN_GPA
  *                     page tables, thread slots
+ *   0x00f4_0000_0000  alias of the program's image, writable, for  = image
+ *                     the kernel's rewriting of calls
  *   0x00f8_0000_0000  windows (reserved, unused yet)
  *
  * Inside KERN (offsets):
@@ -22,6 +24,7 @@
  *   0x0080_0000  channel: LULL_CHAN_STRIDE each                   8 MiB
  *   0x0100_0000  GDT, IDT, TSS, ring-0 and IST stacks             4 MiB
  *   0x0140_0000  vDSO image and its data page                     2 MiB
+ *   0x0160_0000  kernel tables (mappings, block states)           10 MiB
  *   0x0200_0000  page tables                                      96 MiB
  *   0x0800_0000  thread slots: kernel stack, vector state         128 MiB
  */
@@ -61,15 +64,27 @@
 #define LULL_SYSTABLES_SIZE LULL_UL(0x400000)
 #define LULL_VDSO (LULL_KERN_BASE + LULL_UL(0x1400000))
 #define LULL_TIMEPAGE (LULL_VDSO + LULL_UL(0x10000))
+#define LULL_KTABLES (LULL_KERN_BASE + LULL_UL(0x1600000))
+#define LULL_KTABLES_SIZE LULL_UL(0xa00000)
 #define LULL_PTPOOL (LULL_KERN_BASE + LULL_UL(0x2000000))
 #define LULL_PTPOOL_SIZE LULL_UL(0x6000000)
+/* First pages of the pool, filled by the proxy; the kernel allocates behind LULL_PT_FIRST_FREE. */
+#define LULL_PT_PML4 LULL_PTPOOL
+#define LULL_PT_PDPT0 (LULL_PTPOOL + LULL_UL(0x1000)) /* 0 .. 512 GiB */
+#define LULL_PT_PDPT1 (LULL_PTPOOL + LULL_UL(0x2000)) /* 512 GiB .. 1 TiB */
+#define LULL_PT_PDKERN (LULL_PTPOOL + LULL_UL(0x3000))
+#define LULL_PT_FIRST_FREE (LULL_PTPOOL + LULL_UL(0x4000))
 #define LULL_THREADS (LULL_KERN_BASE + LULL_UL(0x8000000))
 #define LULL_THREADS_SIZE LULL_UL(0x8000000)
 
+#define LULL_ALIAS_BASE LULL_UL(0xf400000000)
 #define LULL_WIN_BASE LULL_UL(0xf800000000)
 
 /* Cores of one isle at most: bounded by the core pages and channels above. */
 #define LULL_MAX_CORES 240
+
+/* I/O port of every exit to the proxy (32-bit out). */
+#define LULL_PORT 0x10
 
 /* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md). */
 #define LULL_SEL_KCODE 0x10

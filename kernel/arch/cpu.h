@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* Instructions, and the assembly routines of arch/entry.S. */
+#ifndef KERNEL_ARCH_CPU_H
+#define KERNEL_ARCH_CPU_H
+
+#include "percpu.h"
+#include "types.h"
+
+static inline u64 rdtsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return (u64)hi << 32 | lo;
+}
+static inline void cpu_relax(void)
+{
+    __asm__ volatile("pause" ::: "memory");
+}
+static inline void write_fsbase(u64 v)
+{
+    __asm__ volatile("wrfsbase %0" ::"r"(v));
+}
+static inline u64 read_fsbase(void)
+{
+    u64 v;
+    __asm__ volatile("rdfsbase %0" : "=r"(v));
+    return v;
+}
+static inline void cpu_xsave(void *area, u64 mask)
+{
+    __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");
+}
+static inline void cpu_xrstor(const void *area, u64 mask)
+{
+    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"((u32)mask), "d"((u32)(mask >> 32))
+                     : "memory");
+}
+
+void leave_to_proxy(void);
+u64 monitor_call(u64 op, u64 start, u64 pages);
+#define MONITOR_INVLPG 1
+#define MONITOR_FLUSH 2
+#define MONITOR_CR2 3
+void context_switch(u64 *save_ksp, u64 load_ksp);
+void thread_first_return(void);
+void lull_leave(void);
+void lull_fast(void);
+
+/* Memory of the application; the range must have been checked with user_range_ok(). */
+long user_copy(void *dst, const void *src, u64 n);
+int user_load32(const void *p, u32 *out);
+int user_cmpxchg32(void *p, u32 *expected, u32 desired);
+long user_strnlen(const void *s, u64 max);
+int user_xsave(void *area, u64 mask);
+int user_xrstor(const void *area, u64 mask);
+int user_clear(void *p, u64 n);
+extern char user_access_start[], user_access_end[], user_copy_fault[];
+extern char lull_text_start[], lull_text_end[];
+
+/* Asks the proxy; see enum lull_op. */
+static inline i64 proxy_call(u32 op, u64 a0, u64 a1, u64 a2)
+{
+    struct lull_core *c = this_core();
+    c->op = op;
+    c->arg[0] = a0;
+    c->arg[1] = a1;
+    c->arg[2] = a2;
+    leave_to_proxy();
+    return c->ret;
+}
+
+#endif

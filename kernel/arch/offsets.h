@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Offsets that assembly needs; checked against the structures in kernel/percpu.h. */
+#ifndef KERNEL_ARCH_OFFSETS_H
+#define KERNEL_ARCH_OFFSETS_H
+
+/* struct lull_core, by GS */
+#define CORE_OP 0
+#define CORE_UP_RIP 72
+#define CORE_UP_RSP 80
+#define CORE_UP_RFLAGS 88
+#define CORE_BELL 128
+
+/* struct percpu, by GS, behind the shared part (LULL_CORE_PRIVATE) */
+#define PC_KTOP 1024  /* top of the current thread's kernel stack */
+#define PC_RSP 1032   /* scratch: the application's rsp */
+#define PC_RIP 1040   /* scratch: the application's rip */
+#define PC_CUR 1048   /* current thread */
+#define PC_BPTOP 1056 /* stack for a reflected int3 */
+#define PC_BPSAVE 1064
+
+/* struct frame */
+#define FR_SIZE 176
+#define FR_RAX 80
+#define FR_ORIG 120
+#define FR_ERR 128
+#define FR_RIP 136
+#define FR_RFLAGS 152
+#define FR_RSP 160
+
+/* frame.err of a frame that is not a fault's: how it came and how it has to leave */
+#define FR_TRAPPED 0
+#define FR_REWRITTEN 1
+#define FR_FULL 2 /* restore every register */
+
+/* struct thread */
+#define TH_WORK 0 /* nonzero: something to do before it returns to the application */
+#define TH_KSP 8
+
+#endif

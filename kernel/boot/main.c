@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* The first core makes the isle, every core then idles until there is a thread for it. */
+#include "kernel.h"
+#include "mm/mm.h"
+#include "sched/thread.h"
+
+extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
+extern char lull_fault_stubs[], lull_irq_stub[], lull_ring0_bp[], lull_ring0_fatal[];
+
+extern const struct lull_kernel_header lull_header;
+const struct lull_kernel_header lull_header
+    __attribute__((section(".lull_header"), used, aligned(64))) = {
+        .magic = LULL_ABI_MAGIC,
+        .abi_version = LULL_ABI_VERSION,
+        .header_size = sizeof(struct lull_kernel_header),
+        .entry = (u64)lull_entry,
+        .text_start = (u64)lull_text_start,
+        .text_end = (u64)lull_text_end,
+        .leave_start = (u64)lull_leave_start,
+        .leave_end = (u64)lull_leave_end,
+        .leave_redo = (u64)lull_leave,
+        .upcall = (u64)lull_upcall,
+        .lstar = (u64)lull_lstar,
+        .fault_stubs = (u64)lull_fault_stubs,
+        .irq_stub = (u64)lull_irq_stub,
+        .ring0_bp = (u64)lull_ring0_bp,
+        .ring0_fatal = (u64)lull_ring0_fatal,
+};
+
+/* The idle thread of a core has no slot: its stack is the rest of the core page. */
+static struct thread idle_threads[LULL_MAX_CORES] __attribute__((aligned(64)));
+static u32 isle_ready;
+
+static void idle_init(struct percpu *p, unsigned index)
+{
+    struct thread *t = &idle_threads[index];
+    t->is_idle = true;
+    t->state = THREAD_RUNNING;
+    t->core = index;
+    t->on_cpu = 1;
+    t->migrate_to = -1;
+    t->fwd_slot = -1;
+    t->ktop = LULL_CORES + (index + 1) * LULL_CORE_STRIDE;
+    list_init(&t->rq);
+    list_init(&t->futex);
+    p->cur = t;
+    p->ktop = t->ktop;
+    runqs[index].idle = t;
+}
+
+void core_start(struct lull_core *core);
+void core_start(struct lull_core *core)
+{
+    unsigned index = core->index;
+    struct percpu *p = percpu_of(index);
+    const struct lull_boot *b = boot_info();
+    p->index = index;
+    p->cpu = b->cpu[index];
+    p->bp_top = LULL_SYSTABLES + index * LULL_SYS_STRIDE + LULL_SYS_BP_TOP;
+    sched_init_core(index);
+    idle_init(p, index);
+    if (index == 0) {
+        if (b->magic != LULL_ABI_MAGIC || b->abi_version != LULL_ABI_VERSION)
+            panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
+        signals_init();
+        mm_init();
+        rewrite_init();
+        struct thread *t = program_start();
+        __atomic_store_n(&isle_ready, 1, __ATOMIC_RELEASE);
+        thread_start(t);
+    } else {
+        while (!__atomic_load_n(&isle_ready, __ATOMIC_ACQUIRE))
+            cpu_relax();
+    }
+    idle_loop();
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* What cores ask of each other: forget translations, stand still while code is changed. */
+#include "kernel.h"
+#include "sched/thread.h"
+
+static u64 flush_generation; /* atomic */
+static u64 stop_generation;  /* atomic; odd: cores must not run application code */
+static spinlock stop_lock;
+
+void core_serve_requests(void)
+{
+    struct percpu *p = this_cpu();
+    u64 gen = __atomic_load_n(&flush_generation, __ATOMIC_ACQUIRE);
+    if (p->flushed != gen) {
+        count(LULL_K_FLUSH);
+        monitor_call(MONITOR_FLUSH, 0, 0);
+        __atomic_store_n(&p->flushed, gen, __ATOMIC_RELEASE);
+    }
+    __atomic_store_n(&p->stopped, __atomic_load_n(&stop_generation, __ATOMIC_ACQUIRE),
+                     __ATOMIC_RELEASE);
+}
+
+/* A core that idles will look at the bell before it runs application code again. */
+static bool core_may_compute(unsigned core)
+{
+    u32 state = __atomic_load_n(&core_of(core)->state, __ATOMIC_SEQ_CST);
+    return state == LULL_CORE_BUSY || state == LULL_CORE_COMPUTES;
+}
+
+/* Rings every other core and waits until `seen` of each has reached gen, or it idles. */
+static void cores_wait(size_t seen, u64 gen)
+{
+    unsigned me = this_cpu()->index;
+    unsigned n = boot_info()->ncores;
+    for (unsigned i = 0; i < n; i++) {
+        if (i == me)
+            continue;
+        __atomic_fetch_or(&core_of(i)->bell, LULL_BELL_KICK, __ATOMIC_SEQ_CST);
+        if (core_may_compute(i))
+            proxy_call(LULL_OP_KICK, i, 0, 0);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        u64 *p = (u64 *)((char *)percpu_of(i) + seen);
+        while (i != me && core_may_compute(i) && __atomic_load_n(p, __ATOMIC_ACQUIRE) < gen) {
+            cpu_relax();
+            core_serve_requests();
+        }
+    }
+}
+
+void cores_flush(u64 start, u64 pages)
+{
+    struct percpu *p = this_cpu();
+    u64 gen = __atomic_add_fetch(&flush_generation, 1, __ATOMIC_SEQ_CST);
+    count(LULL_K_FLUSH);
+    if (pages <= 4)
+        monitor_call(MONITOR_INVLPG, start, pages);
+    else
+        monitor_call(MONITOR_FLUSH, 0, 0);
+    /* Only if nobody else's change came in between does this flush cover everything. */
+    u64 before = gen - 1;
+    __atomic_compare_exchange_n(&p->flushed, &before, gen, false, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
+    if (boot_info()->ncores > 1)
+        cores_wait(offsetof(struct percpu, flushed), gen);
+}
+
+void cores_stop(void)
+{
+    spin_lock(&stop_lock);
+    u64 gen = __atomic_add_fetch(&stop_generation, 1, __ATOMIC_SEQ_CST);
+    if (boot_info()->ncores > 1)
+        cores_wait(offsetof(struct percpu, stopped), gen);
+}
+
+void cores_resume(void)
+{
+    __atomic_add_fetch(&stop_generation, 1, __ATOMIC_SEQ_CST);
+    spin_unlock(&stop_lock);
+}
+
+void core_answer_bell(void)
+{
+    struct percpu *p = this_cpu();
+    u32 bell = __atomic_exchange_n(&core_of(p->index)->bell, 0, __ATOMIC_SEQ_CST);
+    core_serve_requests();
+    if (bell & LULL_BELL_SIGNAL)
+        signals_from_proxy();
+    if (bell & LULL_BELL_TIMER) {
+        timers_run();
+        if (p->slice_on) {
+            if (runqs[p->index].nready == 0)
+                slice_disarm();
+            else if (!p->cur->is_idle)
+                thread_set_work(p->cur, WORK_RESCHED);
+        }
+    }
+    if (runqs[p->index].ninflight)
+        forward_reap();
+}
+
+/* From arch/entry.S: something is to be done before the application goes on. */
+void leave_with_work(struct frame *f);
+void leave_with_work(struct frame *f)
+{
+    struct thread *t = current();
+    if (__atomic_load_n(&this_core()->bell, __ATOMIC_RELAXED))
+        core_answer_bell();
+    while (__atomic_load_n(&stop_generation, __ATOMIC_ACQUIRE) & 1) {
+        core_serve_requests();
+        cpu_relax();
+    }
+    u32 work = __atomic_fetch_and(&t->work, ~WORK_RESCHED, __ATOMIC_SEQ_CST);
+    if (work & WORK_RESCHED) {
+        u64 switches = this_core()->kcount[LULL_K_SWITCH];
+        thread_yield();
+        if (this_core()->kcount[LULL_K_SWITCH] != switches)
+            count(LULL_K_PREEMPT);
+    }
+    if (work & (WORK_SIGNAL | WORK_MASK))
+        signals_deliver(f);
+    f->err |= FR_FULL; /* iretq serialises: code may have been changed */
+}
+
+void upcall_handler(struct frame *f);
+void upcall_handler(struct frame *f)
+{
+    (void)f;
+    count(LULL_K_UPCALL);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the kernel offer each other beyond their own headers. */
+#ifndef KERNEL_KERNEL_H
+#define KERNEL_KERNEL_H
+
+#include <lull/syscalls.h>
+
+#include "arch/cpu.h"
+#include "errno.h"
+#include "percpu.h"
+#include "types.h"
+
+struct thread;
+
+/* lib/ */
+void *memset(void *p, int c, size_t n);
+void *memcpy(void *dst, const void *src, size_t n);
+void *memmove(void *dst, const void *src, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+_Noreturn void panic(const char *what, u64 a, u64 b);
+
+/* sys/time.c: ns */
+u64 clock_mono(void);
+u64 clock_real(void);
+u64 tsc_to_ns(u64 ticks);
+
+/* sys/forward.c */
+long forward_call(struct frame *f, const struct lull_sysdesc *d);
+long forward_raw(u32 nr, const u64 arg[6]); /* the kernel's own calls; may block */
+void forward_reap(void);
+void forward_cancel(struct thread *t);
+
+/* sys/dispatch.c */
+extern const struct lull_sysdesc syscall_table[512];
+long refuse(u64 nr); /* -ENOSYS, counted */
+
+/* sys/rewrite.c */
+void rewrite_init(void);
+void rewrite_site(struct frame *f);
+
+/* boot/smp.c: requests between cores */
+void core_answer_bell(void);
+void cores_flush(u64 start, u64 pages); /* TLB: here, and on every core that runs application code */
+void cores_stop(void);                  /* until cores_resume() no other core runs application code */
+void cores_resume(void);
+
+/* Checked access to the application's memory. 0 or -EFAULT. */
+bool user_range_ok(uaddr p, u64 n);
+int copy_in(void *dst, uaddr src, u64 n);
+int copy_out(uaddr dst, const void *src, u64 n);
+
+static inline uaddr frame_arg(const struct frame *f, unsigned i)
+{
+    switch (i) {
+    case 0:
+        return f->rdi;
+    case 1:
+        return f->rsi;
+    case 2:
+        return f->rdx;
+    case 3:
+        return f->r10;
+    case 4:
+        return f->r8;
+    default:
+        return f->r9;
+    }
+}
+
+struct timespec {
+    i64 sec, nsec;
+};
+
+#endif

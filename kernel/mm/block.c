@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* Which 2 MiB blocks of RAM the host stands behind. All under mm_lock. */
+#include "kernel.h"
+#include "mm/mm.h"
+
+enum block_state {
+    BLOCK_NONE = 0, /* no memory */
+    BLOCK_CLEAN,    /* populated, zero, never mapped */
+    BLOCK_USED,     /* may hold data */
+    BLOCK_LAZY,     /* the host populates at first touch; pages that are not mapped are zero */
+};
+
+#define NBLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
+static u8 *const block = (u8 *)(LULL_KTABLES + LULL_UL(0x900000));
+_Static_assert(NBLOCKS <= LULL_KTABLES_SIZE - LULL_UL(0x900000), "block states fit");
+static u64 populated; /* bytes, with what the program's image takes */
+static u64 highest;   /* blocks ever touched: bounds the search for free ones */
+
+void blocks_init(u64 bytes_loaded)
+{
+    populated = bytes_loaded;
+}
+
+u64 blocks_populated(void)
+{
+    return populated;
+}
+
+bool in_ram(u64 start, u64 end)
+{
+    return start >= LULL_RAM_BASE && end <= boot_info()->ram_end && start <= end;
+}
+
+static u64 index_of(u64 addr)
+{
+    return (addr - LULL_RAM_BASE) / LULL_HUGE;
+}
+
+void blocks_mark_used(u64 start, u64 end)
+{
+    if (!in_ram(start, end) || start == end)
+        return;
+    for (u64 i = index_of(start); i <= index_of(end - 1); i++) {
+        if (block[i] != BLOCK_LAZY)
+            block[i] = BLOCK_USED;
+    }
+    highest = max_u64(highest, index_of(end - 1) + 1);
+}
+
+bool blocks_used(u64 start, u64 end)
+{
+    if (!in_ram(start, end))
+        return true;
+    for (u64 i = index_of(start); i <= index_of(end - 1); i++) {
+        if (block[i] == BLOCK_USED)
+            return true;
+    }
+    return false;
+}
+
+void blocks_zero_used(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        u64 stop = min_u64(end, ALIGN_DOWN(at, LULL_HUGE) + LULL_HUGE);
+        if (!in_ram(at, stop) || block[index_of(at)] == BLOCK_USED)
+            memset((void *)at, 0, stop - at);
+        at = stop;
+    }
+}
+
+/* Gives free populated blocks back to Linux: memory that lies where the program has no use for it. */
+static void reclaim(void)
+{
+    u64 i = 0;
+    while (i < highest) {
+        u64 at = LULL_RAM_BASE + i * LULL_HUGE;
+        struct vma *v = vma_next(at);
+        bool free = (block[i] == BLOCK_USED || block[i] == BLOCK_CLEAN) &&
+                    (!v || v->start >= at + LULL_HUGE);
+        if (!free) {
+            i++;
+            continue;
+        }
+        u64 from = i;
+        while (i < highest && (block[i] == BLOCK_USED || block[i] == BLOCK_CLEAN) &&
+               (!v || v->start >= LULL_RAM_BASE + (i + 1) * LULL_HUGE)) {
+            block[i++] = BLOCK_NONE;
+            populated -= LULL_HUGE;
+        }
+        proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
+                   LULL_MEM_DISCARD);
+    }
+}
+
+static bool afford(u64 bytes)
+{
+    u64 limit = boot_info()->mem_limit;
+    if (bytes <= limit && populated <= limit - bytes)
+        return true;
+    reclaim();
+    return bytes <= limit && populated <= limit - bytes;
+}
+
+static bool lacks(u64 i, bool lazy)
+{
+    return block[i] == BLOCK_NONE || (!lazy && block[i] == BLOCK_LAZY);
+}
+
+int blocks_prepare(u64 start, u64 end, bool lazy)
+{
+    if (start == end)
+        return 0;
+    if (!in_ram(start, end))
+        return -ENOMEM;
+    u64 first = index_of(start), last = index_of(end - 1);
+    u64 missing = 0;
+    for (u64 i = first; i <= last; i++)
+        missing += lacks(i, lazy);
+    if (missing && !lazy && !afford(missing * LULL_HUGE))
+        return -ENOMEM;
+    for (u64 i = first; i <= last;) {
+        u8 was = block[i];
+        if (!lacks(i, lazy)) {
+            i++;
+            continue;
+        }
+        u64 from = i;
+        while (i <= last && block[i] == was)
+            i++;
+        if (proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
+                       lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE))
+            return -ENOMEM;
+        memset(&block[from], lazy ? BLOCK_LAZY : was == BLOCK_LAZY ? BLOCK_USED : BLOCK_CLEAN,
+               i - from);
+        if (!lazy)
+            populated += (i - from) * LULL_HUGE;
+    }
+    highest = max_u64(highest, last + 1);
+    return 0;
+}
+
+void blocks_discard(u64 start, u64 end)
+{
+    proxy_call(LULL_OP_MEMORY, start, end - start, LULL_MEM_DISCARD);
+}

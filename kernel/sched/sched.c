@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/* Run queues: one a core, priority round robin, no migration but by request. */
+#include "sched/thread.h"
+
+#include "kernel.h"
+
+struct runq runqs[LULL_MAX_CORES];
+
+static void queue_push(struct runq *q, struct thread *t, bool tail)
+{
+    if (tail)
+        list_add_tail(&q->queue[t->prio], &t->rq);
+    else
+        list_add(&q->queue[t->prio], &t->rq);
+    q->bitmap[t->prio / 64] |= 1ul << (t->prio % 64);
+    q->nready++;
+}
+
+static void queue_remove(struct runq *q, struct thread *t)
+{
+    list_del(&t->rq);
+    if (list_empty(&q->queue[t->prio]))
+        q->bitmap[t->prio / 64] &= ~(1ul << (t->prio % 64));
+    q->nready--;
+}
+
+static int queue_best(const struct runq *q)
+{
+    if (q->bitmap[1])
+        return 127 - __builtin_clzl(q->bitmap[1]);
+    if (q->bitmap[0])
+        return 63 - __builtin_clzl(q->bitmap[0]);
+    return -1;
+}
+
+void sched_init_core(unsigned index)
+{
+    struct runq *q = &runqs[index];
+    for (unsigned i = 0; i <= PRIO_MAX; i++)
+        list_init(&q->queue[i]);
+    list_init(&q->timers);
+}
+
+/* Locks the run queue of the core that t is on, which may change until it is locked. */
+static struct runq *thread_lock_runq(struct thread *t)
+{
+    for (;;) {
+        u32 core = __atomic_load_n(&t->core, __ATOMIC_ACQUIRE);
+        struct runq *q = &runqs[core];
+        spin_lock(&q->lock);
+        if (t->core == core)
+            return q;
+        spin_unlock(&q->lock);
+    }
+}
+
+void core_ring(unsigned core)
+{
+    struct lull_core *c = core_of(core);
+    __atomic_fetch_or(&c->bell, LULL_BELL_KICK, __ATOMIC_SEQ_CST);
+    if (core == this_cpu()->index)
+        return;
+    if (__atomic_load_n(&c->state, __ATOMIC_SEQ_CST) != LULL_CORE_IDLE)
+        proxy_call(LULL_OP_KICK, core, 0, 0);
+}
+
+static void slice_arm(unsigned core)
+{
+    struct percpu *p = percpu_of(core);
+    if (__atomic_exchange_n(&p->slice_on, true, __ATOMIC_SEQ_CST))
+        return;
+    u64 slice = boot_info()->slice_ns;
+    u64 first = clock_mono() + slice;
+    __atomic_store_n(&p->armed_ns, first, __ATOMIC_RELAXED);
+    proxy_call(LULL_OP_TIMER, core, first, slice);
+}
+
+void slice_disarm(void)
+{
+    struct percpu *p = this_cpu();
+    if (!__atomic_exchange_n(&p->slice_on, false, __ATOMIC_SEQ_CST))
+        return;
+    p->armed_ns = 0;
+    proxy_call(LULL_OP_TIMER, p->index, 0, 0);
+}
+
+/* t has just been queued on `core`: make that core notice, as cheaply as its state allows. */
+static void core_notice(unsigned core, const struct thread *t)
+{
+    struct percpu *p = percpu_of(core);
+    struct lull_core *c = core_of(core);
+    struct thread *cur = __atomic_load_n(&p->cur, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    u32 state = __atomic_load_n(&c->state, __ATOMIC_RELAXED);
+    if (state == LULL_CORE_IDLE)
+        return;
+    if (state == LULL_CORE_PARKED) {
+        core_ring(core);
+        return;
+    }
+    if (cur->is_idle)
+        return;
+    if (t->prio > cur->prio) {
+        thread_set_work(cur, WORK_RESCHED);
+        if (core != this_cpu()->index)
+            core_ring(core);
+    } else {
+        slice_arm(core);
+    }
+}
+
+void thread_start(struct thread *t)
+{
+    struct runq *q = thread_lock_runq(t);
+    t->state = THREAD_READY;
+    queue_push(q, t, true);
+    u32 core = t->core;
+    spin_unlock(&q->lock);
+    core_notice(core, t);
+}
+
+void thread_wake(struct thread *t)
+{
+    struct runq *q = thread_lock_runq(t);
+    bool woken = t->state == THREAD_BLOCKED;
+    u32 core = t->core;
+    if (woken) {
+        t->state = THREAD_READY;
+        queue_push(q, t, true);
+    }
+    spin_unlock(&q->lock);
+    if (woken)
+        core_notice(core, t);
+}
+
+void thread_interrupt(struct thread *t)
+{
+    thread_set_work(t, WORK_SIGNAL);
+    if (t == current())
+        return;
+    thread_wake(t);
+    if (t->fwd_slot >= 0)
+        forward_cancel(t);
+    if (__atomic_load_n(&t->state, __ATOMIC_SEQ_CST) == THREAD_RUNNING)
+        core_ring(t->core);
+}
+
+void thread_prepare_block(void)
+{
+    struct thread *t = current();
+    struct runq *q = thread_lock_runq(t);
+    t->state = THREAD_BLOCKED;
+    spin_unlock(&q->lock);
+}
+
+void thread_cancel_block(void)
+{
+    struct thread *t = current();
+    struct runq *q = thread_lock_runq(t);
+    if (t->state == THREAD_READY)
+        queue_remove(q, t);
+    t->state = THREAD_RUNNING;
+    spin_unlock(&q->lock);
+}
+
+/* ---- timers: under the run queue's lock ---- */
+
+static void timer_insert(struct runq *q, struct timer *tm)
+{
+    struct list *at = q->timers.next;
+    while (at != &q->timers && CONTAINER(at, struct timer, link)->deadline <= tm->deadline)
+        at = at->next;
+    list_add_tail(at, &tm->link); /* before `at` */
+    tm->queued = true;
+}
+
+static u64 timer_first(struct runq *q)
+{
+    if (list_empty(&q->timers))
+        return NEVER;
+    return CONTAINER(q->timers.next, struct timer, link)->deadline;
+}
+
+void timer_cancel(struct timer *tm)
+{
+    struct runq *q = &runqs[tm->core];
+    spin_lock(&q->lock);
+    if (tm->queued) {
+        list_del(&tm->link);
+        tm->queued = false;
+    }
+    spin_unlock(&q->lock);
+}
+
+void timers_run(void)
+{
+    struct runq *q = &runqs[this_cpu()->index];
+    if (list_empty(&q->timers))
+        return;
+    for (;;) {
+        spin_lock(&q->lock);
+        struct thread *t = NULL;
+        if (timer_first(q) <= clock_mono()) {
+            struct timer *tm = CONTAINER(q->timers.next, struct timer, link);
+            list_del(&tm->link);
+            tm->queued = false;
+            tm->fired = true;
+            t = tm->thread;
+        }
+        spin_unlock(&q->lock);
+        if (!t)
+            return;
+        thread_wake(t);
+    }
+}
+
+/* Before application code runs on this core: is a kick needed for somebody's deadline? */
+void timer_arm_if_needed(void)
+{
+    struct percpu *p = this_cpu();
+    struct runq *q = &runqs[p->index];
+    u64 first = timer_first(q);
+    if (first == NEVER)
+        return;
+    if (p->armed_ns && p->armed_ns <= first && p->armed_ns > clock_mono())
+        return;
+    p->armed_ns = first;
+    proxy_call(LULL_OP_TIMER, p->index, first, p->slice_on ? boot_info()->slice_ns : 0);
+}
+
+/* ---- switching ---- */
+
+void fpu_save(struct thread *t)
+{
+    if (!t->fpu_live)
+        return;
+    cpu_xsave(thread_xsave(t), boot_info()->xcr0);
+    t->fpu_live = false;
+    this_cpu()->fpu_owner = NULL;
+}
+
+static void fpu_switch(struct percpu *p, struct thread *next)
+{
+    if (next->is_idle || p->fpu_owner == next)
+        return;
+    if (p->fpu_owner)
+        fpu_save(p->fpu_owner);
+    cpu_xrstor(thread_xsave(next), boot_info()->xcr0);
+    p->fpu_owner = next;
+    next->fpu_live = true;
+}
+
+/* First thing on the new thread's stack: the old one is out of the core now. */
+void thread_switched(void)
+{
+    struct percpu *p = this_cpu();
+    struct thread *prev = p->prev;
+    p->prev = NULL;
+    if (!prev)
+        return;
+    struct runq *q = &runqs[p->index];
+    i32 target = prev->migrate_to;
+    bool dead = prev->state == THREAD_DEAD;
+    if (target >= 0 && !dead) {
+        fpu_save(prev);
+        spin_lock(&q->lock);
+        prev->migrate_to = -1;
+        bool ready = prev->state == THREAD_READY;
+        if (ready)
+            queue_remove(q, prev);
+        q->nthreads--;
+        __atomic_store_n(&prev->core, (u32)target, __ATOMIC_RELEASE);
+        __atomic_store_n(&prev->on_cpu, 0, __ATOMIC_RELEASE);
+        spin_unlock(&q->lock);
+        struct runq *to = &runqs[target];
+        spin_lock(&to->lock);
+        to->nthreads++;
+        /* a wake-up between the two locks has queued it there already */
+        if (ready && prev->state == THREAD_READY && list_empty(&prev->rq))
+            queue_push(to, prev, true);
+        spin_unlock(&to->lock);
+        core_notice((unsigned)target, prev);
+        return;
+    }
+    __atomic_store_n(&prev->on_cpu, 0, __ATOMIC_RELEASE);
+    if (dead)
+        thread_free(prev);
+}
+
+static void switch_to(struct percpu *p, struct thread *prev, struct thread *next)
+{
+    while (__atomic_load_n(&next->on_cpu, __ATOMIC_ACQUIRE)) {
+        cpu_relax();
+        core_serve_requests();
+    }
+    count(LULL_K_SWITCH);
+    u64 tsc = rdtsc();
+    prev->cpu_ticks += tsc - prev->switched_in;
+    next->switched_in = tsc;
+    if (prev->fpu_live && (prev->migrate_to >= 0 || prev->state == THREAD_DEAD)) {
+        if (prev->state == THREAD_DEAD) {
+            prev->fpu_live = false;
+            p->fpu_owner = NULL;
+        } else {
+            fpu_save(prev);
+        }
+    }
+    if (!prev->is_idle)
+        prev->fsbase = read_fsbase();
+    fpu_switch(p, next);
+    if (!next->is_idle)
+        write_fsbase(next->fsbase);
+    __atomic_store_n(&next->on_cpu, 1, __ATOMIC_RELAXED);
+    p->cur = next;
+    p->ktop = next->ktop;
+    p->prev = prev;
+    context_switch(&prev->ksp, next->ksp);
+    thread_switched();
+}
+
+static void core_set_state(struct percpu *p, const struct thread *next)
+{
+    u32 state = LULL_CORE_BUSY;
+    if (next->is_idle)
+        state = LULL_CORE_IDLE;
+    else if (runqs[p->index].ninflight)
+        state = LULL_CORE_COMPUTES;
+    __atomic_store_n(&core_of(p->index)->state, state, __ATOMIC_SEQ_CST);
+}
+
+static void schedule_mode(bool yielding)
+{
+    struct percpu *p = this_cpu();
+    struct runq *q = &runqs[p->index];
+    struct thread *prev = p->cur;
+    timers_run();
+    if (q->ninflight)
+        forward_reap();
+    spin_lock(&q->lock);
+    int best = queue_best(q);
+    if (prev->state == THREAD_RUNNING && !prev->is_idle && prev->migrate_to < 0) {
+        if (best < (int)prev->prio || (best == (int)prev->prio && !yielding)) {
+            spin_unlock(&q->lock);
+            return;
+        }
+    }
+    struct thread *next = q->idle;
+    if (best >= 0) {
+        next = CONTAINER(q->queue[best].next, struct thread, rq);
+        queue_remove(q, next);
+        next->state = THREAD_RUNNING;
+    }
+    if (prev->state == THREAD_RUNNING && !prev->is_idle) {
+        prev->state = THREAD_READY;
+        queue_push(q, prev, true);
+    }
+    spin_unlock(&q->lock);
+    core_set_state(p, next);
+    if (next == prev)
+        return;
+    switch_to(p, prev, next);
+    p = this_cpu();
+    if (!p->cur->is_idle)
+        timer_arm_if_needed();
+}
+
+void schedule(void)
+{
+    schedule_mode(false);
+}
+
+void thread_yield(void)
+{
+    schedule_mode(true);
+}
+
+bool thread_block_until(u64 deadline_ns)
+{
+    struct thread *t = current();
+    struct timer *tm = &t->timer;
+    if (deadline_ns == NEVER) {
+        schedule();
+        return true;
+    }
+    struct percpu *p = this_cpu();
+    struct runq *q = &runqs[p->index];
+    spin_lock(&q->lock);
+    tm->deadline = deadline_ns;
+    tm->thread = t;
+    tm->fired = false;
+    tm->core = p->index;
+    timer_insert(q, tm);
+    spin_unlock(&q->lock);
+    schedule();
+    timer_cancel(tm);
+    return !tm->fired;
+}
+
+/* Current thread or any other; a running one moves when it next stops. */
+void thread_move(struct thread *t, unsigned core)
+{
+    struct runq *q = thread_lock_runq(t);
+    if (t->core == core) {
+        t->migrate_to = -1;
+        spin_unlock(&q->lock);
+        return;
+    }
+    bool live = t->on_cpu || t->fpu_live;
+    if (live) {
+        t->migrate_to = (i32)core;
+        u32 where = t->core;
+        bool running = t->state == THREAD_RUNNING;
+        spin_unlock(&q->lock);
+        thread_set_work(t, WORK_RESCHED);
+        if (t != current() && running)
+            core_ring(where);
+        return;
+    }
+    bool ready = t->state == THREAD_READY;
+    if (ready)
+        queue_remove(q, t);
+    q->nthreads--;
+    __atomic_store_n(&t->core, core, __ATOMIC_RELEASE);
+    spin_unlock(&q->lock);
+    struct runq *to = &runqs[core];
+    spin_lock(&to->lock);
+    to->nthreads++;
+    if (ready && t->state == THREAD_READY && list_empty(&t->rq))
+        queue_push(to, t, true);
+    spin_unlock(&to->lock);
+    if (ready)
+        core_notice(core, t);
+}
+
+/* ---- idle ---- */
+
+static bool idle_has_work(struct percpu *p)
+{
+    struct runq *q = &runqs[p->index];
+    struct lull_core *c = core_of(p->index);
+    if (__atomic_load_n(&c->bell, __ATOMIC_RELAXED))
+        core_answer_bell();
+    if (q->ninflight)
+        forward_reap();
+    timers_run();
+    return __atomic_load_n(&q->nready, __ATOMIC_RELAXED) != 0;
+}
+
+static void idle_park(struct percpu *p)
+{
+    struct lull_core *c = core_of(p->index);
+    slice_disarm();
+    __atomic_store_n(&c->state, LULL_CORE_PARKED, __ATOMIC_SEQ_CST);
+    if (!idle_has_work(p) && !__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
+        proxy_call(LULL_OP_PARK, timer_first(&runqs[p->index]), 0, 0);
+    __atomic_store_n(&c->state, LULL_CORE_IDLE, __ATOMIC_SEQ_CST);
+}
+
+void idle_loop(void)
+{
+    struct percpu *p = this_cpu();
+    u64 spin = boot_info()->spin_tsc;
+    for (;;) {
+        u64 start = rdtsc();
+        while (!idle_has_work(p)) {
+            if (spin != NEVER && rdtsc() - start > spin) {
+                idle_park(p);
+                start = rdtsc();
+            }
+            cpu_relax();
+        }
+        schedule();
+    }
+}
+
+void thread_set_prio(struct thread *t, u32 prio)
+{
+    struct runq *q = thread_lock_runq(t);
+    bool queued = t->state == THREAD_READY;
+    if (queued)
+        queue_remove(q, t);
+    t->prio = prio;
+    if (queued)
+        queue_push(q, t, true);
+    bool running = t->state == THREAD_RUNNING;
+    u32 core = t->core;
+    spin_unlock(&q->lock);
+    if (running && t != current()) {
+        thread_set_work(t, WORK_RESCHED);
+        core_ring(core);
+    }
+}

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* Birth and death of threads: clone(2), clone3(2), set_robust_list(2), exit(2). */
+#include "sched/thread.h"
+
+#include "kernel.h"
+#include "mm/mm.h"
+#include "sched/futex.h"
+
+#define CLONE_VM 0x100u
+#define CLONE_FS 0x200u
+#define CLONE_FILES 0x400u
+#define CLONE_SIGHAND 0x800u
+#define CLONE_PIDFD 0x1000u
+#define CLONE_VFORK 0x4000u
+#define CLONE_THREAD 0x10000u
+#define CLONE_SYSVSEM 0x40000u
+#define CLONE_SETTLS 0x80000u
+#define CLONE_PARENT_SETTID 0x100000u
+#define CLONE_CHILD_CLEARTID 0x200000u
+#define CLONE_DETACHED 0x400000u
+#define CLONE_CHILD_SETTID 0x1000000u
+#define CLONE_THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
+
+spinlock threads_lock;
+struct list threads_all = {&threads_all, &threads_all};
+u32 threads_alive;
+u64 dead_ticks;
+static u32 slots_used; /* slots ever handed out */
+static struct list slots_free = {&slots_free, &slots_free};
+static u32 tid_next;
+static i32 leader_code; /* what the main thread left with, when others outlive it */
+
+static struct thread *slot(u32 index)
+{
+    return (struct thread *)(LULL_THREADS + index * THREAD_SLOT);
+}
+
+/* Above every tid that Linux gives (pid_max is at most 2^22), apart from those of other isles. */
+static i32 tid_new(void)
+{
+    u32 n = ++tid_next & 0xfff;
+    return (i32)(0x400000u + ((boot_info()->pid & 0xffff) << 12 | n));
+}
+
+struct thread *thread_by_tid(i32 tid)
+{
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *t = CONTAINER(l, struct thread, all);
+        if (t->tid == tid)
+            return t;
+    }
+    return NULL;
+}
+
+struct thread *thread_alloc(void)
+{
+    struct thread *t = NULL;
+    spin_lock(&threads_lock);
+    if (!list_empty(&slots_free)) {
+        t = CONTAINER(slots_free.next, struct thread, all);
+        list_del(&t->all);
+    } else if (slots_used < THREADS_MAX) {
+        t = slot(slots_used);
+        t->index = slots_used++;
+    }
+    if (t) {
+        u32 index = t->index;
+        memset(t, 0, sizeof *t);
+        t->index = index;
+        list_init(&t->rq);
+        list_init(&t->futex);
+        t->ktop = (u64)t + THREAD_SLOT;
+        t->migrate_to = -1;
+        t->fwd_slot = -1;
+        list_add_tail(&threads_all, &t->all);
+        threads_alive++;
+        if (threads_alive == 1) {
+            t->tid = (i32)boot_info()->pid;
+        } else {
+            do
+                t->tid = tid_new();
+            while (thread_by_tid(t->tid) != t);
+        }
+    }
+    spin_unlock(&threads_lock);
+    return t;
+}
+
+void thread_free(struct thread *t)
+{
+    struct runq *q = &runqs[t->core];
+    spin_lock(&q->lock);
+    q->nthreads--;
+    spin_unlock(&q->lock);
+    spin_lock(&threads_lock);
+    t->state = THREAD_FREE;
+    dead_ticks += t->cpu_ticks;
+    list_add(&slots_free, &t->all);
+    spin_unlock(&threads_lock);
+}
+
+/* The allowed core with the fewest threads; the first such. */
+unsigned thread_choose_core(const struct thread *t)
+{
+    unsigned n = boot_info()->ncores, best = n;
+    for (unsigned i = 0; i < n; i++) {
+        if (affinity_has(t, i) && (best == n || runqs[i].nthreads < runqs[best].nthreads))
+            best = i;
+    }
+    return best < n ? best : 0;
+}
+
+/* struct clone_args, version 2 (clone(2)). */
+struct clone_args {
+    u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size, cgroup;
+};
+
+static long clone_decode(const struct clone_args *a)
+{
+    u64 known = CLONE_THREAD_FLAGS | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+                CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED;
+    if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
+        return -EINVAL;
+    if ((a->flags & CLONE_THREAD) && !(a->flags & CLONE_SIGHAND))
+        return -EINVAL;
+    if ((a->flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS)
+        return refuse(56); /* a process, not a thread */
+    if (a->flags & ~known || a->set_tid_size)
+        return refuse(56);
+    if (a->flags & CLONE_SETTLS && !user_range_ok(a->tls, 8))
+        return -EPERM;
+    return 0;
+}
+
+static long clone_invoke(struct frame *f, const struct clone_args *a)
+{
+    struct thread *me = current();
+    struct thread *t = thread_alloc();
+    if (!t)
+        return -EAGAIN;
+    struct frame *nf = thread_frame(t);
+    *nf = *f;
+    nf->rax = 0;
+    nf->err = FR_FULL;
+    nf->orig = ~0ul;
+    if (a->stack)
+        nf->rsp = a->stack + a->stack_size;
+    t->fsbase = a->flags & CLONE_SETTLS ? a->tls : read_fsbase();
+    t->sig.mask = me->sig.mask;
+    t->sig.alt.flags = SS_DISABLE;
+    t->policy = me->reset_on_fork ? 0 : me->policy;
+    t->prio = me->reset_on_fork ? 0 : me->prio;
+    memcpy(t->affinity, me->affinity, sizeof t->affinity);
+    memcpy(t->name, me->name, sizeof t->name);
+    /* as fork does: the child starts with its parent's vector and control registers */
+    cpu_xsave(thread_xsave(t), boot_info()->xcr0);
+    if (a->flags & CLONE_CHILD_CLEARTID)
+        t->clear_tid = a->child_tid;
+    u32 tid = (u32)t->tid;
+    if (a->flags & CLONE_PARENT_SETTID)
+        copy_out(a->parent_tid, &tid, 4);
+    if (a->flags & CLONE_CHILD_SETTID)
+        copy_out(a->child_tid, &tid, 4);
+    u64 *sp = (u64 *)nf;
+    *--sp = (u64)thread_first_return;
+    t->ksp = (u64)(sp - 6); /* context_switch() pops six registers; they are zero */
+    memset((void *)t->ksp, 0, 48);
+    t->core = thread_choose_core(t);
+    struct runq *q = &runqs[t->core];
+    spin_lock(&q->lock);
+    q->nthreads++;
+    spin_unlock(&q->lock);
+    thread_start(t);
+    return (long)tid;
+}
+
+long sys_clone(struct frame *f)
+{
+    struct clone_args a = {
+        .flags = f->rdi & ~0xfful,
+        .exit_signal = f->rdi & 0xff,
+        .stack = f->rsi,
+        .parent_tid = f->rdx,
+        .child_tid = f->r10,
+        .tls = f->r8,
+    };
+    long r = clone_decode(&a);
+    return r ? r : clone_invoke(f, &a);
+}
+
+long sys_clone3(struct frame *f)
+{
+    struct clone_args a = {0};
+    u64 size = f->rsi;
+    if (size < 64)
+        return -EINVAL;
+    if (size > LULL_PAGE)
+        return -7; /* E2BIG */
+    if (copy_in(&a, f->rdi, min_u64(size, sizeof a)))
+        return -EFAULT;
+    for (u64 i = sizeof a; i < size; i++) {
+        u8 byte;
+        if (copy_in(&byte, f->rdi + i, 1))
+            return -EFAULT;
+        if (byte)
+            return -7;
+    }
+    if ((a.stack == 0) != (a.stack_size == 0))
+        return -EINVAL;
+    if (a.exit_signal && a.flags & CLONE_THREAD)
+        return -EINVAL;
+    long r = clone_decode(&a);
+    return r ? r : clone_invoke(f, &a);
+}
+
+void isle_exit(int code)
+{
+    for (;;)
+        proxy_call(LULL_OP_EXIT, (u64)code & 0xff, 0, 0);
+}
+
+void thread_exit(int code)
+{
+    struct thread *t = current();
+    robust_list_release(t);
+    if (t->clear_tid) {
+        u32 zero = 0;
+        if (copy_out(t->clear_tid, &zero, 4) == 0)
+            futex_wake_addr(t->clear_tid, 1);
+    }
+    signals_thread_exit(t);
+    spin_lock(&threads_lock);
+    list_del(&t->all);
+    bool last = --threads_alive == 0;
+    if (t->tid == (i32)boot_info()->pid)
+        leader_code = code;
+    spin_unlock(&threads_lock);
+    if (last)
+        isle_exit(leader_code);
+    struct runq *q = &runqs[t->core];
+    spin_lock(&q->lock);
+    t->state = THREAD_DEAD;
+    spin_unlock(&q->lock);
+    schedule();
+    panic("a dead thread runs", (u64)t->tid, 0);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads, run queues, blocking, timers. */
+#ifndef KERNEL_SCHED_THREAD_H
+#define KERNEL_SCHED_THREAD_H
+
+#include <lull/channel.h>
+
+#include "percpu.h"
+#include "signal/signal.h"
+#include "sync.h"
+#include "types.h"
+
+#define THREAD_SLOT 0x8000ul
+#define THREAD_XSAVE 0x1000ul /* offset of the vector state in the slot */
+#define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
+#define PRIO_MAX 99 /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
+
+enum thread_state {
+    THREAD_FREE = 0,
+    THREAD_READY,   /* in its core's run queue */
+    THREAD_RUNNING, /* current on its core */
+    THREAD_BLOCKED, /* waits; thread_wake() makes it ready */
+    THREAD_DEAD,
+};
+
+#define WORK_SIGNAL (1u << 0)  /* signals may be deliverable */
+#define WORK_RESCHED (1u << 1) /* give way */
+#define WORK_MASK (1u << 2)    /* rt_sigsuspend: put the saved mask back */
+
+struct timer {
+    struct list link;
+    u64 deadline; /* ns, CLOCK_MONOTONIC */
+    struct thread *thread;
+    bool queued;  /* under the lock of the core `core` */
+    bool fired;
+    unsigned core;
+};
+
+struct thread {
+    u32 work; /* atomic; WORK_* */
+    u32 index;
+    u64 ksp; /* saved kernel stack pointer while it does not run */
+    u64 ktop;
+    struct list rq;      /* run queue link; its core's lock */
+    struct list all;     /* list of living threads; threads_lock */
+    u32 state;           /* enum thread_state; its core's lock */
+    u32 core;            /* where it is queued or runs */
+    u32 on_cpu;          /* its kernel stack is in use */
+    i32 migrate_to;      /* -1: none; applied when it stops running */
+    i32 tid;
+    u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5 */
+    u32 prio;
+    bool reset_on_fork;
+    bool is_idle;
+    bool fpu_live;       /* its vector state is in the registers of `core`, not in xsave */
+    u64 fsbase;
+    uaddr clear_tid;     /* CLONE_CHILD_CLEARTID */
+    uaddr robust_list;
+    u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
+    struct signal_thread sig;
+    /* futex wait */
+    struct list futex;
+    uaddr futex_addr;
+    u32 futex_bits;
+    u32 futex_bucket;
+    bool futex_woken;
+    /* forwarded call */
+    bool fwd_done;
+    i64 fwd_result;
+    i32 fwd_slot; /* -1: none in flight */
+    u32 fwd_core;
+    struct timer timer;
+    u64 cpu_ticks;    /* TSC ticks it has run, up to the last switch */
+    u64 switched_in;  /* TSC */
+    char name[16];
+};
+_Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
+_Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");
+_Static_assert(sizeof(struct thread) <= THREAD_XSAVE, "thread slot");
+
+struct runq {
+    spinlock lock;
+    u32 nready;
+    u32 nthreads; /* living threads placed here: for spreading */
+    u64 bitmap[2];
+    struct list queue[PRIO_MAX + 1];
+    struct list timers; /* ascending deadline */
+    struct thread *idle;
+    /* forwarded calls in flight, by slot; only this core touches them */
+    struct thread *inflight[LULL_CHAN_DEPTH];
+    u32 ninflight;
+    u32 next_slot;
+} __attribute__((aligned(64)));
+
+extern struct runq runqs[LULL_MAX_CORES];
+extern spinlock threads_lock;
+extern struct list threads_all;
+extern u32 threads_alive;
+extern u64 dead_ticks; /* CPU time of threads that ended, TSC ticks; threads_lock */
+
+static inline struct frame *thread_frame(struct thread *t)
+{
+    return (struct frame *)(t->ktop - FR_SIZE);
+}
+static inline void *thread_xsave(struct thread *t)
+{
+    return (char *)t + THREAD_XSAVE;
+}
+static inline void thread_set_work(struct thread *t, u32 bits)
+{
+    __atomic_fetch_or(&t->work, bits, __ATOMIC_SEQ_CST);
+}
+static inline bool affinity_has(const struct thread *t, unsigned core)
+{
+    return t->affinity[core / 64] >> (core % 64) & 1;
+}
+
+/* thread.c */
+struct thread *thread_alloc(void); /* NULL: no slot left */
+void thread_free(struct thread *t);
+struct thread *thread_by_tid(i32 tid); /* under threads_lock */
+unsigned thread_choose_core(const struct thread *t);
+long sys_clone(struct frame *f);
+long sys_clone3(struct frame *f);
+_Noreturn void thread_exit(int code);
+_Noreturn void isle_exit(int code);
+void fpu_save(struct thread *t);
+
+/* sched.c */
+void sched_init_core(unsigned index);
+void thread_start(struct thread *t);      /* READY, on t->core */
+void thread_wake(struct thread *t);       /* from any core */
+void thread_interrupt(struct thread *t);  /* for a signal: wakes it, or kicks its core */
+void thread_prepare_block(void);          /* before the condition is checked a last time */
+void thread_cancel_block(void);
+void schedule(void);                      /* run somebody else, or the current thread again */
+bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
+void thread_yield(void);
+void thread_switched(void);
+void thread_move(struct thread *t, unsigned core);
+void thread_set_prio(struct thread *t, u32 prio);
+_Noreturn void idle_loop(void);
+void core_ring(unsigned core); /* make another core look around */
+void timer_arm_if_needed(void);
+void slice_disarm(void);
+void timers_run(void);
+void timer_cancel(struct timer *t);
+
+#define NEVER (~0ul)
+
+#endif

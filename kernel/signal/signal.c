@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals: who gets them, when, and what happens. signal_lock guards all that is pending. */
+#include "signal/signal.h"
+
+#include "kernel.h"
+#include "sched/thread.h"
+#include "signal/frame.h"
+
+#define UNBLOCKABLE (sig_bit(SIGKILL) | sig_bit(SIGSTOP))
+#define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
+#define IGNORED_BY_DEFAULT \
+    (sig_bit(SIGCHLD) | sig_bit(SIGCONT) | sig_bit(SIGURG) | sig_bit(SIGWINCH))
+
+static spinlock signal_lock;
+static struct sigaction actions[NSIG]; /* signal_lock */
+static u64 process_pending;            /* signal_lock */
+static struct sigshort process_info[NSIG];
+
+static bool is_ignored(int signo)
+{
+    u64 h = actions[signo - 1].handler;
+    return h == SIG_IGN || (h == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo));
+}
+
+void signals_init(void)
+{
+    for (int s = 1; s <= NSIG; s++) {
+        if (boot_info()->sigignored & sig_bit(s))
+            actions[s - 1].handler = SIG_IGN;
+    }
+}
+
+bool signal_pending(struct thread *t)
+{
+    u64 p = __atomic_load_n(&t->sig.pending, __ATOMIC_SEQ_CST) |
+            __atomic_load_n(&process_pending, __ATOMIC_SEQ_CST);
+    return (p & ~t->sig.mask) != 0;
+}
+
+static bool wants(const struct thread *t, int signo)
+{
+    return !(t->sig.mask & sig_bit(signo)) || t->sig.waiting & sig_bit(signo);
+}
+
+void signal_send(struct thread *t, int signo, const struct sigshort *info)
+{
+    struct thread *target = NULL;
+    spin_lock(&threads_lock);
+    spin_lock(&signal_lock);
+    bool waited = false;
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        if (x == t)
+            target = t;
+        if ((t && x != t) || !wants(x, signo))
+            continue;
+        waited |= (x->sig.waiting & sig_bit(signo)) != 0;
+        if (!target || x->tid == (i32)boot_info()->pid)
+            target = x; /* the main thread when it can, as Linux */
+    }
+    bool blocked = target && !wants(target, signo);
+    bool drop = t ? !target : false; /* it ended meanwhile */
+    drop |= is_ignored(signo) && !waited && !blocked && target;
+    if (!drop) {
+        u64 bit = sig_bit(signo);
+        if (t) {
+            if (!(t->sig.pending & bit))
+                t->sig.info[signo - 1] = *info;
+            t->sig.pending |= bit;
+        } else {
+            if (!(process_pending & bit))
+                process_info[signo - 1] = *info;
+            process_pending |= bit;
+        }
+    }
+    spin_unlock(&signal_lock);
+    if (!drop && target && wants(target, signo))
+        thread_interrupt(target);
+    spin_unlock(&threads_lock);
+}
+
+void signals_from_proxy(void)
+{
+    struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    u64 pending = __atomic_exchange_n(&s->pending, 0, __ATOMIC_SEQ_CST);
+    while (pending) {
+        int signo = __builtin_ctzl(pending) + 1;
+        pending &= pending - 1;
+        struct sigshort info = {
+            .code = s->info[signo - 1].code,
+            .pid = s->info[signo - 1].pid,
+            .uid = (u32)s->info[signo - 1].uid,
+            .value = (u64)(i64)s->info[signo - 1].value,
+        };
+        signal_send(NULL, signo, &info);
+    }
+}
+
+void signals_thread_exit(struct thread *t)
+{
+    /* what it would have taken for the process, another thread takes */
+    spin_lock(&threads_lock);
+    for (struct list *l = threads_all.next; process_pending && l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        if (x != t && process_pending & ~x->sig.mask)
+            thread_interrupt(x);
+    }
+    spin_unlock(&threads_lock);
+}
+
+static void fill_siginfo(struct siginfo *out, int signo, const struct sigshort *s)
+{
+    memset(out, 0, sizeof *out);
+    out->signo = signo;
+    out->code = s->code;
+    out->u.kill.pid = s->pid;
+    out->u.kill.uid = s->uid;
+    out->u.kill.value = s->value;
+}
+
+/* Takes the next deliverable signal in `set`. 0: none. Under signal_lock. */
+static int dequeue(struct thread *t, u64 set, struct sigshort *info)
+{
+    u64 own = t->sig.pending & set, all = own | (process_pending & set);
+    if (!all)
+        return 0;
+    /* synchronous ones first, then by number (signal(7)) */
+    u64 sync = all & (sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGTRAP) |
+                      sig_bit(SIGFPE));
+    int signo = __builtin_ctzl(sync ? sync : all) + 1;
+    if (own & sig_bit(signo)) {
+        *info = t->sig.info[signo - 1];
+        __atomic_fetch_and(&t->sig.pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
+    } else {
+        *info = process_info[signo - 1];
+        __atomic_fetch_and(&process_pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
+    }
+    return signo;
+}
+
+/* Return addresses by the chain of frame pointers: what there is without unwind tables. */
+static u32 backtrace(const struct frame *f, u64 *out, u32 max)
+{
+    u32 n = 0;
+    u64 bp = f->rbp, pair[2], low = f->rsp;
+    out[n++] = f->rip;
+    while (n < max && bp >= low && !(bp & 7) && copy_in(pair, bp, 16) == 0) {
+        if (pair[1] < LULL_LOW_BASE)
+            break;
+        out[n++] = pair[1];
+        if (pair[0] <= bp)
+            break;
+        low = bp;
+        bp = pair[0];
+    }
+    return n;
+}
+
+static void die(struct frame *f, const struct siginfo *info, const struct fault_info *fault)
+{
+    static struct lull_death deaths[LULL_MAX_CORES];
+    struct lull_death *d = &deaths[this_cpu()->index];
+    *d = (struct lull_death){
+        .signo = (u32)info->signo, .code = (u32)info->code, .addr = info->u.fault.addr,
+        .tid = (u32)current()->tid, .core = this_cpu()->index,
+        .trapno = fault->trapno, .err = fault->err,
+        .rip = f->rip, .rsp = f->rsp, .rflags = f->rflags,
+        .rax = f->rax, .rbx = f->rbx, .rcx = f->rcx, .rdx = f->rdx, .rsi = f->rsi, .rdi = f->rdi,
+        .rbp = f->rbp, .r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11, .r12 = f->r12,
+        .r13 = f->r13, .r14 = f->r14, .r15 = f->r15,
+    };
+    d->nframes = backtrace(f, d->frame, ARRAY_LEN(d->frame));
+    for (;;)
+        proxy_call(LULL_OP_DIE, d->signo, (u64)d, 0);
+}
+
+/* Calls the handler, or does what is done without one. */
+static void act(struct frame *f, int signo, const struct siginfo *info,
+                const struct fault_info *fault)
+{
+    struct thread *t = current();
+    spin_lock(&signal_lock);
+    struct sigaction sa = actions[signo - 1];
+    if (sa.handler > SIG_IGN && sa.flags & SA_RESETHAND)
+        actions[signo - 1].handler = SIG_DFL;
+    spin_unlock(&signal_lock);
+    if (sa.handler == SIG_IGN)
+        return;
+    if (sa.handler == SIG_DFL) {
+        if (IGNORED_BY_DEFAULT & sig_bit(signo))
+            return;
+        if (STOP_SIGNALS & sig_bit(signo)) {
+            proxy_call(LULL_OP_STOP, (u64)signo, 0, 0);
+            return;
+        }
+        die(f, info, fault);
+    }
+    u64 oldmask = t->sig.mask;
+    if (t->work & WORK_MASK) { /* rt_sigsuspend: the frame restores the mask before it */
+        oldmask = t->sig.saved_mask;
+        __atomic_fetch_and(&t->work, ~WORK_MASK, __ATOMIC_SEQ_CST);
+    }
+    if (sigframe_push(f, signo, &sa, info, oldmask, fault)) {
+        struct siginfo segv = {.signo = SIGSEGV, .code = SI_KERNEL};
+        die(f, &segv, fault);
+    }
+    count(LULL_K_SIGNAL);
+    u64 mask = t->sig.mask | sa.mask;
+    if (!(sa.flags & SA_NODEFER))
+        mask |= sig_bit(signo);
+    t->sig.mask = mask & ~UNBLOCKABLE;
+}
+
+void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err)
+{
+    struct thread *t = current();
+    struct fault_info fault = {trapno, err, trapno == 14 ? addr : 0};
+    struct siginfo info = {.signo = signo, .code = code};
+    info.u.fault.addr = addr;
+    spin_lock(&signal_lock);
+    struct sigaction *sa = &actions[signo - 1];
+    if (t->sig.mask & sig_bit(signo) || sa->handler == SIG_IGN)
+        sa->handler = SIG_DFL;
+    spin_unlock(&signal_lock);
+    act(f, signo, &info, &fault);
+}
+
+/* A call that was interrupted: run it again, or let it answer EINTR (signal(7)). */
+static void restart(struct frame *f, bool handler, u64 flags)
+{
+    i64 r = (i64)f->rax;
+    if ((i64)f->orig < 0 || (r != -ERESTART && r != -ERESTART_NOHAND))
+        return;
+    if (handler && (r == -ERESTART_NOHAND || !(flags & SA_RESTART))) {
+        f->rax = (u64)-EINTR;
+        return;
+    }
+    f->rax = f->orig;
+    if (f->err & FR_REWRITTEN)
+        f->rip -= 7; /* back to the rewritten mov, which loads rax and jumps */
+    else
+        f->rip -= 2;
+    f->orig = ~0ul;
+}
+
+void signals_deliver(struct frame *f)
+{
+    struct thread *t = current();
+    static const struct fault_info none;
+    for (;;) {
+        struct sigshort s;
+        spin_lock(&signal_lock);
+        __atomic_fetch_and(&t->work, ~WORK_SIGNAL, __ATOMIC_SEQ_CST);
+        int signo = dequeue(t, ~t->sig.mask, &s);
+        u64 handler = signo ? actions[signo - 1].handler : 0;
+        u64 flags = signo ? actions[signo - 1].flags : 0;
+        spin_unlock(&signal_lock);
+        if (!signo)
+            break;
+        if (handler == SIG_IGN || (handler == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo)))
+            continue;
+        struct siginfo info;
+        fill_siginfo(&info, signo, &s);
+        restart(f, handler > SIG_IGN, flags);
+        act(f, signo, &info, &none);
+    }
+    restart(f, false, 0);
+    if (t->work & WORK_MASK) {
+        __atomic_fetch_and(&t->work, ~WORK_MASK, __ATOMIC_SEQ_CST);
+        t->sig.mask = t->sig.saved_mask;
+        if (signal_pending(t))
+            thread_set_work(t, WORK_SIGNAL);
+    }
+}
+
+/* ---- system calls ---- */
+
+long sys_rt_sigaction(struct frame *f)
+{
+    int signo = (int)f->rdi;
+    struct sigaction new, old;
+    if (f->r10 != 8 || signo < 1 || signo > NSIG)
+        return -EINVAL;
+    if (f->rsi) {
+        if (copy_in(&new, f->rsi, sizeof new))
+            return -EFAULT;
+        if (signo == SIGKILL || signo == SIGSTOP)
+            return -EINVAL;
+        new.mask &= ~UNBLOCKABLE;
+    }
+    spin_lock(&signal_lock);
+    old = actions[signo - 1];
+    if (f->rsi) {
+        actions[signo - 1] = new;
+        if (is_ignored(signo)) /* POSIX: pending ones are thrown away */
+            process_pending &= ~sig_bit(signo);
+    }
+    spin_unlock(&signal_lock);
+    if (f->rdx && copy_out(f->rdx, &old, sizeof old))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_rt_sigprocmask(struct frame *f)
+{
+    struct thread *t = current();
+    u64 set = 0, old = t->sig.mask, mask = old;
+    if (f->r10 != 8)
+        return -EINVAL;
+    if (f->rsi) {
+        if (copy_in(&set, f->rsi, 8))
+            return -EFAULT;
+        switch ((int)f->rdi) {
+        case 0:
+            mask |= set;
+            break;
+        case 1:
+            mask &= ~set;
+            break;
+        case 2:
+            mask = set;
+            break;
+        default:
+            return -EINVAL;
+        }
+        t->sig.mask = mask & ~UNBLOCKABLE;
+        if (signal_pending(t))
+            thread_set_work(t, WORK_SIGNAL);
+    }
+    if (f->rdx && copy_out(f->rdx, &old, 8))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_rt_sigreturn(struct frame *f)
+{
+    u64 mask;
+    if (sigframe_pop(f, &mask)) {
+        signal_force(f, SIGSEGV, SI_KERNEL, 0, 13, 0);
+        return (long)f->rax;
+    }
+    current()->sig.mask = mask & ~UNBLOCKABLE;
+    if (signal_pending(current()))
+        thread_set_work(current(), WORK_SIGNAL);
+    return (long)f->rax;
+}
+
+long sys_rt_sigpending(struct frame *f)
+{
+    struct thread *t = current();
+    if (f->rsi > 8)
+        return -EINVAL;
+    u64 set = (t->sig.pending | process_pending) & t->sig.mask;
+    return copy_out(f->rdi, &set, f->rsi);
+}
+
+long sys_rt_sigtimedwait(struct frame *f)
+{
+    struct thread *t = current();
+    u64 set, deadline = NEVER;
+    if (f->r10 != 8)
+        return -EINVAL;
+    if (copy_in(&set, f->rdi, 8))
+        return -EFAULT;
+    set &= ~UNBLOCKABLE;
+    if (f->rdx) {
+        struct timespec ts;
+        if (copy_in(&ts, f->rdx, sizeof ts))
+            return -EFAULT;
+        if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
+            return -EINVAL;
+        deadline = clock_mono() + (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
+    }
+    struct sigshort s;
+    int signo;
+    bool waited = false;
+    for (;;) {
+        spin_lock(&signal_lock);
+        signo = dequeue(t, set, &s);
+        t->sig.waiting = signo || waited ? 0 : set;
+        spin_unlock(&signal_lock);
+        if (signo || waited)
+            break;
+        thread_prepare_block();
+        if ((t->sig.pending | process_pending) & (set | ~t->sig.mask))
+            thread_cancel_block();
+        else
+            thread_block_until(deadline);
+        waited = true;
+    }
+    if (!signo)
+        return signal_pending(t) ? -EINTR : -EAGAIN;
+    if (f->rsi) {
+        struct siginfo info;
+        fill_siginfo(&info, signo, &s);
+        if (copy_out(f->rsi, &info, sizeof info))
+            return -EFAULT;
+    }
+    return signo;
+}
+
+static long wait_for_signal(struct thread *t)
+{
+    while (!signal_pending(t)) {
+        thread_prepare_block();
+        if (signal_pending(t))
+            thread_cancel_block();
+        else
+            schedule();
+    }
+    return -ERESTART_NOHAND;
+}
+
+long sys_pause(struct frame *f)
+{
+    (void)f;
+    return wait_for_signal(current());
+}
+
+long sys_rt_sigsuspend(struct frame *f)
+{
+    struct thread *t = current();
+    u64 mask;
+    if (f->rsi != 8)
+        return -EINVAL;
+    if (copy_in(&mask, f->rdi, 8))
+        return -EFAULT;
+    t->sig.saved_mask = t->sig.mask;
+    t->sig.mask = mask & ~UNBLOCKABLE;
+    thread_set_work(t, WORK_MASK | WORK_SIGNAL);
+    return wait_for_signal(t);
+}
+
+long sys_sigaltstack(struct frame *f)
+{
+    struct sigstack *alt = &current()->sig.alt;
+    struct sigstack new, old = *alt;
+    bool on = !(alt->flags & SS_DISABLE) && f->rsp > alt->sp && f->rsp - alt->sp <= alt->size;
+    if (on)
+        old.flags |= SS_ONSTACK;
+    if (f->rdi) {
+        if (copy_in(&new, f->rdi, sizeof new))
+            return -EFAULT;
+        if (on)
+            return -EPERM;
+        u32 mode = (u32)new.flags & ~SS_AUTODISARM;
+        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
+            return -EINVAL;
+        if (mode == SS_DISABLE) {
+            new.sp = new.size = 0;
+        } else {
+            if (new.size < MINSIGSTKSZ)
+                return -ENOMEM;
+            new.flags &= (i32)SS_AUTODISARM;
+        }
+        *alt = new;
+    }
+    return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
+}
+
+static struct sigshort own_info(int code)
+{
+    return (struct sigshort){.code = code, .pid = (i32)boot_info()->pid, .uid = boot_info()->uid};
+}
+
+long sys_kill(struct frame *f)
+{
+    i32 pid = (i32)f->rdi;
+    int signo = (int)f->rsi;
+    if (signo < 0 || signo > NSIG)
+        return -EINVAL;
+    if (pid != (i32)boot_info()->pid) {
+        u64 arg[6] = {f->rdi, f->rsi};
+        return forward_raw(62, arg); /* others, or a group that we may belong to */
+    }
+    if (signo) {
+        struct sigshort info = own_info(SI_USER);
+        signal_send(NULL, signo, &info);
+    }
+    return 0;
+}
+
+static long send_to_thread(i32 tid, int signo)
+{
+    if (signo < 0 || signo > NSIG || tid <= 0)
+        return -EINVAL;
+    spin_lock(&threads_lock);
+    struct thread *t = thread_by_tid(tid);
+    spin_unlock(&threads_lock);
+    if (!t)
+        return -ESRCH;
+    if (signo) {
+        struct sigshort info = own_info(SI_TKILL);
+        signal_send(t, signo, &info);
+    }
+    return 0;
+}
+
+long sys_tkill(struct frame *f)
+{
+    return send_to_thread((i32)f->rdi, (int)f->rsi);
+}
+
+long sys_tgkill(struct frame *f)
+{
+    if ((i32)f->rdi <= 0)
+        return -EINVAL;
+    if ((i32)f->rdi != (i32)boot_info()->pid)
+        return -ESRCH;
+    return send_to_thread((i32)f->rsi, (int)f->rdx);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals: signal(7), sigaction(2); layouts from the kernel's x86-64 user ABI (asm/sigcontext.h). */
+#ifndef KERNEL_SIGNAL_SIGNAL_H
+#define KERNEL_SIGNAL_SIGNAL_H
+
+#include "percpu.h"
+#include "types.h"
+
+#define NSIG 64
+#define SIGHUP 1
+#define SIGINT 2
+#define SIGQUIT 3
+#define SIGILL 4
+#define SIGTRAP 5
+#define SIGABRT 6
+#define SIGBUS 7
+#define SIGFPE 8
+#define SIGKILL 9
+#define SIGSEGV 11
+#define SIGPIPE 13
+#define SIGCHLD 17
+#define SIGCONT 18
+#define SIGSTOP 19
+#define SIGTSTP 20
+#define SIGTTIN 21
+#define SIGTTOU 22
+#define SIGURG 23
+#define SIGWINCH 28
+
+#define SIG_DFL 0
+#define SIG_IGN 1
+#define SA_NOCLDSTOP 1u
+#define SA_SIGINFO 4u
+#define SA_RESTORER 0x04000000u
+#define SA_ONSTACK 0x08000000u
+#define SA_RESTART 0x10000000u
+#define SA_NODEFER 0x40000000u
+#define SA_RESETHAND 0x80000000u
+#define SS_ONSTACK 1
+#define SS_DISABLE 2
+#define SS_AUTODISARM (1u << 31)
+#define MINSIGSTKSZ 2048
+
+#define SI_USER 0
+#define SI_KERNEL 0x80
+#define SI_TKILL (-6)
+
+static inline u64 sig_bit(int signo)
+{
+    return 1ul << (signo - 1);
+}
+
+struct siginfo {
+    i32 signo, err, code, pad;
+    union {
+        struct {
+            i32 pid;
+            u32 uid;
+            u64 value;
+        } kill;
+        struct {
+            u64 addr;
+        } fault;
+        u8 fill[112];
+    } u;
+};
+_Static_assert(sizeof(struct siginfo) == 128, "siginfo_t");
+
+struct sigaction {
+    u64 handler;
+    u64 flags;
+    u64 restorer;
+    u64 mask;
+};
+
+struct sigstack {
+    u64 sp;
+    i32 flags;
+    i32 pad;
+    u64 size;
+};
+
+/* What is kept of a pending signal. One of a number at a time, real-time ones too (docs). */
+struct sigshort {
+    i32 code;
+    i32 pid;
+    u32 uid;
+    u32 pad;
+    u64 value;
+};
+
+/* Per thread; signal_lock, but for mask and altstack, which are the thread's own. */
+struct signal_thread {
+    u64 mask;
+    u64 saved_mask; /* WORK_MASK */
+    u64 pending;
+    u64 waiting;    /* rt_sigtimedwait: these wake it */
+    struct sigshort info[NSIG]; /* of the pending ones */
+    struct sigstack alt;
+};
+
+struct thread;
+
+void signals_init(void);
+/* Sends to one thread, or to the process (t == NULL). */
+void signal_send(struct thread *t, int signo, const struct sigshort *info);
+/* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
+void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err);
+bool signal_pending(struct thread *t); /* deliverable now */
+/* Before returning to the application: enter handlers, default actions, restart calls. */
+void signals_deliver(struct frame *f);
+void signals_from_proxy(void);
+void signals_thread_exit(struct thread *t);
+
+long sys_rt_sigaction(struct frame *f);
+long sys_rt_sigprocmask(struct frame *f);
+long sys_rt_sigreturn(struct frame *f);
+long sys_rt_sigpending(struct frame *f);
+long sys_rt_sigtimedwait(struct frame *f);
+long sys_rt_sigsuspend(struct frame *f);
+long sys_sigaltstack(struct frame *f);
+long sys_pause(struct frame *f);
+long sys_kill(struct frame *f);
+long sys_tkill(struct frame *f);
+long sys_tgkill(struct frame *f);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* From a number to an answer. */
+#include "kernel.h"
+#include "mm/mm.h"
+#include "sched/futex.h"
+#include "sys/sys.h"
+
+LULL_DEFINE_SYSCALLS(syscall_table);
+
+static const syscall_fn local[LULL_NR_MAX] = {
+    [9] = sys_mmap,
+    [10] = sys_mprotect,
+    [11] = sys_munmap,
+    [12] = sys_brk,
+    [13] = sys_rt_sigaction,
+    [14] = sys_rt_sigprocmask,
+    [15] = sys_rt_sigreturn,
+    [24] = sys_sched_yield,
+    [25] = sys_mremap,
+    [26] = sys_msync,
+    [27] = sys_mincore,
+    [28] = sys_madvise,
+    [34] = sys_pause,
+    [35] = sys_nanosleep,
+    [39] = sys_getpid,
+    [56] = sys_clone,
+    [60] = sys_exit,
+    [62] = sys_kill,
+    [96] = sys_gettimeofday,
+    [102] = sys_getuid,
+    [104] = sys_getgid,
+    [107] = sys_geteuid,
+    [108] = sys_getegid,
+    [110] = sys_getppid,
+    [127] = sys_rt_sigpending,
+    [128] = sys_rt_sigtimedwait,
+    [130] = sys_rt_sigsuspend,
+    [131] = sys_sigaltstack,
+    [142] = sys_sched_setparam,
+    [143] = sys_sched_getparam,
+    [144] = sys_sched_setscheduler,
+    [145] = sys_sched_getscheduler,
+    [146] = sys_sched_get_priority_max,
+    [147] = sys_sched_get_priority_min,
+    [148] = sys_sched_rr_get_interval,
+    [149] = sys_mlock,
+    [150] = sys_mlock,
+    [157] = sys_prctl,
+    [158] = sys_arch_prctl,
+    [160] = sys_setrlimit,
+    [186] = sys_gettid,
+    [200] = sys_tkill,
+    [201] = sys_time,
+    [202] = sys_futex,
+    [203] = sys_sched_setaffinity,
+    [204] = sys_sched_getaffinity,
+    [218] = sys_set_tid_address,
+    [228] = sys_clock_gettime,
+    [229] = sys_clock_getres,
+    [230] = sys_clock_nanosleep,
+    [231] = sys_exit_group,
+    [234] = sys_tgkill,
+    [273] = sys_set_robust_list,
+    [274] = sys_get_robust_list,
+    [302] = sys_prlimit64,
+    [309] = sys_getcpu,
+    [324] = sys_membarrier,
+    [435] = sys_clone3,
+};
+
+long refuse(u64 nr)
+{
+    count(LULL_K_REFUSED);
+    if (nr < LULL_NR_MAX)
+        __atomic_fetch_add(&sysstat()->refused[nr], 1, __ATOMIC_RELAXED);
+    return -ENOSYS;
+}
+
+void syscall_dispatch(struct frame *f);
+void syscall_dispatch(struct frame *f)
+{
+    u64 nr = f->orig;
+    if (f->err & FR_REWRITTEN) {
+        count(LULL_K_SYSCALL_REWRITTEN);
+    } else {
+        count(LULL_K_SYSCALL_TRAPPED);
+        rewrite_site(f);
+    }
+    long r;
+    if (nr < LULL_NR_MAX && local[nr]) {
+        __atomic_fetch_add(&sysstat()->local[nr], 1, __ATOMIC_RELAXED);
+        r = local[nr](f);
+    } else if (nr < LULL_NR_MAX && syscall_table[nr].class >= LULL_SYS_QUICK) {
+        r = forward_call(f, &syscall_table[nr]);
+    } else {
+        r = refuse(nr);
+    }
+    f->rax = (u64)r;
+    if (r == -ERESTART || r == -ERESTART_NOHAND)
+        thread_set_work(current(), WORK_SIGNAL);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* Who the program is, and small per-thread settings. */
+#include <lull/mark.h>
+
+#include "kernel.h"
+#include "sys/sys.h"
+
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+#define ARCH_GET_FS 0x1003
+#define ARCH_GET_GS 0x1004
+#define PR_SET_NAME 15
+#define PR_GET_NAME 16
+#define PR_LAST_KNOWN 71 /* of Linux 6.1, apart from the mnemonic ones */
+#define RLIMIT_CORE 4
+#define RLIMIT_NOFILE 7
+
+long sys_getpid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->pid;
+}
+long sys_getppid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->ppid;
+}
+long sys_gettid(struct frame *f)
+{
+    (void)f;
+    return current()->tid;
+}
+long sys_getuid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->uid;
+}
+long sys_geteuid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->euid;
+}
+long sys_getgid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->gid;
+}
+long sys_getegid(struct frame *f)
+{
+    (void)f;
+    return boot_info()->egid;
+}
+
+long sys_getcpu(struct frame *f)
+{
+    u32 cpu = this_cpu()->cpu, node = boot_info()->node[this_cpu()->index];
+    if (f->rdi && copy_out(f->rdi, &cpu, 4))
+        return -EFAULT;
+    if (f->rsi && copy_out(f->rsi, &node, 4))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_set_tid_address(struct frame *f)
+{
+    current()->clear_tid = f->rdi;
+    return current()->tid;
+}
+
+long sys_set_robust_list(struct frame *f)
+{
+    if (f->rsi != 24)
+        return -EINVAL;
+    current()->robust_list = f->rdi;
+    return 0;
+}
+
+long sys_get_robust_list(struct frame *f)
+{
+    i32 tid = (i32)f->rdi;
+    u64 len = 24;
+    spin_lock(&threads_lock);
+    struct thread *t = tid ? thread_by_tid(tid) : current();
+    u64 head = t ? t->robust_list : 0;
+    spin_unlock(&threads_lock);
+    if (!t)
+        return -ESRCH;
+    if (copy_out(f->rdx, &len, 8) || copy_out(f->rsi, &head, 8))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_prctl(struct frame *f)
+{
+    struct thread *t = current();
+    switch ((u32)f->rdi) {
+    case PR_SET_NAME: {
+        char name[16] = {0};
+        for (unsigned i = 0; i < sizeof name - 1; i++) {
+            if (copy_in(&name[i], f->rsi + i, 1))
+                return -EFAULT;
+            if (!name[i])
+                break;
+        }
+        memcpy(t->name, name, sizeof name);
+        return 0;
+    }
+    case PR_GET_NAME:
+        return copy_out(f->rsi, t->name, sizeof t->name);
+    case LULL_PR_MARK:
+        if (f->rsi != LULL_MARK_BEGIN && f->rsi != LULL_MARK_END)
+            return -EINVAL;
+        return proxy_call(LULL_OP_MARK, f->rsi, 0, 0);
+    default:
+        return (u32)f->rdi > PR_LAST_KNOWN ? -EINVAL : refuse(157);
+    }
+}
+
+long sys_arch_prctl(struct frame *f)
+{
+    u64 base;
+    switch ((u32)f->rdi) {
+    case ARCH_SET_FS:
+        if (f->rsi >> 47)
+            return -EPERM;
+        write_fsbase(f->rsi);
+        return 0;
+    case ARCH_GET_FS:
+        base = read_fsbase();
+        return copy_out(f->rsi, &base, 8);
+    case ARCH_GET_GS: /* as after execve: GS itself is the kernel's */
+        base = 0;
+        return copy_out(f->rsi, &base, 8);
+    case ARCH_SET_GS:
+        return refuse(158);
+    default:
+        return -EINVAL;
+    }
+}
+
+/* No command is supported, and asking is how a program finds out (membarrier(2)). */
+long sys_membarrier(struct frame *f)
+{
+    return f->rdi == 0 && f->rsi == 0 ? 0 : -EINVAL;
+}
+
+/* Limits are the proxy's own; those whose change would hit the proxy instead of the program are
+   refused. */
+static bool limit_settable(u64 resource)
+{
+    return resource == RLIMIT_NOFILE || resource == RLIMIT_CORE;
+}
+
+long sys_prlimit64(struct frame *f)
+{
+    bool own = f->rdi == 0 || f->rdi == boot_info()->pid;
+    if (own && f->rdx && f->rsi < 16 && !limit_settable(f->rsi))
+        return refuse(302);
+    return forward_call(f, &syscall_table[302]);
+}
+
+long sys_setrlimit(struct frame *f)
+{
+    if (f->rdi < 16 && !limit_settable(f->rdi))
+        return refuse(160);
+    return forward_call(f, &syscall_table[160]);
+}
+
+long sys_exit(struct frame *f)
+{
+    thread_exit((int)f->rdi & 0xff);
+}
+
+long sys_exit_group(struct frame *f)
+{
+    isle_exit((int)f->rdi & 0xff);
+}

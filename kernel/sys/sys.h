@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* System calls that are answered in the isle. Each takes the caller's frame, answers as Linux. */
+#ifndef KERNEL_SYS_SYS_H
+#define KERNEL_SYS_SYS_H
+
+#include "sched/thread.h"
+
+typedef long (*syscall_fn)(struct frame *f);
+
+/* time.c */
+long sys_clock_gettime(struct frame *f);
+long sys_clock_getres(struct frame *f);
+long sys_gettimeofday(struct frame *f);
+long sys_time(struct frame *f);
+long sys_nanosleep(struct frame *f);
+long sys_clock_nanosleep(struct frame *f);
+
+/* ident.c */
+long sys_getpid(struct frame *f);
+long sys_getppid(struct frame *f);
+long sys_gettid(struct frame *f);
+long sys_getuid(struct frame *f);
+long sys_geteuid(struct frame *f);
+long sys_getgid(struct frame *f);
+long sys_getegid(struct frame *f);
+long sys_getcpu(struct frame *f);
+long sys_set_tid_address(struct frame *f);
+long sys_set_robust_list(struct frame *f);
+long sys_get_robust_list(struct frame *f);
+long sys_prctl(struct frame *f);
+long sys_arch_prctl(struct frame *f);
+long sys_membarrier(struct frame *f);
+long sys_prlimit64(struct frame *f);
+long sys_setrlimit(struct frame *f);
+long sys_exit(struct frame *f);
+long sys_exit_group(struct frame *f);
+
+/* schedcalls.c */
+long sys_sched_yield(struct frame *f);
+long sys_sched_setaffinity(struct frame *f);
+long sys_sched_getaffinity(struct frame *f);
+long sys_sched_setscheduler(struct frame *f);
+long sys_sched_getscheduler(struct frame *f);
+long sys_sched_setparam(struct frame *f);
+long sys_sched_getparam(struct frame *f);
+long sys_sched_get_priority_max(struct frame *f);
+long sys_sched_get_priority_min(struct frame *f);
+long sys_sched_rr_get_interval(struct frame *f);
+
+#endif

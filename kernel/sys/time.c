@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Clocks from the time-stamp counter and the proxy's parameters; sleeping. */
+#include "sys/sys.h"
+
+#include "kernel.h"
+
+enum { BASE_MONO, BASE_REAL, BASE_BOOT, BASE_RAW, BASE_TAI };
+
+static u64 scale(u64 ticks, u64 mult)
+{
+    return (u64)((unsigned __int128)ticks * mult >> 32);
+}
+
+static u64 clock_read(unsigned base)
+{
+    const struct lull_timepage *t = (const struct lull_timepage *)LULL_TIMEPAGE;
+    u32 seq;
+    u64 ns;
+    do {
+        while ((seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE)) & 1)
+            cpu_relax();
+        const u64 bases[] = {t->mono_ns, t->real_ns, t->boot_ns, t->raw_ns, t->tai_ns};
+        ns = bases[base] + scale(rdtsc() - t->tsc_base, t->mult);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (__atomic_load_n(&t->seq, __ATOMIC_RELAXED) != seq);
+    return ns;
+}
+
+u64 clock_mono(void)
+{
+    return clock_read(BASE_MONO);
+}
+u64 clock_real(void)
+{
+    return clock_read(BASE_REAL);
+}
+u64 tsc_to_ns(u64 ticks)
+{
+    return scale(ticks, ((const struct lull_timepage *)LULL_TIMEPAGE)->mult);
+}
+
+static u64 thread_cpu(const struct thread *t)
+{
+    u64 ticks = t->cpu_ticks;
+    if (t->state == THREAD_RUNNING)
+        ticks += rdtsc() - t->switched_in;
+    return ticks;
+}
+
+static u64 process_cpu(void)
+{
+    spin_lock(&threads_lock);
+    u64 ticks = dead_ticks;
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next)
+        ticks += thread_cpu(CONTAINER(l, struct thread, all));
+    spin_unlock(&threads_lock);
+    return ticks;
+}
+
+/* 0 or -EINVAL. Clock numbers: clock_gettime(2). */
+static long clock_by_id(i32 id, u64 *ns)
+{
+    switch (id) {
+    case 0:
+    case 5: /* REALTIME_COARSE */
+        *ns = clock_read(BASE_REAL);
+        return 0;
+    case 1:
+    case 6: /* MONOTONIC_COARSE */
+        *ns = clock_read(BASE_MONO);
+        return 0;
+    case 2:
+        *ns = tsc_to_ns(process_cpu());
+        return 0;
+    case 3:
+        *ns = tsc_to_ns(thread_cpu(current()));
+        return 0;
+    case 4:
+        *ns = clock_read(BASE_RAW);
+        return 0;
+    case 7:
+        *ns = clock_read(BASE_BOOT);
+        return 0;
+    case 11:
+        *ns = clock_read(BASE_TAI);
+        return 0;
+    default:
+        if (id < 0)
+            return refuse(228); /* clocks of other processes and threads */
+        return -EINVAL;
+    }
+}
+
+static struct timespec to_timespec(u64 ns)
+{
+    return (struct timespec){(i64)(ns / 1000000000), (i64)(ns % 1000000000)};
+}
+
+long sys_clock_gettime(struct frame *f)
+{
+    u64 ns;
+    long r = clock_by_id((i32)f->rdi, &ns);
+    if (r)
+        return r;
+    struct timespec ts = to_timespec(ns);
+    return copy_out(f->rsi, &ts, sizeof ts);
+}
+
+long sys_clock_getres(struct frame *f)
+{
+    u64 ns;
+    i32 id = (i32)f->rdi;
+    long r = clock_by_id(id, &ns);
+    if (r)
+        return r;
+    struct timespec ts = {0, id == 5 || id == 6 ? 4000000 : 1};
+    return f->rsi ? copy_out(f->rsi, &ts, sizeof ts) : 0;
+}
+
+long sys_gettimeofday(struct frame *f)
+{
+    u64 ns = clock_real();
+    struct timespec tv = {(i64)(ns / 1000000000), (i64)(ns % 1000000000 / 1000)};
+    u32 zone[2] = {0, 0};
+    if (f->rdi && copy_out(f->rdi, &tv, sizeof tv))
+        return -EFAULT;
+    if (f->rsi && copy_out(f->rsi, zone, sizeof zone))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_time(struct frame *f)
+{
+    i64 s = (i64)(clock_real() / 1000000000);
+    if (f->rdi && copy_out(f->rdi, &s, sizeof s))
+        return -EFAULT;
+    return s;
+}
+
+/* Sleeps until CLOCK_MONOTONIC `deadline`; what is left when a signal comes. */
+static u64 sleep_until(u64 deadline)
+{
+    struct thread *t = current();
+    for (;;) {
+        u64 now = clock_mono();
+        if (now >= deadline)
+            return 0;
+        thread_prepare_block();
+        if (signal_pending(t)) {
+            thread_cancel_block();
+            return deadline - now;
+        }
+        thread_block_until(deadline);
+    }
+}
+
+static long sleep_decode(uaddr p, u64 *ns)
+{
+    struct timespec ts;
+    if (copy_in(&ts, p, sizeof ts))
+        return -EFAULT;
+    if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
+        return -EINVAL;
+    *ns = ts.sec > 9000000000l ? 9000000000000000000ul : (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
+    return 0;
+}
+
+static long sleep_for(u64 ns, uaddr rem)
+{
+    u64 left = sleep_until(clock_mono() + ns);
+    if (!left)
+        return 0;
+    struct timespec ts = to_timespec(left);
+    if (rem && copy_out(rem, &ts, sizeof ts))
+        return -EFAULT;
+    return -EINTR;
+}
+
+long sys_nanosleep(struct frame *f)
+{
+    u64 ns;
+    long r = sleep_decode(f->rdi, &ns);
+    return r ? r : sleep_for(ns, f->rsi);
+}
+
+#define TIMER_ABSTIME 1
+
+long sys_clock_nanosleep(struct frame *f)
+{
+    i32 id = (i32)f->rdi;
+    u64 ns, now;
+    long r = clock_by_id(id, &now);
+    if (r)
+        return r;
+    if (id == 2)
+        return refuse(230);
+    if (id == 3)
+        return -EINVAL;
+    if (id > 3 && id != 7 && id != 11)
+        return -EOPNOTSUPP;
+    r = sleep_decode(f->rdx, &ns);
+    if (r)
+        return r;
+    if (!(f->rsi & TIMER_ABSTIME))
+        return sleep_for(ns, f->r10);
+    if (ns <= now)
+        return 0;
+    return sleep_until(clock_mono() + (ns - now)) ? -ERESTART_NOHAND : 0;
+}
