@@ -4,6 +4,7 @@
 #define ELF_MAKE_H
 
 #include <elf.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
