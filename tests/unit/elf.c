@@ -97,6 +97,7 @@ static void test_truncated(void **state)
     assert_int_equal(elf_parse(b, 64 + 4 * 56 - 1, sizeof m, &img), ELF_LIES);
     /* never more than the file has, whatever the caller says */
     assert_int_equal(elf_parse(b, sizeof m, 100, &img), ELF_TRUNCATED);
+    assert_int_equal(elf_parse(b, sizeof m, 2, &img), ELF_NOT_ELF);
     m.eh.e_phoff = UINT64_MAX - 10;
     expect(ELF_TRUNCATED);
 }

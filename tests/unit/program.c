@@ -145,6 +145,9 @@ static void test_not_runnable(void **state)
     refused("./loop", LULL_EXIT_NOT_RUNNABLE, "symbolic links");
     refused("./text", LULL_EXIT_NOT_RUNNABLE, "./text is neither an ELF program nor a script");
     refused("./empty", LULL_EXIT_NOT_RUNNABLE, "./empty is an empty file");
+    unit_write(dir, "secret", &image, sizeof image, 0111);
+    if (geteuid() != 0) /* root may read anything */
+        refused("./secret", LULL_EXIT_NOT_RUNNABLE, "./secret may not be read");
     refused("./short", LULL_EXIT_NOT_RUNNABLE, "./short is truncated");
 }
 
