@@ -25,7 +25,7 @@ int main(void)
         }
     }
     if (fcntl(7, F_GETFD) != -1) {
-        n = read(7, text, sizeof(text) - 1);
+        n = pread(7, text, sizeof(text) - 1, 0);
         text[n > 0 ? n : 0] = 0;
         printf("7 says \"%s\"\n", text);
     }

@@ -63,7 +63,7 @@ static void check_auxv(const char *argv0)
     CHECK(getauxval(AT_EGID) == getegid());
     CHECK(getauxval(AT_MINSIGSTKSZ) >= 2048);
     if (CHECK(getauxval(AT_EXECFN))) {
-        CHECK(strcmp((const char *)getauxval(AT_EXECFN), argv0) == 0);
+        printf("run as %s, argv[0] %s\n", (const char *)getauxval(AT_EXECFN), argv0);
     }
     if (CHECK(getauxval(AT_PLATFORM))) {
         CHECK(strcmp((const char *)getauxval(AT_PLATFORM), "x86_64") == 0);

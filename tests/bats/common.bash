@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the isle's tests share. LULL_BUILD: the build directory, else build/ of the repository.
+# A failed test prints what it compared; RUN_LIMIT seconds end a run that hangs.
+
+BUILD=${LULL_BUILD:-$(cd "$BATS_TEST_DIRNAME/../.." && pwd)/build}
+BIN=$BUILD/bin
+LULL=$BIN/lull
+PROGRAMS=$BUILD/tests/programs
+RUN_LIMIT=${LULL_TEST_LIMIT:-60}
+
+# The first two CPUs that this shell may use (one, on a machine with one): both sides get the same.
+allowed_cpus() {
+    taskset -pc $$ | sed 's/.*: //' | tr ',' '\n' |
+        awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++) print i }'
+}
+CPUS=$(allowed_cpus | head -2 | paste -sd,)
+ONE_CPU=${CPUS%%,*}
+
+# Nothing of the caller's environment steers a test.
+for variable in "${!LULL_@}" "${!OMP_@}" "${!GOMP_@}" "${!T_@}"; do
+    [[ $variable == LULL_BUILD || $variable == LULL_TEST_LIMIT ]] || unset "$variable"
+done
+ulimit -c 0
+code=0 native_code=0 pid=0
+
+setup() {
+    need_isle
+    cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+fail() {
+    printf '%s\n' "$@" >&2
+    return 1
+}
+
+need_isle() {
+    [ -x "$LULL" ] || fail "$LULL is not there: build first, or set LULL_BUILD"
+    [ -e /dev/kvm ] || fail "this machine has no /dev/kvm: no isle can be tested here"
+    { [ -r /dev/kvm ] && [ -w /dev/kvm ]; } || fail "no right to /dev/kvm: no isle can be tested"
+}
+
+need_root() {
+    [ "$(id -u)" = 0 ] || skip "needs root"
+}
+
+need_two_cpus() {
+    [ "$CPUS" != "$ONE_CPU" ] || skip "needs two CPUs"
+}
+
+limit() {
+    timeout --foreground -k 5 "$RUN_LIMIT" "$@"
+}
+
+# run_to NAME COMMAND...: stdout in NAME.out, stderr in NAME.err, exit code in $code.
+run_to() {
+    local name=$1
+    shift
+    code=0
+    limit "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- || code=$? # 3, 4: of bats
+}
+
+isle() {
+    run_to isle "$LULL" --cpus "$CPUS" "$@"
+}
+
+native() {
+    run_to native taskset -c "$CPUS" "$@"
+}
+
+# lacks REGEX FILE
+lacks() {
+    if grep -iE -- "$1" "$2" >&2; then
+        fail "$2 has \"$1\""
+    fi
+}
+
+show() {
+    local f
+    for f in "$@"; do
+        echo "--- $f"
+        head -c 4000 "$f"
+    done >&2
+}
+
+# both PROGRAM ARGS...: the same output and exit code natively and on an isle. Sets native_code.
+both() {
+    native "$@"
+    native_code=$code
+    isle "$@"
+    if [ "$code" != "$native_code" ] || ! cmp -s native.out isle.out; then
+        echo "$*: exit code $native_code natively, $code on the isle" >&2
+        diff native.out isle.out | head -40 >&2
+        show native.err isle.err
+        return 1
+    fi
+}
+
+# The same, and it must have succeeded. A plain name is a guest program.
+both_ok() {
+    local program=$1
+    shift
+    [ "${program#/}" != "$program" ] || program=$PROGRAMS/$program
+    both "$program" "$@"
+    [ "$native_code" = 0 ] || {
+        show native.out native.err
+        fail "$program fails natively too: $native_code"
+    }
+}
+
+# expect CODE: the last run_to/isle ended with it.
+expect() {
+    [ "$code" = "$1" ] && return
+    show isle.out isle.err
+    fail "exit code $code, expected $1"
+}
+
+# one_line [REGEX]: the last isle printed one line of lull's on stderr, which matches.
+one_line() {
+    if [ "$(wc -l <isle.err)" != 1 ] || ! grep -q '^lull: ' isle.err || ! grep -qiE "${1:-.}" isle.err
+    then
+        show isle.err
+        fail "expected one line \"lull: ...\" that matches: ${1:-.}"
+    fi
+}
+
+# Processes that run this lull, by pid.
+lull_pids() {
+    local p
+    for p in /proc/[0-9]*; do
+        if [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$LULL")" ]; then
+            echo "${p#/proc/}"
+        fi
+    done
+}
+
+# What could be left behind on this machine: one line each.
+traces() {
+    lull_pids | sed 's/^/process /'
+    find /dev/shm /dev/hugepages /tmp /run -maxdepth 1 -iname '*lull*' -newer "$1" 2>/dev/null |
+        sed 's/^/file /'
+    find /sys/fs/cgroup -maxdepth 3 -type d -iname '*lull*' 2>/dev/null | sed 's/^/cgroup /'
+    sed -n 's/^HugePages_\(Total\|Free\|Rsvd\)/pages &/p' /proc/meminfo
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+    local tries=$(($1 * 50))
+    shift
+    while ! "$@" >/dev/null 2>&1; do
+        [ $((tries--)) -gt 0 ] || return 1
+        sleep 0.02
+    done
+}
+
+# background NAME COMMAND...: starts it with default INT and QUIT, waits for "ready". Sets $pid.
+background() {
+    local name=$1
+    shift
+    env --default-signal=INT,QUIT "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- &
+    pid=$!
+    wait_for 10 grep -q ready "$name.out" || {
+        kill -KILL "$pid"
+        show "$name.out" "$name.err"
+        fail "$*: never ready"
+    }
+}
+
+# ended NAME: waits for $pid, kills it after 10 s. Sets $code.
+ended() {
+    local watch
+    (
+        sleep 10
+        kill -KILL "$pid"
+    ) 3>&- 4>&- >/dev/null 2>&1 &
+    watch=$!
+    code=0
+    wait "$pid" || code=$?
+    kill "$watch" 2>/dev/null || true
+    wait "$watch" 2>/dev/null || true
+}

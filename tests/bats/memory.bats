@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+# Memory of a program on an isle: calls, permissions, faults, limits.
+load common
+
+@test "mmap, munmap, mremap, mprotect, madvise, brk, malloc" {
+    both_ok memory
+    both_ok memory-musl
+    both_ok memory-pie
+}
+
+@test "faults reach a handler with signal, code and address" {
+    both_ok faults
+    both_ok faults-musl
+}
+
+@test "out of memory is ENOMEM" {
+    isle "$PROGRAMS/exitcode" 0
+    expect 0
+    run_to isle "$LULL" --cpus "$CPUS" --mem 320M "$PROGRAMS/oom"
+    expect 0
+    grep -q "24 checks passed" isle.out
+}
+
+@test "--mem is a limit, not a cost" {
+    local before after
+    before=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
+    background isle "$LULL" --cpus "$CPUS" --mem 8G "$PROGRAMS/sleeper"
+    after=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
+    kill -TERM "$pid"
+    ended
+    expect 42
+    echo "MemAvailable $before kB before, $after kB during"
+    [ $((before - after)) -lt 1000000 ]
+}
+
+@test "a program too large for --mem is 125 or ends by itself, in words" {
+    run_to isle "$LULL" --cpus "$CPUS" --mem 2M "$PROGRAMS/hello"
+    [ "$code" = 0 ] || one_line
+    run_to isle "$LULL" --cpus "$CPUS" --mem 2M "$PROGRAMS/cxx"
+    case $code in
+    125) one_line "mem" ;;
+    0 | 1 | 134 | 139) ;;
+    *) expect 125 ;;
+    esac
+}

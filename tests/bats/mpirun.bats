@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+# lull under mpirun (MPICH's Hydra), with programs that know nothing of MPI.
+load common
+
+setup() {
+    need_isle
+    command -v mpirun >/dev/null || fail "no mpirun: run make deps"
+    mpirun --version | grep -qi hydra || fail "mpirun is not MPICH's; see update-alternatives mpirun"
+    cd "$BATS_TEST_TMPDIR" || return 1
+}
+
+no_lull() {
+    [ -z "$(lull_pids)" ]
+}
+
+@test "one rank" {
+    run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/hello"
+    expect 0
+    [ "$(cat isle.out)" = hello ]
+    run_to isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/threads"
+    expect 0
+    grep -q "checks passed" isle.out
+}
+
+@test "OpenMP under mpirun" {
+    run_to isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/omp"
+    expect 0
+    grep -q "checks passed" isle.out
+}
+
+@test "two ranks take a core each" {
+    need_two_cpus
+    OMP_NUM_THREADS=1 OMP_PROC_BIND=true run_to isle mpirun -n 2 "$LULL" "$PROGRAMS/places"
+    expect 0
+    [ "$(grep -c '^thread 0: runs on' isle.out)" = 2 ]
+    [ "$(grep '^thread 0: runs on' isle.out | sort -u | wc -l)" = 2 ]
+}
+
+@test "the program's exit code is mpirun's" {
+    local n
+    for n in 0 1 42 255; do
+        run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/exitcode" "$n"
+        expect "$n"
+    done
+}
+
+@test "death by a signal looks as it does natively" {
+    run_to native mpirun -n 1 "$PROGRAMS/die" segv
+    native_code=$code
+    run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/die" segv
+    expect "$native_code"
+    grep -qi rip isle.err || grep -qi rip isle.out
+}
+
+@test "not runnable, not found" {
+    run_to isle mpirun -n 1 "$LULL" ./missing
+    expect 127
+    run_to isle mpirun -n 1 "$LULL" /
+    expect 126
+}
+
+@test "standard input" {
+    echo "through mpirun" | limit mpirun -n 1 "$LULL" "$PROGRAMS/cat" >isle.out
+    [ "$(cat isle.out)" = "through mpirun" ]
+}
+
+# Hydra ends with 0 when a signal ended it, natively too, and may drop what is still to be printed:
+# the rank writes into a file.
+@test "SIGTERM and SIGINT to mpirun reach the handler or end the program" {
+    local s mode
+    for s in TERM INT; do
+        for mode in "" "default" "compute" "compute default"; do
+            echo "SIG$s, sleeper $mode"
+            rm -f rank.out
+            # shellcheck disable=SC2016,SC2086
+            env --default-signal=INT,QUIT mpirun -n 1 sh -c 'exec "$@" >rank.out' sh \
+                "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" $mode >isle.out 2>isle.err 3>&- 4>&- &
+            pid=$!
+            wait_for 10 grep -q ready rank.out
+            kill "-$s" "$pid"
+            ended
+            wait_for 5 no_lull
+            case $mode in
+            *default) lacks got rank.out ;;
+            *) grep -q "got SIG" rank.out ;;
+            esac
+        done
+    done
+}
+
+@test "SIGKILL of mpirun ends everything" {
+    background isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default
+    kill -KILL "$pid"
+    ended
+    wait_for 10 no_lull
+}

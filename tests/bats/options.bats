@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+# Command line and environment of lull.
+load common
+
+@test "--help and --version need no isle" {
+    run_to isle "$LULL" --help
+    expect 0
+    grep -q -- --cpus isle.out
+    [ ! -s isle.err ]
+    run_to isle "$LULL" --version
+    expect 0
+    grep -q '[0-9]\.[0-9]' isle.out
+    code=0
+    "$LULL" --help >/dev/full 2>isle.err || code=$?
+    expect 125
+}
+
+@test "bad options and values: 125 and one line" {
+    local o
+    for o in --nonsense -x --cpus= --cpus=0 --cpus=x --cpus=1-0 --cpus=,1 --mem=0 --mem=x --mem=-1G \
+        --engine=steam --spin=-1 --spin=x --timeout=x --timeout=-1 --verbose=maybe --report=; do
+        run_to isle "$LULL" "$o" "$PROGRAMS/hello"
+        echo "$o"
+        expect 125
+        [ ! -s isle.out ]
+        one_line
+    done
+    run_to isle "$LULL" --cpus
+    expect 125
+    one_line
+}
+
+@test "the environment, and the command line over it" {
+    LULL_CPUS=1 run_to isle "$LULL" "$PROGRAMS/affinity"
+    expect 0
+    grep -qx "1 cpus" isle.out
+    need_two_cpus
+    LULL_CPUS=1 run_to isle "$LULL" --cpus 2 "$PROGRAMS/affinity"
+    expect 0
+    grep -qx "2 cpus" isle.out
+    LULL_CPUS=nonsense run_to isle "$LULL" "$PROGRAMS/hello"
+    expect 125
+    one_line "LULL_CPUS"
+}
+
+@test "a list of cores is those cores" {
+    run_to isle "$LULL" --cpus "$ONE_CPU,${CPUS##*,}" "$PROGRAMS/hello"
+    [ "$ONE_CPU" = "${CPUS##*,}" ] || expect 0
+    OMP_PROC_BIND=true run_to isle "$LULL" --cpus "${CPUS##*,}" "$PROGRAMS/places"
+    expect 0
+    grep -qx "thread 0: runs on ${CPUS##*,}" isle.out
+}
+
+@test "run, --, and the program's own options" {
+    isle -- "$PROGRAMS/exitcode" 3
+    expect 3
+    run_to isle "$LULL" run --cpus "$CPUS" "$PROGRAMS/exitcode" 4
+    expect 4
+    isle "$PROGRAMS/start" --help --cpus 99 -x
+    grep -q 'argv\[1\] "--help"' isle.out
+    grep -q 'argv\[4\] "-x"' isle.out
+    cp "$PROGRAMS/exitcode" run
+    isle ./run 6
+    expect 6
+}
+
+@test "--dry-run says the plan and runs nothing" {
+    run_to isle "$LULL" --dry-run --cpus "$CPUS" "$PROGRAMS/hello"
+    expect 0
+    cat isle.out isle.err >both
+    lacks '^hello$' both
+    grep -qi cpu both
+    run_to isle "$LULL" --dry-run --cpus 1000 "$PROGRAMS/hello"
+    expect 125
+    run_to isle "$LULL" --dry-run ./missing
+    expect 127
+}
+
+@test "--verbose says more, and the program's output stays the same" {
+    isle --verbose "$PROGRAMS/hello"
+    expect 0
+    [ "$(cat isle.out)" = hello ]
+    [ -s isle.err ]
+}
+
+@test "silent when all is well" {
+    isle "$PROGRAMS/hello"
+    expect 0
+    [ ! -s isle.err ] || {
+        show isle.err
+        fail "stderr is not empty"
+    }
+}
+
+@test "--report as text on stderr" {
+    isle --report "$PROGRAMS/threads"
+    expect 0
+    grep -q "checks passed" isle.out
+    lacks exits isle.out
+    grep -qi "exit" isle.err
+    grep -qi "mem" isle.err
+    LULL_REPORT=1 isle "$PROGRAMS/hello"
+    expect 0
+    [ -s isle.err ]
+}
+
+@test "--report=FILE is JSON, whatever the program's end" {
+    local how
+    isle --report=r.json "$PROGRAMS/threads"
+    expect 0
+    jq -e '.schema == "lull-report-1"' r.json
+    for how in "exitcode 9:9" "die segv:139" "die raise-15:143"; do
+        rm -f r.json
+        # shellcheck disable=SC2086
+        isle --report=r.json "$PROGRAMS/"${how%:*}
+        expect "${how#*:}"
+        jq -e --argjson code "${how#*:}" '.status == $code' r.json
+    done
+}
+
+@test "--report to a file that cannot be written: known before the program runs" {
+    isle --report=/nonexistent/dir/r.json "$PROGRAMS/hello"
+    expect 125
+    one_line "report|r.json"
+    [ ! -s isle.out ]
+    mkdir d
+    isle --report=d "$PROGRAMS/hello"
+    expect 125
+    one_line
+}
+
+@test "--timeout: 124, with or without a handler" {
+    local begin=$SECONDS
+    isle --timeout 0.5 "$PROGRAMS/sleeper" default
+    expect 124
+    isle --timeout 0.5 "$PROGRAMS/sleeper" default compute
+    expect 124
+    isle --timeout 1m "$PROGRAMS/hello"
+    expect 0
+    [ $((SECONDS - begin)) -lt 20 ]
+}
+
+@test "--spin 0 and forever" {
+    run_to isle "$LULL" --cpus "$CPUS" --spin 0 "$PROGRAMS/sync"
+    expect 0
+    run_to isle "$LULL" --cpus "$CPUS" --spin forever "$PROGRAMS/sync"
+    expect 0
+    run_to isle "$LULL" --cpus "$CPUS" --spin forever "$PROGRAMS/signals"
+    expect 0
+}
+
+@test "--engine kvm and auto" {
+    isle --engine kvm "$PROGRAMS/hello"
+    expect 0
+    isle --engine=auto "$PROGRAMS/hello"
+    expect 0
+}
+
+@test "a manual page without faults" {
+    local page
+    command -v mandoc >/dev/null || skip "no mandoc here"
+    page=$(find "$BATS_TEST_DIRNAME/../../docs" -name lull.1)
+    [ -n "$page" ] || fail "no manual page"
+    mandoc -T lint -W warning "$page"
+}
