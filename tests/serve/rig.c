@@ -104,6 +104,14 @@ bool rig_wait(struct rig *r, unsigned core, unsigned slot, int64_t *result, int 
     }
 }
 
+unsigned rig_rung(struct rig *r)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < RIG_CORES; i++)
+        n += __atomic_load_n(&r->rung[i], __ATOMIC_SEQ_CST);
+    return n;
+}
+
 int64_t rig_call6(struct rig *r, uint32_t nr, const uint64_t arg[6])
 {
     int64_t result = 0;

@@ -42,6 +42,8 @@ void rig_submit(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const 
 /* True and *result when the call of that slot completed within `ms`. */
 bool rig_wait(struct rig *r, unsigned core, unsigned slot, int64_t *result, int ms);
 
+unsigned rig_rung(struct rig *r); /* rings of all cores so far */
+
 /* One call on slot 0 of core 0, with its result; fails the test when none comes. */
 int64_t rig_call6(struct rig *r, uint32_t nr, const uint64_t arg[6]);
 #define rig_call(r, nr, ...) rig_call6(r, nr, (const uint64_t[6]){__VA_ARGS__})

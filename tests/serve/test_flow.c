@@ -46,7 +46,11 @@ static void blocked_holds_up_nothing(void **state)
     assert_int_equal(st.handed_over, 2);
     assert_int_equal(st.polled, r->poller ? 403 : 0);
     assert_int_equal(st.on_core, r->poller ? 0 : 401);
-    assert_int_equal(r->rung[0] + r->rung[1], 403);
+    for (int ms = 0; rig_rung(r) < 403; ms++) { /* the ring comes after the completion */
+        assert_true(ms < 5000);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    assert_int_equal(rig_rung(r), 403);
     close(p[0]);
     close(p[1]);
 }

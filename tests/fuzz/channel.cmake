@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# The channel server: whole, with threads, and its checks of arguments alone.
+set(serve ${LULL_FUZZ_ROOT}/proxy/serve)
+set(channel_sources channel_fake.c channel_linux.c
+    ${serve}/arena.c ${serve}/call.c ${serve}/cancel.c ${serve}/classify.c ${serve}/control.c
+    ${serve}/path.c ${serve}/pool.c ${serve}/server.c ${serve}/sock.c ${serve}/stub_x86_64.S
+    ${serve}/take.c ${serve}/vec.c ${serve}/wait.c
+    ${LULL_FUZZ_ROOT}/proxy/message.c ${LULL_FUZZ_ROOT}/proxy/systable.c)
+
+add_executable(fuzz_channel_seeds channel_seeds.c)
+set_target_properties(fuzz_channel_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY
+                      ${CMAKE_CURRENT_BINARY_DIR})
+target_link_libraries(fuzz_channel_seeds PRIVATE lull_proxy_base)
+lull_fuzz(channel SEEDS fuzz_channel_seeds SOURCES channel.c ${channel_sources}
+          LIBRARIES -lpthread)
+lull_fuzz(channel_args SEEDS fuzz_channel_seeds SOURCES channel_args.c ${channel_sources}
+          LIBRARIES -lpthread)
