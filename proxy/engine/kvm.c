@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kvm engine: the proxy is the virtual machine monitor. No interrupt controller at all: nothing
+ * is ever injected, a core is interrupted by a signal to its thread (docs/architecture.md).
+ * API: Documentation/virt/kvm/api.rst.
+ */
+#include "engine/kvm_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "ownfd.h"
+
+static int explain_open_failure(void)
+{
+    switch (errno) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+        message("no /dev/kvm here: load the module (modprobe kvm_intel or kvm_amd), or enable "
+                "virtualisation in the firmware or nested in the hypervisor");
+        break;
+    case EACCES:
+    case EPERM:
+        message("no right to /dev/kvm: join its group (usermod -aG kvm USER, then log in again) "
+                "or ask for read and write access to it");
+        break;
+    default:
+        message("cannot open /dev/kvm: %s", strerror(errno));
+    }
+    return LULL_EXIT_FAILED;
+}
+
+static int kvm_open(struct engine **out, unsigned ncores)
+{
+    int r = LULL_EXIT_FAILED;
+    struct engine *e = calloc(1, sizeof *e);
+    if (!e) {
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    }
+    e->ncores = ncores;
+    e->vm = -1;
+    for (unsigned i = 0; i < LULL_MAX_CORES; i++)
+        e->vcpu[i].fd = -1;
+    pthread_mutex_init(&e->lock, NULL);
+    e->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (e->kvm < 0) {
+        r = explain_open_failure();
+        goto fail;
+    }
+    e->kvm = ownfd_hide(e->kvm);
+    int version = ioctl(e->kvm, KVM_GET_API_VERSION, 0);
+    if (version != KVM_API_VERSION) {
+        message("/dev/kvm is not a KVM of API version %d: use a Linux kernel's own", KVM_API_VERSION);
+        goto fail;
+    }
+    do
+        e->vm = ioctl(e->kvm, KVM_CREATE_VM, 0);
+    while (e->vm < 0 && errno == EINTR);
+    if (e->vm < 0) {
+        message("cannot create a virtual machine: %s; another hypervisor may hold the processor",
+                strerror(errno));
+        goto fail;
+    }
+    e->vm = ownfd_hide(e->vm);
+    ioctl(e->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* Intel without unrestricted guests wants it */
+    e->run_size = ioctl(e->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+    int max = ioctl(e->kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
+    if (e->run_size < (int)sizeof(struct kvm_run) || (max > 0 && ncores > (unsigned)max)) {
+        message("this KVM runs at most %d cores in one machine: ask for fewer with --cpus", max);
+        goto fail;
+    }
+    *out = e;
+    return 0;
+fail:
+    engine_kvm.close(e);
+    return r;
+}
+
+static void kvm_close(struct engine *e)
+{
+    for (unsigned i = 0; i < e->ncores; i++) {
+        if (e->vcpu[i].run)
+            munmap(e->vcpu[i].run, (size_t)e->run_size);
+        if (e->vcpu[i].fd >= 0)
+            close(e->vcpu[i].fd);
+    }
+    if (e->vm >= 0)
+        close(e->vm);
+    if (e->kvm >= 0)
+        close(e->kvm);
+    pthread_mutex_destroy(&e->lock);
+    free(e);
+}
+
+static int kvm_add_memory(void *engine, uint64_t gpa, void *host, uint64_t len)
+{
+    struct engine *e = engine;
+    pthread_mutex_lock(&e->lock);
+    struct kvm_userspace_memory_region r = {
+        .slot = e->slots,
+        .guest_phys_addr = gpa,
+        .memory_size = len,
+        .userspace_addr = (uint64_t)host,
+    };
+    int rc = ioctl(e->vm, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
+    if (rc == 0)
+        e->slots++;
+    pthread_mutex_unlock(&e->lock);
+    return rc;
+}
+
+static int kvm_vcpu_create(struct engine *e, unsigned i, const struct lull_kernel_header *header)
+{
+    struct kvm_vcpu *v = &e->vcpu[i];
+    v->fd = ioctl(e->vm, KVM_CREATE_VCPU, i);
+    if (v->fd < 0)
+        return -errno;
+    v->fd = ownfd_hide(v->fd);
+    void *run = mmap(NULL, (size_t)e->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+    if (run == MAP_FAILED)
+        return -errno;
+    v->run = run;
+    return kvm_vcpu_setup(e, i, header);
+}
+
+static void explain_exit(const struct kvm_run *run, int fd, struct vcpu_exit *out)
+{
+    struct kvm_regs g = {0};
+    ioctl(fd, KVM_GET_REGS, &g);
+    int n = snprintf(out->why, sizeof out->why, "KVM exit %u at rip 0x%llx", run->exit_reason,
+                     (unsigned long long)g.rip);
+    if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+        snprintf(out->why + n, sizeof out->why - (size_t)n, ", internal error %u",
+                 run->internal.suberror);
+    else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+        snprintf(out->why + n, sizeof out->why - (size_t)n, ", entry failed 0x%llx",
+                 (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+    else if (run->exit_reason == KVM_EXIT_MMIO)
+        snprintf(out->why + n, sizeof out->why - (size_t)n, ", no memory at 0x%llx",
+                 (unsigned long long)run->mmio.phys_addr);
+}
+
+static void kvm_vcpu_run(struct engine *e, unsigned i, struct vcpu_exit *out)
+{
+    struct kvm_vcpu *v = &e->vcpu[i];
+    struct kvm_run *run = v->run;
+    for (;;) {
+        if (ioctl(v->fd, KVM_RUN, 0) < 0) {
+            if (errno == EAGAIN)
+                continue;
+            if (errno == EINTR) {
+                __atomic_store_n(&run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+                out->kind = VCPU_KICKED;
+                return;
+            }
+            out->kind = VCPU_BROKEN;
+            snprintf(out->why, sizeof out->why, "KVM_RUN: %s", strerror(errno));
+            return;
+        }
+        if (run->exit_reason == KVM_EXIT_INTR)
+            continue;
+        if (run->exit_reason == KVM_EXIT_IO && run->io.port == LULL_PORT &&
+            run->io.direction == KVM_EXIT_IO_OUT && run->io.size == 4) {
+            out->kind = VCPU_OUT;
+            memcpy(&out->value, (uint8_t *)run + run->io.data_offset, 4);
+            return;
+        }
+        out->kind = VCPU_BROKEN;
+        explain_exit(run, v->fd, out);
+        return;
+    }
+}
+
+static void kvm_vcpu_stop(struct engine *e, unsigned i)
+{
+    struct kvm_run *run = e->vcpu[i].run;
+    if (run)
+        __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+}
+
+static int kvm_get_regs(struct engine *e, unsigned i, struct vcpu_regs *out)
+{
+    struct kvm_regs g;
+    if (ioctl(e->vcpu[i].fd, KVM_GET_REGS, &g) < 0)
+        return -errno;
+    *out = (struct vcpu_regs){g.rip, g.rsp, g.rflags};
+    return 0;
+}
+
+static int kvm_set_rip(struct engine *e, unsigned i, uint64_t rip)
+{
+    struct kvm_regs g;
+    if (ioctl(e->vcpu[i].fd, KVM_GET_REGS, &g) < 0)
+        return -errno;
+    g.rip = rip;
+    return ioctl(e->vcpu[i].fd, KVM_SET_REGS, &g) < 0 ? -errno : 0;
+}
+
+const struct engine_ops engine_kvm = {
+    .name = "kvm",
+    .open = kvm_open,
+    .close = kvm_close,
+    .features = kvm_features,
+    .add_memory = kvm_add_memory,
+    .vcpu_create = kvm_vcpu_create,
+    .vcpu_run = kvm_vcpu_run,
+    .vcpu_stop = kvm_vcpu_stop,
+    .get_regs = kvm_get_regs,
+    .set_rip = kvm_set_rip,
+};

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* First state of a core: long mode, ring 3. Intel SDM vol. 3A and vol. 4 (MSRs). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "engine/kvm_priv.h"
+#include "message.h"
+
+#define CR0 0x80050033ull        /* PG AM WP NE ET MP PE */
+#define CR4 (0x20 | 0x600 | 0x10000 | 0x40000) /* PAE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE */
+#define EFER 0xd01ull            /* SCE LME LMA NXE */
+#define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
+#define MSR_FMASK 0xc0000084u
+/* TF DF NT AC. Not IF: where `syscall` enters at CPL 3, ring 3 could not set it again; and nothing
+   is ever injected that it would hold back. */
+#define FMASK 0x44500ull
+#define XCR0_KNOWN 0xe7ull /* x87 SSE AVX, AVX-512's three; PKRU and AMX need more of the kernel */
+
+static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
+{
+    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+}
+
+static uint64_t xgetbv(void)
+{
+    uint32_t lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* What KVM's CPUID says is less than what works on some nested ones: ask this process's own. */
+void kvm_features(struct engine *e, struct engine_cpu_features *out)
+{
+    uint32_t r[4];
+    int khz = ioctl(e->vm, KVM_GET_TSC_KHZ, 0);
+    memset(out, 0, sizeof *out);
+    out->xcr0 = xgetbv() & XCR0_KNOWN;
+    out->xsave_size = 576;
+    for (unsigned i = 2; i < 8; i++) {
+        if (out->xcr0 >> i & 1) {
+            cpuid(0xd, i, r);
+            if (r[0] + r[1] > out->xsave_size)
+                out->xsave_size = r[0] + r[1];
+        }
+    }
+    out->tsc_khz = khz > 0 ? (uint64_t)khz : 0;
+}
+
+struct cpuid_list {
+    struct kvm_cpuid2 h;
+    struct kvm_cpuid_entry2 entry[256];
+};
+
+static int set_cpuid(struct engine *e, unsigned i)
+{
+    struct cpuid_list *l = calloc(1, sizeof *l);
+    if (!l)
+        return -ENOMEM;
+    l->h.nent = 256;
+    int r = ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, &l->h) < 0 ? -errno : 0;
+    for (unsigned n = 0; r == 0 && n < l->h.nent; n++) {
+        struct kvm_cpuid_entry2 *x = &l->entry[n];
+        if (x->function == 1) {
+            x->ebx = (x->ebx & 0xffffff) | i << 24;
+            x->ecx |= 1u << 27; /* OSXSAVE follows CR4 on hardware; some KVMs want it said */
+        } else if (x->function == 0xb || x->function == 0x1f) {
+            x->edx = i;
+        }
+    }
+    if (r == 0)
+        r = ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, &l->h) < 0 ? -errno : 0;
+    free(l);
+    return r;
+}
+
+/* The most that KVM lets us set; where it runs ring 3 natively, the host's own XCR0 counts. */
+static void set_xcr0(struct engine *e, unsigned i)
+{
+    uint64_t want[] = {xgetbv() & XCR0_KNOWN, 7, 3};
+    for (unsigned n = 0; n < sizeof want / sizeof *want; n++) {
+        struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = want[n]}}};
+        if (ioctl(e->vcpu[i].fd, KVM_SET_XCRS, &x) == 0)
+            return;
+    }
+}
+
+static void set_segments(struct kvm_sregs *s, unsigned i)
+{
+    uint64_t base = LULL_SYSTABLES + i * LULL_SYS_STRIDE;
+    struct kvm_segment code = {.limit = ~0u, .selector = LULL_SEL_UCODE, .present = 1, .type = 11,
+                               .dpl = 3, .s = 1, .l = 1, .g = 1};
+    struct kvm_segment data = {.limit = ~0u, .selector = LULL_SEL_UDATA, .present = 1, .type = 3,
+                               .dpl = 3, .s = 1, .db = 1, .g = 1};
+    s->cs = code;
+    s->ds = s->es = s->fs = s->gs = s->ss = data;
+    s->gs.base = LULL_CORES + i * LULL_CORE_STRIDE;
+    s->gdt.base = base + LULL_SYS_GDT_OFF;
+    s->gdt.limit = 10 * 8 - 1;
+    s->idt.base = LULL_IDT;
+    s->idt.limit = 256 * 16 - 1;
+    s->tr = (struct kvm_segment){.base = base + LULL_SYS_TSS_OFF, .limit = 0x68 + 3,
+                                 .selector = LULL_SEL_TSS, .present = 1, .type = 11};
+}
+
+static int set_msrs(int fd, const struct lull_kernel_header *header)
+{
+    struct {
+        struct kvm_msrs h;
+        struct kvm_msr_entry entry[3];
+    } m = {
+        .h = {.nmsrs = 3},
+        .entry = {
+            {.index = MSR_STAR,
+             .data = (uint64_t)0x23 << 48 | (uint64_t)LULL_SEL_KCODE << 32},
+            {.index = MSR_LSTAR, .data = header->lstar},
+            {.index = MSR_FMASK, .data = FMASK},
+        },
+    };
+    int n = ioctl(fd, KVM_SET_MSRS, &m);
+    return n == 3 ? 0 : n < 0 ? -errno : -EINVAL;
+}
+
+int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header *header)
+{
+    int fd = e->vcpu[i].fd;
+    struct kvm_sregs s;
+    int r = set_cpuid(e, i);
+    if (r)
+        return r;
+    set_xcr0(e, i);
+    if (ioctl(fd, KVM_GET_SREGS, &s) < 0)
+        return -errno;
+    s.cr0 = CR0;
+    s.cr3 = LULL_PT_PML4 - LULL_KERN_BASE + LULL_KERN_GPA;
+    s.cr4 = CR4;
+    s.efer = EFER;
+    set_segments(&s, i);
+    if (ioctl(fd, KVM_SET_SREGS, &s) < 0)
+        return -errno;
+    r = set_msrs(fd, header);
+    if (r)
+        return r;
+    /* the isle reads the host's own time-stamp counter */
+    uint64_t zero = 0;
+    struct kvm_device_attr at = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
+                                 .addr = (uint64_t)&zero};
+    if (ioctl(fd, KVM_SET_DEVICE_ATTR, &at) < 0)
+        return -errno;
+    struct kvm_regs g = {
+        .rip = header->entry,
+        .rflags = 0x202,
+        .rsp = LULL_CORES + (i + 1) * LULL_CORE_STRIDE,
+        .rdi = LULL_CORES + i * LULL_CORE_STRIDE,
+    };
+    return ioctl(fd, KVM_SET_REGS, &g) < 0 ? -errno : 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What an isle finds when it starts: kernel, vDSO, program, tables, boot information. */
+#ifndef PROXY_ISLE_BOOT_H
+#define PROXY_ISLE_BOOT_H
+
+#include <signal.h>
+
+#include "carve/carve.h"
+#include "cli/options.h"
+#include "isle/isle_priv.h"
+#include "program/program.h"
+
+struct boot_request {
+    const struct options *opt;
+    const struct carve_plan *plan;
+    const struct program *program;
+    char **envp;
+    uint64_t tsc_khz;
+    uint64_t xcr0;
+    uint32_t xsave_size;
+    sigset_t mask, ignored; /* what the program inherits */
+    bool server;            /* a Linux core polls the channel */
+};
+
+/* Copies and places everything. Before isle_attach(). 0 or 125/126 after one message(). */
+int boot_kernel(struct isle *isle);
+int boot_program(struct isle *isle, const struct boot_request *req);
+
+/* Descriptor tables and page tables of all cores; 0x0 of the GDT and TSS of core i are at
+   LULL_SYSTABLES + i * LULL_SYS_STRIDE. */
+void boot_tables(struct isle *isle);
+
+/* Clock parameters; called at start and now and then. */
+void timepage_init(uint64_t tsc_khz);
+void timepage_refresh(void);
+
+#endif

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/* The isle's memory on the Linux side: the same addresses, checked. */
+#include "isle/isle_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "message.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static void *fixed_map(uint64_t start, uint64_t len)
+{
+    return mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+/* First number in a small file; `fallback` when it cannot be read. */
+static uint64_t read_number(const char *path, uint64_t fallback)
+{
+    FILE *f = fopen(path, "re");
+    unsigned long long v;
+    if (!f)
+        return fallback;
+    if (fscanf(f, "%llu", &v) != 1)
+        v = fallback;
+    fclose(f);
+    return v;
+}
+
+static bool thp_available(void)
+{
+    char line[128] = "";
+    FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+    if (!f)
+        return false;
+    char *got = fgets(line, sizeof line, f);
+    fclose(f);
+    return got && !strstr(line, "[never]");
+}
+
+static unsigned physical_bits(void)
+{
+    uint32_t a = 0x80000008, b, c, d;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+    return a & 0xff;
+}
+
+int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit)
+{
+    memset(isle, 0, sizeof *isle);
+    pthread_mutex_init(&isle->lock, NULL);
+    isle->ncores = ncores;
+    isle->mem_limit = mem_limit;
+    isle->hugetlb =
+        read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
+    isle->thp = thp_available();
+    unsigned bits = physical_bits();
+    isle->ram_end = bits < 40 ? 1ull << bits : LULL_RAM_MAX;
+    if (fixed_map(LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
+        message("cannot map %lu MiB for the isle's kernel: %s; raise `ulimit -v`",
+                LULL_KERN_SIZE >> 20, strerror(errno));
+        return LULL_EXIT_FAILED;
+    }
+    if (isle->thp)
+        madvise((void *)LULL_KIMAGE, LULL_KIMAGE_SIZE, MADV_HUGEPAGE);
+    return 0;
+}
+
+void isle_destroy(struct isle *isle)
+{
+    munmap((void *)LULL_KERN_BASE, LULL_KERN_SIZE);
+    if (isle->low_end > isle->low_start)
+        munmap((void *)isle->low_start, isle->low_end - isle->low_start);
+    for (size_t i = 0; i < ISLE_CHUNKS; i++) {
+        if (isle->chunk[i])
+            munmap((void *)(LULL_RAM_BASE + i * LULL_CHUNK), LULL_CHUNK);
+    }
+    pthread_mutex_destroy(&isle->lock);
+}
+
+int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
+{
+    int r = add(engine, LULL_KERN_GPA, (void *)LULL_KERN_BASE, LULL_KERN_SIZE);
+    if (r == 0 && isle->low_end > isle->low_start)
+        r = add(engine, isle->low_start, (void *)isle->low_start, isle->low_end - isle->low_start);
+    for (size_t i = 0; r == 0 && i < ISLE_CHUNKS; i++) {
+        uint64_t at = LULL_RAM_BASE + i * LULL_CHUNK;
+        if (isle->chunk[i])
+            r = add(engine, at, (void *)at, LULL_CHUNK);
+    }
+    if (r) {
+        message("cannot give memory to the virtual machine: %s", strerror(-r));
+        return LULL_EXIT_FAILED;
+    }
+    isle->add_memory = add;
+    isle->engine = engine;
+    return 0;
+}
+
+int isle_map_low(struct isle *isle, uint64_t start, uint64_t end)
+{
+    if (fixed_map(start, end - start) == MAP_FAILED)
+        return -errno;
+    if (isle->thp && end - start >= 2 * LULL_HUGE)
+        madvise((void *)start, end - start, MADV_HUGEPAGE);
+    isle->low_start = start;
+    isle->low_end = end;
+    isle->mem_loaded += end - start;
+    return 0;
+}
+
+static int chunk_need(struct isle *isle, size_t i)
+{
+    uint64_t at = LULL_RAM_BASE + i * LULL_CHUNK;
+    if (isle->chunk[i])
+        return 0;
+    if (fixed_map(at, LULL_CHUNK) == MAP_FAILED)
+        return -errno;
+    if (isle->add_memory) {
+        int r = isle->add_memory(isle->engine, at, (void *)at, LULL_CHUNK);
+        if (r) {
+            munmap((void *)at, LULL_CHUNK);
+            return r;
+        }
+    }
+    isle->chunk[i] = 1;
+    return 0;
+}
+
+static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
+{
+    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;
+         i <= (start + len - 1 - LULL_RAM_BASE) / LULL_CHUNK; i++) {
+        int r = chunk_need(isle, i);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* Old kernels have no MADV_POPULATE_WRITE: touch, which the OOM killer may answer. */
+static int populate_by_touch(uint64_t start, uint64_t len)
+{
+    for (uint64_t at = start; at < start + len; at += LULL_PAGE)
+        __atomic_fetch_or((uint8_t *)at, 0, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int populate(struct isle *isle, uint64_t start, uint64_t len)
+{
+    if (isle->hugetlb) {
+        void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+        if (p != MAP_FAILED) {
+            if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) {
+                isle->hugetlb_bytes += len;
+                return 0;
+            }
+        }
+        isle->hugetlb = false; /* used up: whatever was there is replaced below */
+        p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        if (p == MAP_FAILED)
+            return -ENOMEM;
+    }
+    if (isle->thp)
+        madvise((void *)start, len, MADV_HUGEPAGE);
+    if (madvise((void *)start, len, MADV_POPULATE_WRITE) == 0)
+        return 0;
+    return errno == EINVAL ? populate_by_touch(start, len) : -ENOMEM;
+}
+
+int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end)
+{
+    int r = chunks_need(isle, start, end - start);
+    if (r == 0)
+        r = populate(isle, start, end - start);
+    if (r == 0)
+        isle->mem_loaded += end - start;
+    return r;
+}
+
+static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
+{
+    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;
+         i <= (start + len - 1 - LULL_RAM_BASE) / LULL_CHUNK; i++) {
+        if (!isle->chunk[i])
+            return -EINVAL;
+    }
+    if (madvise((void *)start, len, MADV_DONTNEED))
+        memset((void *)start, 0, len); /* part of a hugetlb page */
+    return 0;
+}
+
+int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how)
+{
+    uint64_t align = how == LULL_MEM_DISCARD ? LULL_PAGE : LULL_HUGE;
+    if (how > LULL_MEM_DISCARD || !len || start % align || len % align ||
+        start < LULL_RAM_BASE || start >= isle->ram_end || len > isle->ram_end - start)
+        return -EINVAL;
+    int64_t r;
+    pthread_mutex_lock(&isle->lock);
+    if (how == LULL_MEM_DISCARD) {
+        r = discard(isle, start, len);
+    } else {
+        r = chunks_need(isle, start, len);
+        if (r == 0 && how == LULL_MEM_LAZY) {
+            if (isle->thp)
+                madvise((void *)start, len, MADV_NOHUGEPAGE);
+        } else if (r == 0) {
+            r = populate(isle, start, len);
+        }
+    }
+    pthread_mutex_unlock(&isle->lock);
+    return r == 0 || r == -EINVAL ? r : -ENOMEM;
+}
+
+bool isle_app_range(const struct isle *isle, isle_addr addr, size_t len)
+{
+    uint64_t start = addr.va, end = start + len;
+    if (len == 0)
+        return true;
+    if (end < start)
+        return false;
+    if (start >= isle->low_start && end <= isle->low_end)
+        return true;
+    if (start < LULL_RAM_BASE || end > isle->ram_end)
+        return false;
+    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;
+         i <= (end - 1 - LULL_RAM_BASE) / LULL_CHUNK; i++) {
+        if (!isle->chunk[i])
+            return false;
+    }
+    return true;
+}
+
+void *isle_host(const struct isle *isle, isle_addr addr, size_t len)
+{
+    return isle_app_range(isle, addr, len) ? (void *)addr.va : NULL;
+}
+
+int isle_copy_kernel(const struct isle *isle, void *dst, uint64_t addr, size_t len)
+{
+    (void)isle;
+    if (addr < LULL_KERN_BASE || addr > LULL_KERN_BASE + LULL_KERN_SIZE ||
+        len > LULL_KERN_BASE + LULL_KERN_SIZE - addr)
+        return -1;
+    memcpy(dst, (const void *)addr, len);
+    return 0;
+}
+
+struct lull_channel *isle_channel(const struct isle *isle, unsigned core)
+{
+    (void)isle;
+    return (struct lull_channel *)(LULL_CHANNELS + core * LULL_CHAN_STRIDE);
+}
+
+struct lull_core *isle_core(const struct isle *isle, unsigned core)
+{
+    (void)isle;
+    return (struct lull_core *)(LULL_CORES + core * LULL_CORE_STRIDE);
+}
+
+unsigned isle_ncores(const struct isle *isle)
+{
+    return isle->ncores;
+}
+
+/* Sums the mappings of the application's memory. */
+void isle_memory_kinds(struct isle *isle, struct memory_kinds *out)
+{
+    char line[256];
+    bool ours = false;
+    memset(out, 0, sizeof *out);
+    FILE *f = fopen("/proc/self/smaps", "re");
+    if (!f)
+        return;
+    uint64_t rss = 0;
+    while (fgets(line, sizeof line, f)) {
+        unsigned long long start, end, kb;
+        if (sscanf(line, "%llx-%llx ", &start, &end) == 2) {
+            ours = (start >= LULL_RAM_BASE && end <= LULL_RAM_MAX) ||
+                   (start >= isle->low_start && end <= isle->low_end);
+        } else if (ours && sscanf(line, "Rss: %llu kB", &kb) == 1) {
+            rss += kb << 10;
+        } else if (ours && sscanf(line, "AnonHugePages: %llu kB", &kb) == 1) {
+            out->thp += kb << 10;
+        } else if (ours && sscanf(line, "Private_Hugetlb: %llu kB", &kb) == 1) {
+            out->hugetlb += kb << 10;
+        }
+    }
+    fclose(f);
+    out->small = rss > out->thp ? rss - out->thp : 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* Making an isle's memory; for proxy/isle and proxy/run only. */
+#ifndef PROXY_ISLE_ISLE_PRIV_H
+#define PROXY_ISLE_ISLE_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "isle/isle.h"
+
+#define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
+
+/* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno. */
+typedef int (*isle_add_memory)(void *engine, uint64_t gpa, void *host, uint64_t len);
+
+struct isle {
+    unsigned ncores;
+    struct lull_kernel_header header; /* from the image file: trusted */
+    uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
+    uint64_t ram_end;
+    uint64_t mem_limit;
+    uint64_t mem_loaded;  /* bytes of the program's image in RAM or LOW */
+    _Atomic uint8_t chunk[ISLE_CHUNKS]; /* 1: mapped here and known to the engine */
+    pthread_mutex_t lock; /* of everything below */
+    uint64_t populated;
+    uint64_t hugetlb_bytes; /* of these, in hugetlb pages */
+    bool hugetlb;           /* worth trying */
+    bool thp;               /* the host gives transparent huge pages on request */
+    isle_add_memory add_memory;
+    void *engine;
+};
+
+/* Reserves and fills the kernel's region. Returns 0 or LULL_EXIT_FAILED after one message(). */
+int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit);
+void isle_destroy(struct isle *isle);
+/* Names the engine; what exists already is announced to it. 0 or LULL_EXIT_FAILED. */
+int isle_attach(struct isle *isle, isle_add_memory add, void *engine);
+
+/* Memory for [start, end) of LOW, zero. 0 or -errno. */
+int isle_map_low(struct isle *isle, uint64_t start, uint64_t end);
+/* Memory for a program in RAM, zero and populated. 0 or -errno. */
+int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end);
+
+/* LULL_OP_MEMORY as the isle asked for it: every number is hostile. 0, -ENOMEM, -EINVAL. */
+int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how);
+
+/* Copy out of the kernel's region (panic texts, register dumps). 0 or -1 outside of it. */
+int isle_copy_kernel(const struct isle *isle, void *dst, uint64_t addr, size_t len);
+
+struct lull_core *isle_core(const struct isle *isle, unsigned core);
+
+struct memory_kinds {
+    uint64_t hugetlb, thp, small; /* bytes */
+};
+/* What the host really gave, from /proc/self/smaps. */
+void isle_memory_kinds(struct isle *isle, struct memory_kinds *out);
+
+/* The two blobs, embedded. */
+extern const uint8_t blob_kernel[], blob_kernel_end[], blob_vdso[], blob_vdso_end[];
+
+#endif

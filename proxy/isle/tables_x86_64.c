@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* GDT, IDT, TSS and first page tables of an isle: Intel SDM vol. 3A, 3.4.5, 4.5, 6.14, 8.7. */
+#include <string.h>
+
+#include "isle/boot.h"
+
+#define TABLE 0x67ull       /* present, writable, user, accessed, dirty */
+#define PAGE_HUGE 0xe7ull   /* the same, 2 MiB */
+#define GATE_TRAP_R3 0xefull /* present, DPL 3, trap gate */
+#define GATE_INT_R0 0x8eull  /* present, DPL 0, interrupt gate */
+#define GATE_INT_R0_DPL3 0xeeull
+#define IST_FAULT 1
+#define IST_NMI 2
+#define TSS_LIMIT (0x68 + 3) /* I/O bitmap of three bytes and the one that ends it */
+
+static uint64_t kern_gpa(uint64_t va)
+{
+    return va - LULL_KERN_BASE + LULL_KERN_GPA;
+}
+
+static void gate(unsigned vec, uint64_t handler, unsigned sel, uint64_t type, unsigned ist)
+{
+    uint64_t *idt = (uint64_t *)LULL_IDT;
+    idt[2 * vec] = (handler & 0xffff) | (uint64_t)sel << 16 | (uint64_t)ist << 32 | type << 40 |
+                   (handler >> 16 & 0xffff) << 48;
+    idt[2 * vec + 1] = handler >> 32;
+}
+
+static void idt_fill(const struct lull_kernel_header *h)
+{
+    for (unsigned v = 0; v < 256; v++) {
+        uint64_t stub = v < 32 ? h->fault_stubs + 16 * v : h->irq_stub;
+        gate(v, stub, LULL_SEL_UCODE, GATE_TRAP_R3, IST_FAULT);
+    }
+    gate(3, h->ring0_bp, LULL_SEL_KCODE, GATE_INT_R0_DPL3, 0);
+    gate(2, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
+    gate(8, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
+    gate(18, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
+}
+
+static void core_tables(unsigned core)
+{
+    uint64_t base = LULL_SYSTABLES + core * LULL_SYS_STRIDE;
+    uint64_t *gdt = (uint64_t *)(base + LULL_SYS_GDT_OFF);
+    uint8_t *tss = (uint8_t *)(base + LULL_SYS_TSS_OFF);
+    uint64_t t = (uint64_t)tss;
+    gdt[1] = 0x00cf9b000000ffffull; /* kernel 32-bit code, unused */
+    gdt[2] = 0x00af9b000000ffffull; /* 0x10 kernel code */
+    gdt[3] = 0x00cf93000000ffffull; /* 0x18 kernel data */
+    gdt[4] = 0x00cffb000000ffffull; /* 0x23 user 32-bit code */
+    gdt[5] = 0x00cff3000000ffffull; /* 0x2b user data */
+    gdt[6] = 0x00affb000000ffffull; /* 0x33 user code */
+    gdt[8] = TSS_LIMIT | (t & 0xffffff) << 16 | 0x89ull << 40 | (t >> 24 & 0xff) << 56;
+    gdt[9] = t >> 32;
+    uint64_t ring0 = base + LULL_SYS_RING0_TOP, fault = base + LULL_SYS_FAULT_TOP,
+             nmi = base + LULL_SYS_NMI_TOP;
+    uint16_t iomap = 0x68;
+    memcpy(tss + 4, &ring0, 8);
+    memcpy(tss + 0x24, &fault, 8);
+    memcpy(tss + 0x2c, &nmi, 8);
+    memcpy(tss + 0x66, &iomap, 2);
+    /* ring 3 may use LULL_PORT, 32 bits wide, and no other port */
+    static const uint8_t ports[4] = {0xff, 0xff, 0xf0, 0xff};
+    _Static_assert(LULL_PORT == 0x10, "the bitmap opens ports 0x10 to 0x13");
+    memcpy(tss + 0x68, ports, sizeof ports);
+}
+
+void boot_tables(struct isle *isle)
+{
+    uint64_t *pml4 = (uint64_t *)LULL_PT_PML4, *high = (uint64_t *)LULL_PT_PDPT1,
+             *kern = (uint64_t *)LULL_PT_PDKERN;
+    pml4[0] = kern_gpa(LULL_PT_PDPT0) | TABLE;
+    pml4[1] = kern_gpa(LULL_PT_PDPT1) | TABLE;
+    high[LULL_KERN_BASE >> 30 & 511] = kern_gpa(LULL_PT_PDKERN) | TABLE;
+    for (uint64_t i = 0; i < LULL_KERN_SIZE / LULL_HUGE; i++)
+        kern[i] = (LULL_KERN_GPA + i * LULL_HUGE) | PAGE_HUGE;
+    idt_fill(&isle->header);
+    for (unsigned i = 0; i < isle->ncores; i++)
+        core_tables(i);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* lull: runs a program on an isle. Options, program, plan, run; the only exit is here. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "carve/carve.h"
+#include "cli/options.h"
+#include "message.h"
+#include "program/program.h"
+#include "run/run.h"
+
+static uint64_t monotonic_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+/* What the program inherits is what we did; then every signal waits for its reader. */
+static void take_signals(struct run_request *req)
+{
+    sigset_t all;
+    sigemptyset(&req->ignored);
+    for (int s = 1; s <= 64; s++) {
+        struct sigaction sa;
+        if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN) {
+            sigaddset(&req->ignored, s);
+            signal(s, SIG_DFL); /* or it would never be seen */
+        }
+    }
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGABRT);
+    sigprocmask(SIG_SETMASK, &all, &req->mask);
+}
+
+/* As the program died, so do we; without a core file of the proxy's own. */
+static void die_by(int signo)
+{
+    struct rlimit none = {0, 0};
+    sigset_t set;
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(signo, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    raise(signo);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void print_plan(const struct carve_plan *plan, const struct program *p)
+{
+    printf("program: %s\nengine: kvm\ncores: %u (", p->path, plan->ncores);
+    for (unsigned i = 0; i < plan->ncores; i++)
+        printf("%s%u", i ? "," : "CPU ", plan->cpu[i]);
+    printf("), by %s\nLinux keeps: %d\nmemory: at most %llu MiB\n", plan->why,
+           CPU_COUNT(&plan->linux_cpus), (unsigned long long)(plan->mem >> 20));
+}
+
+int main(int argc, char **argv)
+{
+    struct options opt;
+    struct program program;
+    struct carve_plan plan;
+    struct run_request req = {.opt = &opt, .plan = &plan, .program = &program};
+    struct run_result result;
+    req.started_ns = monotonic_ns();
+    int rc = options_parse(argc, argv, &opt);
+    if (rc)
+        return rc == OPTIONS_DONE ? 0 : rc;
+    message_set_verbose(opt.verbose);
+    rc = program_open(opt.argc, opt.argv, &program);
+    if (rc)
+        return rc;
+    rc = carve_plan(&opt, &plan);
+    if (rc == 0 && opt.dry_run) {
+        print_plan(&plan, &program);
+        rc = fflush(stdout) ? LULL_EXIT_FAILED : 0;
+    } else if (rc == 0) {
+        take_signals(&req);
+        run_isle(&req, &result);
+        rc = result.status;
+        if (result.signo)
+            die_by(result.signo);
+    }
+    program_close(&program);
+    return rc;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "ownfd.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define ROOM 512          /* of our own at most: a descriptor for each core and a few more */
+#define HIGHEST (1 << 16) /* a table of descriptors grows to its highest number: keep it small */
+
+static int low;
+
+/*
+ * Just above the soft limit when the hard one leaves room: open(2) never gives numbers there, and a
+ * descriptor above the limit stays valid (getrlimit(2)).
+ */
+int ownfd_low(void)
+{
+    struct rlimit l;
+    if (low)
+        return low;
+    low = 1024;
+    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
+        rlim_t at = l.rlim_cur < HIGHEST ? l.rlim_cur : HIGHEST;
+        if (l.rlim_max < at + ROOM)
+            at = l.rlim_max > 2 * ROOM ? l.rlim_max - ROOM : l.rlim_max / 2;
+        low = (int)at;
+    }
+    return low;
+}
+
+int ownfd_hide(int fd)
+{
+    struct rlimit l, wide;
+    int from = ownfd_low();
+    if (getrlimit(RLIMIT_NOFILE, &l))
+        return fd;
+    wide = l;
+    if (wide.rlim_cur < (rlim_t)from + ROOM)
+        wide.rlim_cur = wide.rlim_max < (rlim_t)from + ROOM ? wide.rlim_max : (rlim_t)from + ROOM;
+    setrlimit(RLIMIT_NOFILE, &wide);
+    int up = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    setrlimit(RLIMIT_NOFILE, &l);
+    if (up < 0)
+        return fd;
+    close(fd);
+    return up;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "run/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "ownfd.h"
+#include "run/run_priv.h"
+
+#define POLL_NS 2000000ull /* how long the server looks at a silent channel */
+
+extern char **environ;
+
+void run_end(struct run *r, int status, int signo)
+{
+    pthread_mutex_lock(&r->lock);
+    if (!r->done) {
+        r->done = true;
+        r->result = (struct run_result){status, signo};
+        atomic_store(&r->ending, true);
+        for (unsigned i = 0; i < r->nvcpus; i++) {
+            if (r->vcpu[i].started)
+                vcpu_ring(r, i);
+        }
+        syscall(SYS_tgkill, getpid(), getpid(), KICK_SIGNAL); /* the main thread */
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void broken(void *ctx, const char *what)
+{
+    message("%s: it is ended", what);
+    run_end(ctx, LULL_EXIT_FAILED, 0);
+}
+
+static int start_server(struct run *r)
+{
+    struct server_config config = {
+        .isle = &r->isle,
+        .cpus = r->req->plan->linux_cpus,
+        .poll_ns = POLL_NS,
+        .reserved_fd_low = ownfd_low(),
+        .exe_path = r->req->program->path,
+        .ring = vcpu_complete,
+        .broken = broken,
+        .ctx = r,
+    };
+    int rc = server_start(&config, &r->server);
+    if (rc) {
+        message("cannot start the channel server: %s", strerror(-rc));
+        return LULL_EXIT_FAILED;
+    }
+    return 0;
+}
+
+/* Everything before the first core starts. */
+static int prepare(struct run *r)
+{
+    const struct run_request *req = r->req;
+    struct engine_cpu_features cpu;
+    int rc = r->ops->open(&r->engine, req->plan->ncores);
+    if (rc)
+        return rc;
+    r->ops->features(r->engine, &cpu);
+    if (!cpu.tsc_khz || !(cpu.xcr0 & 2)) {
+        message("this processor or KVM gives no steady time-stamp counter or no XSAVE: not "
+                "supported");
+        return LULL_EXIT_FAILED;
+    }
+    struct boot_request boot = {
+        .opt = req->opt, .plan = req->plan, .program = req->program, .envp = environ,
+        .tsc_khz = cpu.tsc_khz, .xcr0 = cpu.xcr0, .xsave_size = cpu.xsave_size,
+        .mask = req->mask, .ignored = req->ignored,
+        .server = CPU_COUNT(&req->plan->linux_cpus) > 0,
+    };
+    rc = boot_kernel(&r->isle);
+    if (rc == 0)
+        rc = boot_program(&r->isle, &boot);
+    if (rc)
+        return rc;
+    boot_tables(&r->isle);
+    timepage_init(cpu.tsc_khz);
+    rc = isle_attach(&r->isle, r->ops->add_memory, r->engine);
+    return rc ? rc : start_server(r);
+}
+
+static void make_report(struct run *r, struct report *out)
+{
+    const struct carve_plan *plan = r->req->plan;
+    struct memory_kinds kinds;
+    out->program = r->req->program->path;
+    out->engine = r->ops->name;
+    out->engine_why = "/dev/kvm works";
+    out->ncores = plan->ncores;
+    memcpy(out->cpu, plan->cpu, sizeof out->cpu);
+    memcpy(out->node, plan->node, sizeof out->node);
+    out->cpus_why = plan->why;
+    out->linux_core = CPU_COUNT(&plan->linux_cpus) > 0;
+    out->mem_limit = plan->mem;
+    isle_memory_kinds(&r->isle, &kinds);
+    out->mem_hugetlb = kinds.hugetlb;
+    out->mem_thp = kinds.thp;
+    out->mem_4k = kinds.small;
+    out->start_ms = (double)(r->first_ns - r->req->started_ns) / 1e6;
+    out->wall_s = (double)(now_ns() - r->first_ns) / 1e9;
+    out->status = r->result.status;
+    memcpy(&out->sys, (const void *)LULL_SYSSTAT, sizeof out->sys);
+    out->marked = r->section;
+}
+
+static void report_served(struct run *r, struct report *out)
+{
+    struct server_stats st;
+    server_get_stats(r->server, &st);
+    out->served = st.calls;
+    out->served_polled = st.polled;
+    out->served_on_core = st.on_core;
+    out->served_by_worker = st.handed_over;
+    for (unsigned i = 0; i < LULL_NR_MAX; i++)
+        out->sys.refused[i] += st.refused_nr[i];
+}
+
+static void print_report(struct run *r, struct report *out)
+{
+    const struct options *opt = r->req->opt;
+    if (opt->report)
+        report_text(stderr, out);
+    if (opt->report_file)
+        report_json(opt->report_file, out); /* says itself what went wrong (docs/report.md) */
+}
+
+void run_isle(const struct run_request *req, struct run_result *out)
+{
+    bool wanted = req->opt->report || req->opt->report_file;
+    struct run *r = calloc(1, sizeof *r);
+    struct report *rep = calloc(1, sizeof *rep);
+    *out = (struct run_result){LULL_EXIT_FAILED, 0};
+    if (!r || !rep || !(r->vcpu = calloc(req->plan->ncores, sizeof *r->vcpu))) {
+        message("out of memory");
+        goto out_free;
+    }
+    r->req = req;
+    r->ops = &engine_kvm;
+    pthread_mutex_init(&r->lock, NULL);
+    int rc = isle_create(&r->isle, req->plan->ncores, req->plan->mem);
+    if (rc)
+        goto out_free;
+    rc = prepare(r);
+    if (rc) {
+        out->status = rc;
+        goto out_close;
+    }
+    r->nvcpus = req->plan->ncores;
+    rc = vcpus_start(r);
+    if (rc) {
+        out->status = rc;
+        goto out_stop;
+    }
+    if (wanted)
+        marks_snapshot(r, &rep->run); /* what is there at the start */
+    signals_serve(r);
+    if (wanted) {
+        struct report_section begin = rep->run;
+        rep->run = (struct report_section){0};
+        marks_snapshot(r, &rep->run);
+        marks_subtract(r, &rep->run, &begin);
+        rep->run.seconds = (double)(now_ns() - r->first_ns) / 1e9;
+        irq_snapshot_free(&begin.irq);
+    }
+    *out = r->result;
+out_stop:
+    vcpus_stop(r);
+    if (wanted && rc == 0) {
+        make_report(r, rep);
+        report_served(r, rep);
+    }
+    server_stop(r->server);
+    if (wanted && rc == 0) {
+        print_report(r, rep);
+    }
+out_close:
+    if (r->engine)
+        r->ops->close(r->engine);
+    isle_destroy(&r->isle);
+    irq_snapshot_free(&r->begin.irq);
+out_free:
+    if (rep) {
+        irq_snapshot_free(&rep->run.irq);
+        irq_snapshot_free(&rep->marked.irq);
+    }
+    if (r)
+        free(r->vcpu);
+    free(r);
+    free(rep);
+}

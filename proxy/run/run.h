@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* One isle from start to end. */
+#ifndef PROXY_RUN_RUN_H
+#define PROXY_RUN_RUN_H
+
+#include <signal.h>
+#include <stdint.h>
+
+#include "carve/carve.h"
+#include "cli/options.h"
+#include "program/program.h"
+
+struct run_request {
+    const struct options *opt;
+    const struct carve_plan *plan;
+    const struct program *program;
+    uint64_t started_ns;     /* CLOCK_MONOTONIC at the start of the process */
+    sigset_t mask, ignored;  /* signal state that the program inherits */
+};
+
+struct run_result {
+    int status;  /* exit status, 0..255 */
+    int signo;   /* not 0: the program died by it; so should the proxy */
+};
+
+/* The signals that the proxy passes on to the program. */
+void run_forwarded_signals(sigset_t *out);
+
+/* Blocks until the isle has ended and everything is given back. */
+void run_isle(const struct run_request *req, struct run_result *out);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROXY_RUN_RUN_PRIV_H
+#define PROXY_RUN_RUN_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "engine/engine.h"
+#include "isle/boot.h"
+#include "isle/isle_priv.h"
+#include "report/report.h"
+#include "run/run.h"
+#include "serve/serve.h"
+
+#define KICK_SIGNAL (SIGRTMIN + 2)
+
+struct run;
+
+struct vcpu {
+    struct run *run;
+    unsigned index;
+    pthread_t thread;
+    bool started;
+    pid_t tid;
+    timer_t timer;
+    bool has_timer;
+    atomic_uint wake;   /* futex: a ring while it is parked */
+    atomic_int parked;
+    /* counters: this thread writes, others read at the end or in a mark */
+    uint64_t exits[EXIT_CAUSES];
+};
+
+struct run {
+    const struct run_request *req;
+    struct isle isle;
+    const struct engine_ops *ops;
+    struct engine *engine;
+    struct server *server;
+    struct vcpu *vcpu;
+    unsigned nvcpus;
+    atomic_uint ready;      /* vCPU threads that are set up */
+    atomic_int start_error; /* -errno of one that could not be */
+    atomic_bool go;
+    atomic_bool ending;
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool done;              /* lock */
+    struct run_result result;
+    uint64_t first_ns;      /* CLOCK_MONOTONIC when the cores were let go */
+    /* marks.c: lock */
+    struct report_section begin, section;
+    uint64_t mark_ns;
+};
+
+/* run.c: the first to say how it ended wins. Any thread. */
+void run_end(struct run *r, int status, int signo);
+
+/* vcpu.c */
+int vcpus_start(struct run *r); /* 0 or LULL_EXIT_FAILED */
+void vcpus_stop(struct run *r); /* after run_end(): kicks and joins */
+void vcpu_ring(struct run *r, unsigned core); /* its bell is set: make it look. Any thread */
+void vcpu_complete(void *ctx, unsigned core); /* server_config.ring */
+
+/* death.c */
+void death_print(const struct run *r, const struct lull_death *d);
+
+/* signals.c: the main thread's work until the run has ended. */
+void signals_serve(struct run *r);
+
+/* marks.c */
+void marks_snapshot(struct run *r, struct report_section *out);
+void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin);
+int64_t marks_op(struct run *r, uint64_t what);
+
+uint64_t now_ns(void);
+
+#endif

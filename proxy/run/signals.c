@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Signals that Linux sends to the proxy are the program's. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "run/run_priv.h"
+
+#define TIMEOUT_STATUS 124 /* as timeout(1) */
+#define GRACE_NS 2000000000ull
+
+void run_forwarded_signals(sigset_t *out)
+{
+    static const int list[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
+                               SIGTERM, SIGCONT, SIGTSTP, SIGWINCH, SIGURG, SIGIO,
+                               SIGXCPU, SIGVTALRM, SIGPROF, SIGPWR};
+    sigemptyset(out);
+    for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
+        sigaddset(out, list[i]);
+}
+
+static void pass_on(struct run *r, const siginfo_t *info)
+{
+    struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    int n = info->si_signo - 1;
+    s->info[n].code = info->si_code;
+    s->info[n].pid = info->si_pid;
+    s->info[n].uid = (int32_t)info->si_uid;
+    s->info[n].value = info->si_value.sival_int;
+    __atomic_fetch_or(&s->pending, 1ull << n, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&isle_core(&r->isle, 0)->bell, LULL_BELL_SIGNAL, __ATOMIC_SEQ_CST);
+    vcpu_ring(r, 0);
+}
+
+static bool finished(struct run *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool done = r->done;
+    pthread_mutex_unlock(&r->lock);
+    return done;
+}
+
+void signals_serve(struct run *r)
+{
+    double limit = r->req->opt->timeout_s;
+    uint64_t deadline = limit > 0 ? now_ns() + (uint64_t)(limit * 1e9) : UINT64_MAX;
+    bool warned = false;
+    sigset_t set;
+    run_forwarded_signals(&set);
+    sigaddset(&set, KICK_SIGNAL); /* run_end() wakes this thread with it */
+    while (!finished(r)) {
+        siginfo_t info;
+        struct timespec ts = {3600, 0};
+        if (deadline != UINT64_MAX) {
+            uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
+            ts = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
+        }
+        int signo = sigtimedwait(&set, &info, &ts);
+        if (signo > 0 && signo != KICK_SIGNAL)
+            pass_on(r, &info);
+        if (deadline == UINT64_MAX || now_ns() < deadline || finished(r))
+            continue;
+        if (!warned) {
+            message("time is up (--timeout): SIGTERM to the program");
+            info = (siginfo_t){.si_signo = SIGTERM, .si_code = SI_USER};
+            info.si_pid = getpid();
+            pass_on(r, &info);
+            warned = true;
+            deadline = now_ns() + GRACE_NS;
+        } else {
+            run_end(r, TIMEOUT_STATUS, 0);
+        }
+    }
+    if (warned) {
+        r->result.status = TIMEOUT_STATUS;
+        r->result.signo = 0;
+    }
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* The threads that are an isle's cores, and what an isle asks of the proxy. */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "run/run_priv.h"
+
+static _Thread_local struct vcpu *this_vcpu;
+
+uint64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static struct lull_core *core_page(const struct vcpu *v)
+{
+    return isle_core(&v->run->isle, v->index);
+}
+
+/* A kick, or this core's timer: leave KVM_RUN, or do not even enter it. */
+static void kick_handler(int signo, siginfo_t *info, void *context)
+{
+    struct vcpu *v = this_vcpu;
+    (void)signo;
+    (void)context;
+    if (!v)
+        return;
+    if (info->si_code == SI_TIMER)
+        __atomic_fetch_or(&core_page(v)->bell, LULL_BELL_TIMER, __ATOMIC_SEQ_CST);
+    v->run->ops->vcpu_stop(v->run->engine, v->index);
+}
+
+void vcpu_ring(struct run *r, unsigned core)
+{
+    struct vcpu *v = &r->vcpu[core];
+    atomic_store(&v->wake, 1);
+    if (atomic_load(&v->parked))
+        syscall(SYS_futex, &v->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    else if (v != this_vcpu)
+        syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
+}
+
+void vcpu_complete(void *ctx, unsigned core)
+{
+    struct run *r = ctx;
+    struct lull_core *c = isle_core(&r->isle, core);
+    uint32_t state = __atomic_load_n(&c->state, __ATOMIC_SEQ_CST);
+    if (state != LULL_CORE_PARKED && state != LULL_CORE_COMPUTES)
+        return;
+    __atomic_fetch_or(&c->bell, LULL_BELL_COMPLETION, __ATOMIC_SEQ_CST);
+    vcpu_ring(r, core);
+}
+
+/* ---- requests ---- */
+
+static int64_t op_park(struct vcpu *v, uint64_t deadline)
+{
+    struct lull_core *c = core_page(v);
+    struct timespec ts = {(time_t)(deadline / 1000000000), (long)(deadline % 1000000000)};
+    atomic_store(&v->parked, 1);
+    while (!atomic_load(&v->run->ending) && !__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST)) {
+        if (atomic_exchange(&v->wake, 0))
+            break;
+        long r = syscall(SYS_futex, &v->wake, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
+                         deadline == UINT64_MAX ? NULL : &ts, NULL, FUTEX_BITSET_MATCH_ANY);
+        if (r < 0 && errno == ETIMEDOUT)
+            break;
+    }
+    atomic_store(&v->parked, 0);
+    atomic_store(&v->wake, 0);
+    return 0;
+}
+
+static int64_t op_timer(struct run *r, uint64_t core, uint64_t first, uint64_t period)
+{
+    if (core >= r->nvcpus || !r->vcpu[core].has_timer)
+        return -EINVAL;
+    struct itimerspec it = {
+        .it_value = {(time_t)(first / 1000000000), (long)(first % 1000000000)},
+        .it_interval = {(time_t)(period / 1000000000), (long)(period % 1000000000)},
+    };
+    if (period && period < 100000)
+        return -EINVAL; /* an isle must not keep Linux busy with kicks */
+    return timer_settime(r->vcpu[core].timer, TIMER_ABSTIME, &it, NULL) ? -errno : 0;
+}
+
+static int64_t op_kick(struct run *r, uint64_t core)
+{
+    if (core >= r->nvcpus)
+        return -EINVAL;
+    vcpu_ring(r, (unsigned)core);
+    return 0;
+}
+
+static void op_panic(struct run *r, uint64_t text, uint64_t len)
+{
+    char line[200];
+    if (len >= sizeof line || isle_copy_kernel(&r->isle, line, text, len))
+        len = (uint64_t)snprintf(line, sizeof line, "(no text)");
+    line[len] = 0;
+    for (char *p = line; *p; p++) {
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    }
+    message("the isle's kernel failed: %s; please report this", line);
+    run_end(r, LULL_EXIT_FAILED, 0);
+}
+
+static void op_die(struct run *r, uint64_t signo, uint64_t where)
+{
+    struct lull_death d;
+    if (signo < 1 || signo > 64 || isle_copy_kernel(&r->isle, &d, where, sizeof d)) {
+        message("the isle broke its contract: death without a cause");
+        run_end(r, LULL_EXIT_FAILED, 0);
+        return;
+    }
+    d.signo = (uint32_t)signo;
+    /* killed from outside, as natively without a word; by its own fault with all there is to say */
+    bool fault = signo == SIGSEGV || signo == SIGBUS || signo == SIGILL || signo == SIGFPE ||
+                 signo == SIGTRAP || signo == SIGABRT || signo == SIGSYS;
+    pthread_mutex_lock(&r->lock);
+    bool first = !r->done;
+    pthread_mutex_unlock(&r->lock);
+    if (fault && first)
+        death_print(r, &d);
+    run_end(r, 128 + (int)signo, (int)signo);
+}
+
+static int64_t op_stop(void)
+{
+    /* every thread of the proxy, the cores too, stops until SIGCONT */
+    kill(getpid(), SIGSTOP);
+    return 0;
+}
+
+/* Everything in `req` was copied out of isle memory before. */
+static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
+{
+    struct run *r = v->run;
+    switch (op) {
+    case LULL_OP_EXIT:
+        run_end(r, (int)(arg[0] & 0xff), 0);
+        return 0;
+    case LULL_OP_DIE:
+        op_die(r, arg[0], arg[1]);
+        return 0;
+    case LULL_OP_PANIC:
+        op_panic(r, arg[0], arg[1]);
+        return 0;
+    case LULL_OP_MEMORY:
+        return isle_memory_op(&r->isle, arg[0], arg[1], arg[2]);
+    case LULL_OP_PARK:
+        return op_park(v, arg[0]);
+    case LULL_OP_KICK:
+        return op_kick(r, arg[0]);
+    case LULL_OP_TIMER:
+        return op_timer(r, arg[0], arg[1], arg[2]);
+    case LULL_OP_CHANNEL:
+        server_kicked(r->server, v->index);
+        return 0;
+    case LULL_OP_CANCEL:
+        if (arg[0] < r->nvcpus && arg[1] < LULL_CHAN_DEPTH)
+            server_cancel(r->server, (unsigned)arg[0], (unsigned)arg[1]);
+        return 0;
+    case LULL_OP_MARK:
+        return marks_op(r, arg[0]);
+    case LULL_OP_STOP:
+        return op_stop();
+    case LULL_OP_LOG:
+        return 0;
+    default:
+        message("the isle asked for something that there is not (request %u): it is ended", op);
+        run_end(r, LULL_EXIT_FAILED, 0);
+        return -EINVAL;
+    }
+}
+
+/* A kick landed: in the kernel the bell is enough, in the application the core is diverted. */
+static void divert(struct vcpu *v)
+{
+    struct run *r = v->run;
+    const struct lull_kernel_header *h = &r->isle.header;
+    struct lull_core *c = core_page(v);
+    struct vcpu_regs g;
+    if (!__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
+        return;
+    if (r->ops->get_regs(r->engine, v->index, &g))
+        return;
+    if (g.rip >= h->text_start && g.rip < h->text_end) {
+        if (g.rip > h->leave_start && g.rip < h->leave_end)
+            r->ops->set_rip(r->engine, v->index, h->leave_redo);
+        return;
+    }
+    c->up_rip = g.rip;
+    c->up_rsp = g.rsp;
+    c->up_rflags = g.rflags;
+    r->ops->set_rip(r->engine, v->index, h->upcall);
+}
+
+static void vcpu_loop(struct vcpu *v)
+{
+    struct run *r = v->run;
+    struct lull_core *c = core_page(v);
+    struct vcpu_exit x;
+    while (!atomic_load(&r->ending)) {
+        r->ops->vcpu_run(r->engine, v->index, &x);
+        switch (x.kind) {
+        case VCPU_KICKED:
+            v->exits[EXIT_KICKED]++;
+            if (!atomic_load(&r->ending))
+                divert(v);
+            break;
+        case VCPU_OUT: {
+            uint64_t arg[6];
+            memcpy(arg, c->arg, sizeof arg);
+            v->exits[x.value < LULL_OP_COUNT ? x.value : EXIT_OTHER]++;
+            int64_t ret = request(v, x.value, arg);
+            c->ret = ret;
+            timepage_refresh();
+            break;
+        }
+        default:
+            v->exits[EXIT_OTHER]++;
+            if (!atomic_load(&r->ending))
+                message("core %u of the isle cannot go on: %s", v->index, x.why);
+            run_end(r, LULL_EXIT_FAILED, 0);
+        }
+    }
+}
+
+static int timer_make(struct vcpu *v)
+{
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = KICK_SIGNAL};
+    ev._sigev_un._tid = v->tid;
+    if (timer_create(CLOCK_MONOTONIC, &ev, &v->timer))
+        return -errno;
+    v->has_timer = true;
+    return 0;
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *v = arg;
+    struct run *r = v->run;
+    char name[16];
+    cpu_set_t set;
+    v->tid = (pid_t)syscall(SYS_gettid);
+    snprintf(name, sizeof name, "lull-core%u", v->index);
+    pthread_setname_np(pthread_self(), name);
+    CPU_ZERO(&set);
+    CPU_SET(r->req->plan->cpu[v->index], &set);
+    int rc = sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
+    if (rc == 0)
+        rc = r->ops->vcpu_create(r->engine, v->index, &r->isle.header);
+    if (rc == 0)
+        rc = timer_make(v);
+    this_vcpu = v;
+    sigset_t kick;
+    sigemptyset(&kick);
+    sigaddset(&kick, KICK_SIGNAL);
+    sigaddset(&kick, SERVER_CANCEL_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+    if (rc) {
+        int none = 0;
+        atomic_compare_exchange_strong(&r->start_error, &none, rc);
+    }
+    atomic_fetch_add(&r->ready, 1);
+    syscall(SYS_futex, &r->ready, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    while (!atomic_load(&r->go))
+        syscall(SYS_futex, &r->go, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
+    if (!atomic_load(&r->start_error))
+        vcpu_loop(v);
+    if (v->has_timer)
+        timer_delete(v->timer);
+    return NULL;
+}
+
+static void vcpus_release(struct run *r)
+{
+    atomic_store(&r->go, true);
+    syscall(SYS_futex, &r->go, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
+}
+
+int vcpus_start(struct run *r)
+{
+    struct sigaction sa = {.sa_flags = SA_SIGINFO | SA_RESTART};
+    sa.sa_sigaction = kick_handler;
+    sigemptyset(&sa.sa_mask);
+    sigaction(KICK_SIGNAL, &sa, NULL);
+    unsigned n = 0;
+    int rc = 0;
+    for (; n < r->nvcpus && rc == 0; n++) {
+        r->vcpu[n].run = r;
+        r->vcpu[n].index = n;
+        rc = pthread_create(&r->vcpu[n].thread, NULL, vcpu_main, &r->vcpu[n]);
+        r->vcpu[n].started = rc == 0;
+    }
+    if (rc) {
+        message("cannot start a thread for core %u: %s", n - 1, strerror(rc));
+        atomic_store(&r->start_error, -rc);
+        n--;
+    }
+    unsigned ready;
+    while ((ready = atomic_load(&r->ready)) < n)
+        syscall(SYS_futex, &r->ready, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, ready, NULL, NULL, 0);
+    if (atomic_load(&r->start_error)) {
+        if (!rc)
+            message("cannot set up a core of the isle: %s", strerror(-atomic_load(&r->start_error)));
+        atomic_store(&r->ending, true);
+        vcpus_release(r);
+        return LULL_EXIT_FAILED;
+    }
+    r->first_ns = now_ns();
+    vcpus_release(r);
+    return 0;
+}
+
+void vcpus_stop(struct run *r)
+{
+    atomic_store(&r->ending, true);
+    for (unsigned i = 0; i < r->nvcpus; i++) {
+        struct vcpu *v = &r->vcpu[i];
+        if (!v->started)
+            continue;
+        atomic_store(&v->wake, 1);
+        syscall(SYS_futex, &v->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+        syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
+        pthread_join(v->thread, NULL);
+        v->started = false;
+    }
+}
