@@ -236,10 +236,7 @@ static void restart(struct frame *f, bool handler, u64 flags)
         return;
     }
     f->rax = f->orig;
-    if (f->err & FR_REWRITTEN)
-        f->rip -= 7; /* back to the rewritten mov, which loads rax and jumps */
-    else
-        f->rip -= 2;
+    f->rip -= 2; /* the syscall itself, which still stands behind a rewritten site */
     f->orig = ~0ul;
 }
 

@@ -1,29 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rewriting of system calls: `mov $nr,%eax; syscall` becomes `jmp stub; syscall`. The stub, one for
- * each site, loads eax, puts the return address into rcx as `syscall` would, and jumps to the
- * kernel's ring-3 entry. Nothing is pushed, so a leaf function's red zone is safe; the `syscall`
- * stays where it is, so a jump straight to it still traps and works.
+ * Rewriting of system calls. A site `mov $nr,%eax; ...; syscall` gets `jmp stub` for its mov. The
+ * stub, one for each site, loads eax, does what stood between the two, puts the return address into
+ * rcx as `syscall` would, and jumps to the kernel's ring-3 entry. Nothing is pushed, so a leaf
+ * function's red zone is safe. Everything behind the mov stays where it is, so a jump to it still
+ * works, and traps.
  *
  * Only at a site's first trap, which proves that the `syscall` is one; only if eax holds what the
- * five bytes before it would load, and no prefix byte stands before them that makes them another
- * instruction. The other cores stand still meanwhile and go on by `iretq`, which serialises
- * (Intel SDM vol. 3A, 9.1.3).
+ * mov would have loaded, no prefix byte makes it another instruction, and every byte from it to the
+ * syscall is understood. The other cores stand still meanwhile and go on by `iretq`, which
+ * serialises (Intel SDM vol. 3A, 9.1.3).
  */
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/insn.h"
 
-#define STUB_SIZE 32u
+#define STUB_SIZE 64u
+#define BETWEEN_MAX 28u /* bytes between mov and syscall: what a stub has room for */
 #define OP_MOV_EAX 0xb8
 #define OP_JMP 0xe9
-#define LEFT_MAX 256
+#define SITES_MAX 2048
 
 static spinlock lock;
 static u64 stub_next, stub_end; /* lock */
 static u64 image_start, image_end, alias;
-static u64 left[LEFT_MAX]; /* sites that stay as they are; lock */
-static u32 nleft;
+static u64 seen[SITES_MAX]; /* sites that have been looked at; lock */
+static u32 nseen;
 
 void rewrite_init(void)
 {
@@ -57,23 +60,46 @@ static bool in_code(u64 start, u64 end)
     return false;
 }
 
-static bool is_left(u64 site)
+static bool is_seen(u64 site)
 {
-    for (u32 i = 0; i < nleft; i++) {
-        if (left[i] == site)
+    for (u32 i = 0; i < nseen; i++) {
+        if (seen[i] == site)
             return true;
     }
     return false;
 }
 
-static bool suitable(u64 site, u32 nr)
+/* Whether [mov, site) is `mov $nr,%eax` and then only what insn.c knows and leaves eax alone. */
+static bool window_ok(u64 mov, u64 site, u32 nr)
 {
-    const u8 *mov = writable(site - 5);
+    const u8 *p = writable(mov);
     u32 imm;
-    memcpy(&imm, mov + 1, 4);
-    /* a REX prefix would make it a load of r8d..r15d, 0x66 a 16-bit one */
-    bool prefixed = (mov[-1] & 0xf0) == 0x40 || mov[-1] == 0x66;
-    return mov[0] == OP_MOV_EAX && imm == nr && !prefixed;
+    if (p[0] != OP_MOV_EAX || (p[-1] & 0xf0) == 0x40 || p[-1] == 0x66)
+        return false;
+    memcpy(&imm, p + 1, 4);
+    if (imm != nr)
+        return false;
+    u64 at = mov + 5;
+    while (at < site) {
+        struct insn in = insn_decode(writable(at), site - at);
+        if (!in.len || in.sets_ax)
+            return false;
+        at += in.len;
+    }
+    return at == site;
+}
+
+/* Address of the mov that belongs to this syscall, or 0. */
+static u64 find_mov(u64 site, u32 nr)
+{
+    for (u64 between = 0; between <= BETWEEN_MAX; between++) {
+        u64 mov = site - 5 - between;
+        if (!in_code(mov - 1, site + 2))
+            return 0;
+        if (window_ok(mov, site, nr))
+            return mov;
+    }
+    return 0;
 }
 
 static void put32(u8 *p, u64 target, u64 after)
@@ -82,18 +108,37 @@ static void put32(u8 *p, u64 target, u64 after)
     memcpy(p, &rel, 4);
 }
 
-static void write_stub(u64 stub, u64 site, u32 nr)
+/* Copies what stands between; RIP-relative displacements keep their targets. */
+static u32 copy_between(u64 to, u64 from, u64 end)
+{
+    u32 done = 0;
+    while (from + done < end) {
+        struct insn in = insn_decode(writable(from + done), end - from - done);
+        u8 *p = writable(to + done);
+        memcpy(p, writable(from + done), in.len);
+        if (in.rip_disp) {
+            i32 disp;
+            memcpy(&disp, p + in.rip_disp, 4);
+            put32(p + in.rip_disp, from + done + in.len + (u64)(i64)disp, to + done + in.len);
+        }
+        done += in.len;
+    }
+    return done;
+}
+
+static void write_stub(u64 stub, u64 mov, u64 site, u32 nr)
 {
     u8 *p = writable(stub);
     p[0] = OP_MOV_EAX;
     memcpy(p + 1, &nr, 4);
-    p[5] = 0x48; /* lea site+2(%rip), %rcx */
-    p[6] = 0x8d;
-    p[7] = 0x0d;
-    put32(p + 8, site + 2, stub + 12);
-    p[12] = 0xff; /* jmp *first(%rip) */
-    p[13] = 0x25;
-    put32(p + 14, boot_info()->stub_start, stub + 18);
+    u32 n = 5 + copy_between(stub + 5, mov + 5, site);
+    p[n] = 0x48; /* lea site+2(%rip), %rcx */
+    p[n + 1] = 0x8d;
+    p[n + 2] = 0x0d;
+    put32(p + n + 3, site + 2, stub + n + 7);
+    p[n + 7] = 0xff; /* jmp *first(%rip) */
+    p[n + 8] = 0x25;
+    put32(p + n + 9, boot_info()->stub_start, stub + n + 13);
 }
 
 void rewrite_site(struct frame *f)
@@ -103,21 +148,21 @@ void rewrite_site(struct frame *f)
         return;
     u32 nr = (u32)f->orig;
     spin_lock(&lock);
-    if (is_left(site) || *writable(site - 5) == OP_JMP)
+    if (is_seen(site) || nseen == SITES_MAX)
         goto out;
-    if (f->orig >= LULL_NR_MAX || !suitable(site, nr) || stub_next + STUB_SIZE > stub_end) {
-        if (nleft < LEFT_MAX)
-            left[nleft++] = site;
+    seen[nseen++] = site;
+    u64 mov = f->orig < LULL_NR_MAX ? find_mov(site, nr) : 0;
+    if (!mov || stub_next + STUB_SIZE > stub_end) {
         sysstat()->sites_left++;
         goto out;
     }
     u64 stub = stub_next;
     stub_next += STUB_SIZE;
-    write_stub(stub, site, nr);
+    write_stub(stub, mov, site, nr);
     u8 jump[5] = {OP_JMP};
-    put32(jump + 1, stub, site);
+    put32(jump + 1, stub, mov + 5);
     cores_stop();
-    memcpy(writable(site - 5), jump, sizeof jump);
+    memcpy(writable(mov), jump, sizeof jump);
     cores_resume();
     sysstat()->sites_rewritten++;
     f->err |= FR_FULL; /* this core serialises too */

@@ -41,7 +41,8 @@ struct run {
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */
     atomic_int start_error; /* -errno of one that could not be */
-    atomic_bool go;
+    atomic_uint go;       /* futex: the cores may start */
+    atomic_uint released; /* futex: the threads of the cores may end */
     atomic_bool ending;
     pthread_mutex_t lock;
     pthread_cond_t ended;

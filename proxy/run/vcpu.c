@@ -279,6 +279,9 @@ static void *vcpu_main(void *arg)
         syscall(SYS_futex, &r->go, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
     if (!atomic_load(&r->start_error))
         vcpu_loop(v);
+    /* its counters in /proc live as long as it does */
+    while (!atomic_load(&r->released))
+        syscall(SYS_futex, &r->released, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0);
     if (v->has_timer)
         timer_delete(v->timer);
     return NULL;
@@ -327,6 +330,8 @@ int vcpus_start(struct run *r)
 void vcpus_stop(struct run *r)
 {
     atomic_store(&r->ending, true);
+    atomic_store(&r->released, 1);
+    syscall(SYS_futex, &r->released, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
     for (unsigned i = 0; i < r->nvcpus; i++) {
         struct vcpu *v = &r->vcpu[i];
         if (!v->started)
