@@ -15,7 +15,12 @@ allowed_cpus() {
         awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++) print i }'
 }
 CPUS=$(allowed_cpus | head -2 | paste -sd,)
-ONE_CPU=${CPUS%%,*}
+FIRST_CPU=${CPUS%%,*}
+LAST_CPU=${CPUS##*,}
+# As lists for --cpus, which takes a number alone as a count.
+LIST=$CPUS
+[[ $CPUS == *,* ]] || LIST=$CPUS-$CPUS
+FIRST=$FIRST_CPU-$FIRST_CPU
 
 # Nothing of the caller's environment steers a test.
 for variable in "${!LULL_@}" "${!OMP_@}" "${!GOMP_@}" "${!T_@}"; do
@@ -45,7 +50,7 @@ need_root() {
 }
 
 need_two_cpus() {
-    [ "$CPUS" != "$ONE_CPU" ] || skip "needs two CPUs"
+    [ "$LAST_CPU" != "$FIRST_CPU" ] || skip "needs two CPUs"
 }
 
 limit() {
@@ -61,7 +66,7 @@ run_to() {
 }
 
 isle() {
-    run_to isle "$LULL" --cpus "$CPUS" "$@"
+    run_to isle "$LULL" --cpus "$LIST" "$@"
 }
 
 native() {
@@ -79,7 +84,7 @@ show() {
     local f
     for f in "$@"; do
         echo "--- $f"
-        head -c 4000 "$f"
+        head -c 4000 "$f" | cat -v | cut -c1-300
     done >&2
 }
 
@@ -89,7 +94,7 @@ both() {
     native_code=$code
     isle "$@"
     if [ "$code" != "$native_code" ] || ! cmp -s native.out isle.out; then
-        echo "$*: exit code $native_code natively, $code on the isle" >&2
+        printf "%.200s: exit code %d natively, %d on the isle\n" "$*" "$native_code" "$code" >&2
         diff native.out isle.out | head -40 >&2
         show native.err isle.err
         return 1

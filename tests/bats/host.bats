@@ -83,7 +83,7 @@ teardown() {
     run_to isle "$LULL" --cpus 4000-4001 "$PROGRAMS/hello"
     expect 125
     one_line "cpu"
-    run_to isle taskset -c "$ONE_CPU" "$LULL" --cpus 2 "$PROGRAMS/hello"
+    run_to isle taskset -c "$FIRST_CPU" "$LULL" --cpus 2 "$PROGRAMS/hello"
     expect 125
     one_line "cpu"
 }
@@ -105,7 +105,7 @@ teardown() {
 
 @test "a limit of address space: works, or 125 in one line" {
     code=0
-    (ulimit -v 1000000 && limit "$LULL" --cpus "$ONE_CPU" "$PROGRAMS/hello" >isle.out 2>isle.err) || code=$?
+    (ulimit -v 1000000 && limit "$LULL" --cpus "$FIRST" "$PROGRAMS/hello" >isle.out 2>isle.err) || code=$?
     [ "$code" = 0 ] || {
         expect 125
         one_line

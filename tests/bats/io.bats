@@ -36,9 +36,9 @@ both_in_directory() {
 
 @test "standard input to standard output, 32 MiB" {
     head -c 33554432 /dev/urandom >data
-    limit "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" <data >copy
+    limit "$LULL" --cpus "$LIST" "$PROGRAMS/cat" <data >copy
     cmp data copy
-    limit cat data | limit "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" | cat >copy
+    limit cat data | limit "$LULL" --cpus "$LIST" "$PROGRAMS/cat" | cat >copy
     cmp data copy
 }
 
@@ -48,7 +48,7 @@ both_in_directory() {
         code=0
         case $side in
         native) echo x | "$PROGRAMS/cat" >&- 2>native.err || code=$? ;;
-        isle) echo x | "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" >&- 2>isle.err || code=$? ;;
+        isle) echo x | "$LULL" --cpus "$LIST" "$PROGRAMS/cat" >&- 2>isle.err || code=$? ;;
         esac
         [ "$code" = 1 ]
     done
@@ -56,24 +56,24 @@ both_in_directory() {
 }
 
 @test "all three standard descriptors closed" {
-    "$LULL" --cpus "$CPUS" "$PROGRAMS/exitcode" 5 <&- >&- 2>&- || code=$?
+    "$LULL" --cpus "$LIST" "$PROGRAMS/exitcode" 5 <&- >&- 2>&- || code=$?
     [ "$code" = 5 ]
     # none of them is one of the proxy's own now
     code=0
-    "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" <&- 2>isle.err || code=$?
+    "$LULL" --cpus "$LIST" "$PROGRAMS/cat" <&- 2>isle.err || code=$?
     [ "$code" = 1 ]
     grep -qx "read: Bad file descriptor" isle.err
 }
 
 @test "full disk" {
     code=0
-    echo x | limit "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" >/dev/full 2>isle.err || code=$?
+    echo x | limit "$LULL" --cpus "$LIST" "$PROGRAMS/cat" >/dev/full 2>isle.err || code=$?
     [ "$code" = 1 ]
     grep -qx "write: No space left on device" isle.err
 }
 
 @test "reader of standard output gone: SIGPIPE" {
-    limit "$LULL" --cpus "$CPUS" "$PROGRAMS/cat" </dev/zero 2>isle.err | head -c 1 >/dev/null
+    limit "$LULL" --cpus "$LIST" "$PROGRAMS/cat" </dev/zero 2>isle.err | head -c 1 >/dev/null
     [ "${PIPESTATUS[0]}" = 141 ]
 }
 

@@ -78,7 +78,7 @@ load common
 
 @test "200 threads on 1 core" {
     native "$PROGRAMS/many" 200
-    run_to isle "$LULL" --cpus "$ONE_CPU" "$PROGRAMS/many" 200
+    run_to isle "$LULL" --cpus "$FIRST" "$PROGRAMS/many" 200
     expect 0
     cmp native.out isle.out
 }
@@ -107,7 +107,7 @@ load common
 @test "one core is enough for every program of threads" {
     local p
     for p in threads sync cancel signals inflight vector cxx clocks; do
-        run_to isle "$LULL" --cpus "$ONE_CPU" "$PROGRAMS/$p" .
+        run_to isle "$LULL" --cpus "$FIRST" "$PROGRAMS/$p" .
         expect 0
     done
 }

@@ -48,7 +48,7 @@ no_lull() {
     for i in 1 2 3 4 5; do
         for mode in "" compute; do
             # shellcheck disable=SC2086
-            background isle "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" $mode
+            background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" $mode
             kill -KILL "$pid"
             ended
             expect 137
@@ -65,7 +65,7 @@ no_lull() {
     touch stamp
     traces stamp >before
     for i in 1 2 3 4 5 6 7 8 9; do
-        "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" >isle.out 2>isle.err 3>&- 4>&- &
+        "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" >isle.out 2>isle.err 3>&- 4>&- &
         pid=$!
         sleep "0.00$i"
         kill -KILL "$pid"
@@ -80,7 +80,7 @@ no_lull() {
 @test "several isles at once, on the same cores" {
     local i all=()
     for i in 1 2 3 4; do
-        limit "$LULL" --cpus "$CPUS" "$PROGRAMS/threads" >"$i.out" 2>&1 3>&- 4>&- &
+        limit "$LULL" --cpus "$LIST" "$PROGRAMS/threads" >"$i.out" 2>&1 3>&- 4>&- &
         all+=($!)
     done
     for i in "${all[@]}"; do

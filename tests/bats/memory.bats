@@ -16,7 +16,7 @@ load common
 @test "out of memory is ENOMEM" {
     isle "$PROGRAMS/exitcode" 0
     expect 0
-    run_to isle "$LULL" --cpus "$CPUS" --mem 320M "$PROGRAMS/oom"
+    run_to isle "$LULL" --cpus "$LIST" --mem 320M "$PROGRAMS/oom"
     expect 0
     grep -q "24 checks passed" isle.out
 }
@@ -24,7 +24,7 @@ load common
 @test "--mem is a limit, not a cost" {
     local before after
     before=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
-    background isle "$LULL" --cpus "$CPUS" --mem 8G "$PROGRAMS/sleeper"
+    background isle "$LULL" --cpus "$LIST" --mem 8G "$PROGRAMS/sleeper"
     after=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
     kill -TERM "$pid"
     ended
@@ -34,9 +34,9 @@ load common
 }
 
 @test "a program too large for --mem is 125 or ends by itself, in words" {
-    run_to isle "$LULL" --cpus "$CPUS" --mem 2M "$PROGRAMS/hello"
+    run_to isle "$LULL" --cpus "$LIST" --mem 2M "$PROGRAMS/hello"
     [ "$code" = 0 ] || one_line
-    run_to isle "$LULL" --cpus "$CPUS" --mem 2M "$PROGRAMS/cxx"
+    run_to isle "$LULL" --cpus "$LIST" --mem 2M "$PROGRAMS/cxx"
     case $code in
     125) one_line "mem" ;;
     0 | 1 | 134 | 139) ;;

@@ -17,13 +17,13 @@ no_lull() {
     run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/hello"
     expect 0
     [ "$(cat isle.out)" = hello ]
-    run_to isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/threads"
+    run_to isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/threads"
     expect 0
     grep -q "checks passed" isle.out
 }
 
 @test "OpenMP under mpirun" {
-    run_to isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/omp"
+    run_to isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/omp"
     expect 0
     grep -q "checks passed" isle.out
 }
@@ -74,7 +74,7 @@ no_lull() {
             rm -f rank.out
             # shellcheck disable=SC2016,SC2086
             env --default-signal=INT,QUIT mpirun -n 1 sh -c 'exec "$@" >rank.out' sh \
-                "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" $mode >isle.out 2>isle.err 3>&- 4>&- &
+                "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" $mode >isle.out 2>isle.err 3>&- 4>&- &
             pid=$!
             wait_for 10 grep -q ready rank.out
             kill "-$s" "$pid"
@@ -89,7 +89,7 @@ no_lull() {
 }
 
 @test "SIGKILL of mpirun ends everything" {
-    background isle mpirun -n 1 "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default
+    background isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default
     kill -KILL "$pid"
     ended
     wait_for 10 no_lull

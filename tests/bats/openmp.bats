@@ -44,11 +44,11 @@ setup() {
     OMP_PLACES=threads both_ok places
     OMP_PLACES=cores OMP_PROC_BIND=close both_ok places
     OMP_PLACES=sockets both_ok places
-    OMP_PLACES="{${CPUS##*,}},{$ONE_CPU}" OMP_PROC_BIND=close both_ok places
+    OMP_PLACES="{$LAST_CPU},{$FIRST_CPU}" OMP_PROC_BIND=close both_ok places
 }
 
 @test "GOMP_CPU_AFFINITY" {
-    GOMP_CPU_AFFINITY="${CPUS##*,} $ONE_CPU" both_ok places
+    GOMP_CPU_AFFINITY="$LAST_CPU $FIRST_CPU" both_ok places
 }
 
 @test "OMP_NUM_THREADS decides the cores when nothing else does" {

@@ -44,17 +44,18 @@ load common
 }
 
 @test "a list of cores is those cores" {
-    run_to isle "$LULL" --cpus "$ONE_CPU,${CPUS##*,}" "$PROGRAMS/hello"
-    [ "$ONE_CPU" = "${CPUS##*,}" ] || expect 0
-    OMP_PROC_BIND=true run_to isle "$LULL" --cpus "${CPUS##*,}" "$PROGRAMS/places"
+    need_two_cpus
+    run_to isle "$LULL" --cpus "$LAST_CPU,$FIRST_CPU" "$PROGRAMS/hello"
     expect 0
-    grep -qx "thread 0: runs on ${CPUS##*,}" isle.out
+    OMP_PROC_BIND=true run_to isle "$LULL" --cpus "$LAST_CPU-$LAST_CPU" "$PROGRAMS/places"
+    expect 0
+    grep -qx "thread 0: runs on $LAST_CPU" isle.out
 }
 
 @test "run, --, and the program's own options" {
     isle -- "$PROGRAMS/exitcode" 3
     expect 3
-    run_to isle "$LULL" run --cpus "$CPUS" "$PROGRAMS/exitcode" 4
+    run_to isle "$LULL" run --cpus "$LIST" "$PROGRAMS/exitcode" 4
     expect 4
     isle "$PROGRAMS/start" --help --cpus 99 -x
     grep -q 'argv\[1\] "--help"' isle.out
@@ -65,7 +66,7 @@ load common
 }
 
 @test "--dry-run says the plan and runs nothing" {
-    run_to isle "$LULL" --dry-run --cpus "$CPUS" "$PROGRAMS/hello"
+    run_to isle "$LULL" --dry-run --cpus "$LIST" "$PROGRAMS/hello"
     expect 0
     cat isle.out isle.err >both
     lacks '^hello$' both
@@ -118,15 +119,18 @@ load common
     done
 }
 
-@test "--report to a file that cannot be written: known before the program runs" {
-    isle --report=/nonexistent/dir/r.json "$PROGRAMS/hello"
-    expect 125
-    one_line "report|r.json"
-    [ ! -s isle.out ]
+@test "--report to a file that cannot be written: one line, the program's own code" {
+    isle --report=/nonexistent/dir/r.json "$PROGRAMS/exitcode" 3
+    expect 3
+    one_line "r.json"
     mkdir d
-    isle --report=d "$PROGRAMS/hello"
-    expect 125
+    isle --report=d "$PROGRAMS/exitcode" 4
+    expect 4
     one_line
+    isle --report=/dev/full "$PROGRAMS/exitcode" 5
+    expect 5
+    one_line
+    [ -z "$(ls d)" ]
 }
 
 @test "--timeout: 124, with or without a handler" {
@@ -141,11 +145,11 @@ load common
 }
 
 @test "--spin 0 and forever" {
-    run_to isle "$LULL" --cpus "$CPUS" --spin 0 "$PROGRAMS/sync"
+    run_to isle "$LULL" --cpus "$LIST" --spin 0 "$PROGRAMS/sync"
     expect 0
-    run_to isle "$LULL" --cpus "$CPUS" --spin forever "$PROGRAMS/sync"
+    run_to isle "$LULL" --cpus "$LIST" --spin forever "$PROGRAMS/sync"
     expect 0
-    run_to isle "$LULL" --cpus "$CPUS" --spin forever "$PROGRAMS/signals"
+    run_to isle "$LULL" --cpus "$LIST" --spin forever "$PROGRAMS/signals"
     expect 0
 }
 
@@ -159,7 +163,7 @@ load common
 @test "a manual page without faults" {
     local page
     command -v mandoc >/dev/null || skip "no mandoc here"
-    page=$(find "$BATS_TEST_DIRNAME/../../docs" -name lull.1)
+    page=$(find "$BATS_TEST_DIRNAME/../../man" -name lull.1)
     [ -n "$page" ] || fail "no manual page"
     mandoc -T lint -W warning "$page"
 }

@@ -79,7 +79,7 @@ dumps() {
 @test "TERM, INT, HUP, QUIT, USR1 reach a handler of a program that sleeps" {
     local s
     for s in TERM INT HUP QUIT USR1 USR2 ALRM; do
-        background isle "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper"
+        background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper"
         kill "-$s" "$pid"
         ended
         expect 42
@@ -90,7 +90,7 @@ dumps() {
 @test "and of one that computes" {
     local s
     for s in TERM INT; do
-        background isle "$LULL" --cpus "$ONE_CPU" "$PROGRAMS/sleeper" compute
+        background isle "$LULL" --cpus "$FIRST" "$PROGRAMS/sleeper" compute
         kill "-$s" "$pid"
         ended
         expect 42
@@ -101,11 +101,11 @@ dumps() {
 @test "without a handler they end it: 128+n" {
     local s
     for s in TERM:143 INT:130 HUP:129 USR1:138; do
-        background isle "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default
+        background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default
         kill "-${s%:*}" "$pid"
         ended
         expect "${s#*:}"
-        background isle "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" compute default
+        background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" compute default
         kill "-${s%:*}" "$pid"
         ended
         expect "${s#*:}"
@@ -115,7 +115,7 @@ dumps() {
 @test "an ignored signal stays ignored" {
     (
         trap '' HUP
-        exec "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default >isle.out 2>isle.err 3>&- 4>&-
+        exec "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default >isle.out 2>isle.err 3>&- 4>&-
     ) &
     pid=$!
     wait_for 10 grep -q ready isle.out
@@ -140,7 +140,7 @@ runs() {
 }
 
 @test "TSTP stops it, CONT goes on" {
-    background isle "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default compute
+    background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default compute
     kill -TSTP "$pid"
     wait_for 5 is_stopped "$pid"
     kill -CONT "$pid"
@@ -153,7 +153,7 @@ runs() {
 @test "a signal before the program has started ends lull as it would end the program" {
     local i
     for i in 1 2 3 4 5 6 7 8 9 10; do
-        env --default-signal=TERM "$LULL" --cpus "$CPUS" "$PROGRAMS/sleeper" default \
+        env --default-signal=TERM "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default \
             >isle.out 2>isle.err 3>&- 4>&- &
         pid=$!
         sleep "0.00$i"
