@@ -28,11 +28,11 @@ refused() {
 }
 
 @test "no such program" {
-    like_bash ./nothing "no such file|not found"
-    like_bash nothing-of-this-name "not found|no such"
-    like_bash ./no/such/directory "no such|not found"
+    like_bash ./nothing "no such|not found|does not exist"
+    like_bash nothing-of-this-name "no such|not found|does not exist"
+    like_bash ./no/such/directory "no such|not found|does not exist"
     ln -s nowhere dangling
-    like_bash ./dangling "no such|not found"
+    like_bash ./dangling "no such|not found|does not exist"
 }
 
 @test "no program at all, an empty name" {

@@ -62,7 +62,7 @@ run_to() {
     local name=$1
     shift
     code=0
-    limit "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- || code=$? # 3, 4: of bats
+    limit "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- || code=$? # 3 and 4 are bats's
 }
 
 isle() {

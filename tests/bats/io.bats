@@ -7,7 +7,10 @@ both_in_directory() {
     native "$1" native.d
     native_code=$code
     isle "$1" isle.d
-    [ "$code" = "$native_code" ] && cmp native.out isle.out && rmdir native.d isle.d
+    show isle.out
+    [ "$code" = "$native_code" ]
+    cmp native.out isle.out
+    rmdir native.d isle.d
 }
 
 @test "files, directories, pipes, stdio" {
@@ -60,7 +63,7 @@ both_in_directory() {
     [ "$code" = 5 ]
     # none of them is one of the proxy's own now
     code=0
-    "$LULL" --cpus "$LIST" "$PROGRAMS/cat" <&- 2>isle.err || code=$?
+    "$LULL" --cpus "$LIST" "$PROGRAMS/cat" <&- >isle.out 2>isle.err || code=$?
     [ "$code" = 1 ]
     grep -qx "read: Bad file descriptor" isle.err
 }

@@ -112,10 +112,10 @@ load common
     done
 }
 
-@test "refused system calls are ENOSYS" {
+@test "refused system calls and files are ENOSYS" {
     isle "$PROGRAMS/refused"
     expect 0
     cat isle.out
-    [ "$(wc -l <isle.out)" = 19 ]
-    [ "$(grep -c ': ENOSYS$' isle.out)" = 19 ]
+    [ "$(wc -l <isle.out)" = 22 ]
+    [ "$(grep -c ': ENOSYS$' isle.out)" = 22 ]
 }

@@ -2,6 +2,7 @@
 /* System calls that an isle refuses, by name. Natively most of them work: for the isle only. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -32,6 +33,8 @@ int main(void)
         {"number -1", -1},
         {"number 2^31", 0x80000000l},
     };
+    /* they would show the proxy, not the program */
+    static const char *const path[] = {"/proc/self/maps", "/proc/self/mem", "/proc/self/stat"};
     long got;
 
     for (size_t i = 0; i < sizeof(call) / sizeof(call[0]); i++) {
@@ -42,6 +45,12 @@ int main(void)
                : got == -1                  ? "another error"
                                             : "did something");
         fflush(stdout);
+    }
+    for (size_t i = 0; i < sizeof(path) / sizeof(path[0]); i++) {
+        errno = 0;
+        got = open(path[i], O_RDONLY);
+        printf("open %s: %s\n", path[i],
+               got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
     }
     return 0;
 }
