@@ -155,7 +155,11 @@ refused() {
     grep -q 'argv\[3\] "three"' isle.out
     printf '#! %s \n' "$PROGRAMS/cat" >script
     echo input >input
-    both ./script <input
+    native ./script <input
+    isle ./script <input
+    expect 0
+    cmp native.out isle.out
+    grep -qx input isle.out
     printf '#!%s\n' "$PWD/script" >outer
     chmod +x outer
     both ./outer
