@@ -38,8 +38,8 @@ struct percpu {
     u64 stopped; /* generation of stop requests acknowledged */
     struct thread *fpu_owner; /* whose vector state the registers hold */
     struct thread *prev;      /* left by the last switch, until thread_switched() */
-    u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none */
-    bool slice_on;            /* the timer repeats every time slice */
+    u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none; timer_lock */
+    bool slice_on;            /* the timer repeats every time slice; timer_lock */
     u64 spin_until;
 };
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, ktop) == PC_KTOP, "PC_KTOP");

@@ -13,6 +13,7 @@
 #include "carve/carve.h"
 #include "cli/options.h"
 #include "message.h"
+#include "ownfd.h"
 #include "program/program.h"
 #include "run/run.h"
 
@@ -79,9 +80,11 @@ int main(int argc, char **argv)
     if (rc)
         return rc == OPTIONS_DONE ? 0 : rc;
     message_set_verbose(opt.verbose);
+    message_init();
     rc = program_open(opt.argc, opt.argv, &program);
     if (rc)
         return rc;
+    program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
     rc = carve_plan(&opt, &plan);
     if (rc == 0 && opt.dry_run) {
         print_plan(&plan, &program);

@@ -5,7 +5,20 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "ownfd.h"
+
 static bool verbose_on;
+static int where = STDERR_FILENO;
+
+void message_init(void)
+{
+    where = ownfd_copy(STDERR_FILENO);
+}
+
+int message_fd(void)
+{
+    return where;
+}
 
 static void emit(const char *fmt, va_list ap)
 {
@@ -18,7 +31,7 @@ static void emit(const char *fmt, va_list ap)
     if (n > (int)sizeof line - 2)
         n = (int)sizeof line - 2;
     line[n++] = '\n';
-    ssize_t done = write(STDERR_FILENO, line, (size_t)n);
+    ssize_t done = write(where, line, (size_t)n);
     (void)done; /* nowhere left to complain */
 }
 

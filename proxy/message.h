@@ -14,4 +14,12 @@ __attribute__((format(printf, 1, 2))) void message(const char *fmt, ...);
 __attribute__((format(printf, 1, 2))) void verbose(const char *fmt, ...);
 void message_set_verbose(bool on);
 
+/*
+ * Keeps standard error as it is now for everything that Lull says, whatever the program does with
+ * descriptor 2 later. Once, before the program starts.
+ */
+void message_init(void);
+/* Where Lull speaks: a descriptor, or -1 when standard error was closed. */
+int message_fd(void);
+
 #endif

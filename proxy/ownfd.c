@@ -29,18 +29,24 @@ int ownfd_low(void)
     return low;
 }
 
-int ownfd_hide(int fd)
+int ownfd_copy(int fd)
 {
     struct rlimit l, wide;
     int from = ownfd_low();
     if (getrlimit(RLIMIT_NOFILE, &l))
-        return fd;
+        return -1;
     wide = l;
     if (wide.rlim_cur < (rlim_t)from + ROOM)
         wide.rlim_cur = wide.rlim_max < (rlim_t)from + ROOM ? wide.rlim_max : (rlim_t)from + ROOM;
     setrlimit(RLIMIT_NOFILE, &wide);
     int up = fcntl(fd, F_DUPFD_CLOEXEC, from);
     setrlimit(RLIMIT_NOFILE, &l);
+    return up;
+}
+
+int ownfd_hide(int fd)
+{
+    int up = ownfd_copy(fd);
     if (up < 0)
         return fd;
     close(fd);

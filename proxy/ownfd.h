@@ -12,5 +12,7 @@ int ownfd_low(void);
 /* Moves fd (>= 0, close-on-exec) up there; answers the new number, or fd itself if there is no
    room. */
 int ownfd_hide(int fd);
+/* A copy of fd up there; -1 when fd is closed or there is no room. */
+int ownfd_copy(int fd);
 
 #endif

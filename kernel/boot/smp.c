@@ -88,12 +88,7 @@ void core_answer_bell(void)
         signals_from_proxy();
     if (bell & LULL_BELL_TIMER) {
         timers_run();
-        if (p->slice_on) {
-            if (runqs[p->index].nready == 0)
-                slice_disarm();
-            else if (!p->cur->is_idle)
-                thread_set_work(p->cur, WORK_RESCHED);
-        }
+        slice_tick();
     }
     if (runqs[p->index].ninflight)
         forward_reap();

@@ -64,24 +64,46 @@ void core_ring(unsigned core)
         proxy_call(LULL_OP_KICK, core, 0, 0);
 }
 
+/* The time slice of a core: the proxy's timer repeats while more than one thread wants to run. */
 static void slice_arm(unsigned core)
 {
     struct percpu *p = percpu_of(core);
-    if (__atomic_exchange_n(&p->slice_on, true, __ATOMIC_SEQ_CST))
+    struct runq *q = &runqs[core];
+    if (__atomic_load_n(&p->slice_on, __ATOMIC_SEQ_CST))
         return;
-    u64 slice = boot_info()->slice_ns;
-    u64 first = clock_mono() + slice;
-    __atomic_store_n(&p->armed_ns, first, __ATOMIC_RELAXED);
-    proxy_call(LULL_OP_TIMER, core, first, slice);
+    spin_lock(&q->timer_lock);
+    if (!p->slice_on) {
+        u64 slice = boot_info()->slice_ns;
+        p->slice_on = true;
+        p->armed_ns = clock_mono() + slice;
+        proxy_call(LULL_OP_TIMER, core, p->armed_ns, slice);
+    }
+    spin_unlock(&q->timer_lock);
 }
 
 void slice_disarm(void)
 {
     struct percpu *p = this_cpu();
-    if (!__atomic_exchange_n(&p->slice_on, false, __ATOMIC_SEQ_CST))
+    struct runq *q = &runqs[p->index];
+    if (!__atomic_load_n(&p->slice_on, __ATOMIC_SEQ_CST))
         return;
+    spin_lock(&q->timer_lock);
+    p->slice_on = false;
     p->armed_ns = 0;
     proxy_call(LULL_OP_TIMER, p->index, 0, 0);
+    spin_unlock(&q->timer_lock);
+}
+
+/* The proxy's timer rang on this core. */
+void slice_tick(void)
+{
+    struct percpu *p = this_cpu();
+    if (!__atomic_load_n(&runqs[p->index].nready, __ATOMIC_SEQ_CST)) {
+        slice_disarm();
+    } else if (!p->cur->is_idle) {
+        thread_set_work(p->cur, WORK_RESCHED);
+        slice_arm(p->index);
+    }
 }
 
 /* t has just been queued on `core`: make that core notice, as cheaply as its state allows. */
@@ -214,18 +236,33 @@ void timers_run(void)
     }
 }
 
-/* Before application code runs on this core: is a kick needed for somebody's deadline? */
-void timer_arm_if_needed(void)
+/* Is a kick needed for somebody's deadline while this core computes? */
+static void deadline_arm(struct percpu *p, struct runq *q)
 {
-    struct percpu *p = this_cpu();
-    struct runq *q = &runqs[p->index];
     u64 first = timer_first(q);
     if (first == NEVER)
         return;
-    if (p->armed_ns && p->armed_ns <= first && p->armed_ns > clock_mono())
-        return;
-    p->armed_ns = first;
-    proxy_call(LULL_OP_TIMER, p->index, first, p->slice_on ? boot_info()->slice_ns : 0);
+    spin_lock(&q->timer_lock);
+    if (!p->armed_ns || p->armed_ns > first || (!p->slice_on && p->armed_ns <= clock_mono())) {
+        p->armed_ns = first;
+        proxy_call(LULL_OP_TIMER, p->index, first, p->slice_on ? boot_info()->slice_ns : 0);
+    }
+    spin_unlock(&q->timer_lock);
+}
+
+/*
+ * A thread is about to run here. Whoever queues another one, or answers a call, after the state of
+ * the core was set sees that it is busy and rings; what came before is seen here.
+ */
+static void before_run(struct percpu *p)
+{
+    struct runq *q = &runqs[p->index];
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (q->ninflight)
+        forward_reap();
+    if (__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST))
+        slice_arm(p->index);
+    deadline_arm(p, q);
 }
 
 /* ---- switching ---- */
@@ -250,14 +287,8 @@ static void fpu_switch(struct percpu *p, struct thread *next)
     next->fpu_live = true;
 }
 
-/* First thing on the new thread's stack: the old one is out of the core now. */
-void thread_switched(void)
+static void prev_out(struct percpu *p, struct thread *prev)
 {
-    struct percpu *p = this_cpu();
-    struct thread *prev = p->prev;
-    p->prev = NULL;
-    if (!prev)
-        return;
     struct runq *q = &runqs[p->index];
     i32 target = prev->migrate_to;
     bool dead = prev->state == THREAD_DEAD;
@@ -285,6 +316,18 @@ void thread_switched(void)
     __atomic_store_n(&prev->on_cpu, 0, __ATOMIC_RELEASE);
     if (dead)
         thread_free(prev);
+}
+
+/* First thing on the new thread's stack: the old one is out of the core now. */
+void thread_switched(void)
+{
+    struct percpu *p = this_cpu();
+    struct thread *prev = p->prev;
+    p->prev = NULL;
+    if (prev)
+        prev_out(p, prev);
+    if (!p->cur->is_idle)
+        before_run(p);
 }
 
 static void switch_to(struct percpu *p, struct thread *prev, struct thread *next)
@@ -345,12 +388,13 @@ static void schedule_mode(bool yielding)
         }
     }
     struct thread *next = q->idle;
+    bool requeue = prev->state == THREAD_RUNNING && !prev->is_idle;
     if (best >= 0) {
         next = CONTAINER(q->queue[best].next, struct thread, rq);
         queue_remove(q, next);
         next->state = THREAD_RUNNING;
     }
-    if (prev->state == THREAD_RUNNING && !prev->is_idle) {
+    if (requeue) {
         prev->state = THREAD_READY;
         queue_push(q, prev, true);
     }
@@ -359,9 +403,6 @@ static void schedule_mode(bool yielding)
     if (next == prev)
         return;
     switch_to(p, prev, next);
-    p = this_cpu();
-    if (!p->cur->is_idle)
-        timer_arm_if_needed();
 }
 
 void schedule(void)
@@ -405,7 +446,7 @@ void thread_move(struct thread *t, unsigned core)
         spin_unlock(&q->lock);
         return;
     }
-    bool live = t->on_cpu || t->fpu_live;
+    bool live = t->on_cpu || t->fpu_live || t->state == THREAD_RUNNING;
     if (live) {
         t->migrate_to = (i32)core;
         u32 where = t->core;

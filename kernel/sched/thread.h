@@ -85,6 +85,7 @@ struct runq {
     u64 bitmap[2];
     struct list queue[PRIO_MAX + 1];
     struct list timers; /* ascending deadline */
+    spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
     /* forwarded calls in flight, by slot; only this core touches them */
     struct thread *inflight[LULL_CHAN_DEPTH];
@@ -141,8 +142,8 @@ void thread_move(struct thread *t, unsigned core);
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);
 void core_ring(unsigned core); /* make another core look around */
-void timer_arm_if_needed(void);
 void slice_disarm(void);
+void slice_tick(void);
 void timers_run(void);
 void timer_cancel(struct timer *t);
 

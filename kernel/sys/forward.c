@@ -37,18 +37,19 @@ struct iovec {
     u64 base, len;
 };
 
-static bool iov_ok(uaddr iov, u64 n, u32 prot)
+/* How many of n buffers, from the first, may be used so. */
+static u64 iov_usable(uaddr iov, u64 n, u32 prot)
 {
     if (n > IOV_MAX)
-        return true; /* EINVAL from Linux */
+        return n; /* EINVAL from Linux */
     for (u64 i = 0; i < n; i++) {
         struct iovec v;
         if (copy_in(&v, iov + i * sizeof v, sizeof v))
-            return false;
+            return i;
         if (v.len && (i64)v.len > 0 && !usable_all(v.base, v.len, prot))
-            return false;
+            return i;
     }
-    return true;
+    return n;
 }
 
 static bool msg_ok(uaddr msg, u32 prot)
@@ -65,7 +66,7 @@ static bool msg_ok(uaddr msg, u32 prot)
         return false;
     if (m.control && m.controllen && !usable_all(m.control, m.controllen, prot))
         return false;
-    return iov_ok(m.iov, m.iovlen, prot);
+    return iov_usable(m.iov, m.iovlen, prot) == m.iovlen;
 }
 
 /* Checks argument i; may replace or shorten it in arg[]. */
@@ -106,10 +107,12 @@ static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         ok = (i32)arg[a.param & 15] < 0 || usable_all(p, n, PROT_WRITE);
         break;
     case LULL_A_IOVIN:
-        ok = iov_ok(p, arg[a.param], PROT_READ);
-        break;
     case LULL_A_IOVOUT:
-        ok = iov_ok(p, arg[a.param], PROT_WRITE);
+        n = iov_usable(p, arg[a.param], a.kind == LULL_A_IOVIN ? PROT_READ : PROT_WRITE);
+        if (n) /* Linux transfers up to the bad buffer */
+            arg[a.param] = n;
+        else
+            ok = arg[a.param] == 0;
         break;
     case LULL_A_MSGIN:
         ok = msg_ok(p, PROT_READ);

@@ -86,14 +86,14 @@ static void print_frames(const struct run *r, const struct lull_death *d)
     uint64_t bias = p->image.pie ? b->entry - p->image.entry : 0;
     unsigned n = d->nframes < 32 ? d->nframes : 32;
     symbols_load(p->fd, &s);
-    fprintf(stderr, "  backtrace (by frame pointers):\n");
+    dprintf(message_fd(), "  backtrace (by frame pointers):\n");
     for (unsigned i = 0; i < n; i++) {
         uint64_t off = 0, at = d->frame[i] - bias - (i > 0); /* a return address is behind its call */
         const char *name = s.nsyms ? symbols_find(&s, at, &off) : NULL;
-        fprintf(stderr, "    #%-2u 0x%016llx", i, (unsigned long long)d->frame[i]);
+        dprintf(message_fd(), "    #%-2u 0x%016llx", i, (unsigned long long)d->frame[i]);
         if (name)
-            fprintf(stderr, " %s+0x%llx", name, (unsigned long long)(off + (i > 0)));
-        fputc('\n', stderr);
+            dprintf(message_fd(), " %s+0x%llx", name, (unsigned long long)(off + (i > 0)));
+        dprintf(message_fd(), "\n");
     }
     free(s.sym);
     free(s.str);
@@ -107,7 +107,7 @@ void death_print(const struct run *r, const struct lull_death *d)
     message("%s: killed by SIG%s (%s), code %d, address 0x%llx, thread %u on CPU %u",
             r->req->program->path, abbrev ? abbrev : "?", what ? what : "?", (int)d->code, X(addr),
             d->tid, d->core < r->nvcpus ? r->req->plan->cpu[d->core] : 0);
-    fprintf(stderr,
+    dprintf(message_fd(),
             "  rip %016llx rsp %016llx rflags %08llx trap %llu error %llx\n"
             "  rax %016llx rbx %016llx rcx %016llx rdx %016llx\n"
             "  rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n"

@@ -2,6 +2,7 @@
 #include "run/run.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -127,8 +128,11 @@ static void report_served(struct run *r, struct report *out)
 static void print_report(struct run *r, struct report *out)
 {
     const struct options *opt = r->req->opt;
-    if (opt->report)
-        report_text(stderr, out);
+    FILE *f = opt->report ? fdopen(dup(message_fd()), "w") : NULL;
+    if (f) {
+        report_text(f, out);
+        fclose(f);
+    }
     if (opt->report_file)
         report_json(opt->report_file, out); /* says itself what went wrong (docs/report.md) */
 }
