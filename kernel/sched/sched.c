@@ -94,18 +94,6 @@ void slice_disarm(void)
     spin_unlock(&q->timer_lock);
 }
 
-/* The proxy's timer rang on this core. */
-void slice_tick(void)
-{
-    struct percpu *p = this_cpu();
-    if (!__atomic_load_n(&runqs[p->index].nready, __ATOMIC_SEQ_CST)) {
-        slice_disarm();
-    } else if (!p->cur->is_idle) {
-        thread_set_work(p->cur, WORK_RESCHED);
-        slice_arm(p->index);
-    }
-}
-
 /* t has just been queued on `core`: make that core notice, as cheaply as its state allows. */
 static void core_notice(unsigned core, const struct thread *t)
 {
@@ -236,6 +224,17 @@ void timers_run(void)
     }
 }
 
+/* When the proxy's timer rings next, as it is set now; NEVER: not at all. Under timer_lock. */
+static u64 next_kick(const struct percpu *p, u64 now)
+{
+    if (!p->armed_ns)
+        return NEVER;
+    if (p->armed_ns > now)
+        return p->armed_ns;
+    u64 slice = boot_info()->slice_ns;
+    return p->slice_on ? p->armed_ns + ((now - p->armed_ns) / slice + 1) * slice : NEVER;
+}
+
 /* Is a kick needed for somebody's deadline while this core computes? */
 static void deadline_arm(struct percpu *p, struct runq *q)
 {
@@ -243,11 +242,24 @@ static void deadline_arm(struct percpu *p, struct runq *q)
     if (first == NEVER)
         return;
     spin_lock(&q->timer_lock);
-    if (!p->armed_ns || p->armed_ns > first || (!p->slice_on && p->armed_ns <= clock_mono())) {
+    if (first < next_kick(p, clock_mono())) {
         p->armed_ns = first;
         proxy_call(LULL_OP_TIMER, p->index, first, p->slice_on ? boot_info()->slice_ns : 0);
     }
     spin_unlock(&q->timer_lock);
+}
+
+/* The proxy's timer rang on this core. */
+void slice_tick(void)
+{
+    struct percpu *p = this_cpu();
+    if (!__atomic_load_n(&runqs[p->index].nready, __ATOMIC_SEQ_CST)) {
+        slice_disarm();
+        deadline_arm(p, &runqs[p->index]);
+    } else if (!p->cur->is_idle) {
+        thread_set_work(p->cur, WORK_RESCHED);
+        slice_arm(p->index);
+    }
 }
 
 /*

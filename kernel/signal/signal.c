@@ -16,6 +16,61 @@ static struct sigaction actions[NSIG]; /* signal_lock */
 static u64 process_pending;            /* signal_lock */
 static struct sigshort process_info[NSIG];
 
+/*
+ * Real-time signals queue (signal(7)): the first of a number stands in info[], further ones here.
+ * signal_lock.
+ */
+#define QUEUE_MAX 1024
+#define SIGRTMIN_KERNEL 32
+static struct queued {
+    struct thread *thread; /* NULL: the process */
+    u32 signo;             /* 0: free */
+    u32 order;
+    struct sigshort info;
+} queue[QUEUE_MAX];
+static u32 queue_used, queue_order;
+
+static void queue_add(struct thread *t, int signo, const struct sigshort *info)
+{
+    for (u32 i = 0; i < QUEUE_MAX; i++) {
+        if (queue[i].signo)
+            continue;
+        queue[i] = (struct queued){t, (u32)signo, queue_order++, *info};
+        queue_used++;
+        return;
+    }
+}
+
+/* The oldest further one, if any, moves up. */
+static bool queue_next(struct thread *t, int signo, struct sigshort *info)
+{
+    struct queued *best = NULL;
+    for (u32 i = 0; queue_used && i < QUEUE_MAX; i++) {
+        struct queued *e = &queue[i];
+        if (e->signo == (u32)signo && e->thread == t &&
+            (!best || (i32)(e->order - best->order) < 0))
+            best = e;
+    }
+    if (!best)
+        return false;
+    *info = best->info;
+    best->signo = 0;
+    queue_used--;
+    return true;
+}
+
+/* A thread has gone, or a signal came to be ignored: `signo` 0 means all of the thread's. */
+static void queue_drop(struct thread *t, int signo)
+{
+    for (u32 i = 0; queue_used && i < QUEUE_MAX; i++) {
+        struct queued *e = &queue[i];
+        if (e->signo && (signo ? e->signo == (u32)signo : e->thread == t)) {
+            e->signo = 0;
+            queue_used--;
+        }
+    }
+}
+
 static bool is_ignored(int signo)
 {
     u64 h = actions[signo - 1].handler;
@@ -63,15 +118,12 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     drop |= is_ignored(signo) && !waited && !blocked && target;
     if (!drop) {
         u64 bit = sig_bit(signo);
-        if (t) {
-            if (!(t->sig.pending & bit))
-                t->sig.info[signo - 1] = *info;
-            t->sig.pending |= bit;
-        } else {
-            if (!(process_pending & bit))
-                process_info[signo - 1] = *info;
-            process_pending |= bit;
-        }
+        u64 *pending = t ? &t->sig.pending : &process_pending;
+        if (!(*pending & bit))
+            *(t ? &t->sig.info[signo - 1] : &process_info[signo - 1]) = *info;
+        else if (signo >= SIGRTMIN_KERNEL)
+            queue_add(t, signo, info);
+        __atomic_fetch_or(pending, bit, __ATOMIC_SEQ_CST);
     }
     spin_unlock(&signal_lock);
     if (!drop && target && wants(target, signo))
@@ -98,6 +150,9 @@ void signals_from_proxy(void)
 
 void signals_thread_exit(struct thread *t)
 {
+    spin_lock(&signal_lock);
+    queue_drop(t, 0);
+    spin_unlock(&signal_lock);
     /* what it would have taken for the process, another thread takes */
     spin_lock(&threads_lock);
     for (struct list *l = threads_all.next; process_pending && l != &threads_all; l = l->next) {
@@ -130,10 +185,12 @@ static int dequeue(struct thread *t, u64 set, struct sigshort *info)
     int signo = __builtin_ctzl(sync ? sync : all) + 1;
     if (own & sig_bit(signo)) {
         *info = t->sig.info[signo - 1];
-        __atomic_fetch_and(&t->sig.pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
+        if (!queue_next(t, signo, &t->sig.info[signo - 1]))
+            __atomic_fetch_and(&t->sig.pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
     } else {
         *info = process_info[signo - 1];
-        __atomic_fetch_and(&process_pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
+        if (!queue_next(NULL, signo, &process_info[signo - 1]))
+            __atomic_fetch_and(&process_pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
     }
     return signo;
 }
@@ -289,8 +346,10 @@ long sys_rt_sigaction(struct frame *f)
     old = actions[signo - 1];
     if (f->rsi) {
         actions[signo - 1] = new;
-        if (is_ignored(signo)) /* POSIX: pending ones are thrown away */
+        if (is_ignored(signo)) { /* POSIX: pending ones are thrown away */
             process_pending &= ~sig_bit(signo);
+            queue_drop(NULL, signo);
+        }
     }
     spin_unlock(&signal_lock);
     if (f->rdx && copy_out(f->rdx, &old, sizeof old))

@@ -80,7 +80,7 @@ struct sigstack {
     u64 size;
 };
 
-/* What is kept of a pending signal. One of a number at a time, real-time ones too (docs). */
+/* What is kept of a pending signal. */
 struct sigshort {
     i32 code;
     i32 pid;

@@ -164,6 +164,12 @@ void run_isle(const struct run_request *req, struct run_result *out)
         out->status = rc;
         goto out_stop;
     }
+    verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
+            req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,
+            r->ops->name, (double)(r->first_ns - req->started_ns) / 1e6);
+    verbose(CPU_COUNT(&req->plan->linux_cpus)
+                ? "a core is left to Linux: it polls the channel"
+                : "no core is left to Linux: forwarded calls leave the isle");
     if (wanted)
         marks_snapshot(r, &rep->run); /* what is there at the start */
     signals_serve(r);
@@ -176,6 +182,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
         irq_snapshot_free(&begin.irq);
     }
     *out = r->result;
+    verbose("ended after %.1f ms, status %d", (double)(now_ns() - r->first_ns) / 1e6, out->status);
 out_stop:
     vcpus_stop(r);
     if (wanted && rc == 0) {

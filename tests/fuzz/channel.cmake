@@ -5,7 +5,8 @@ set(channel_sources channel_fake.c channel_linux.c
     ${serve}/arena.c ${serve}/call.c ${serve}/cancel.c ${serve}/classify.c ${serve}/control.c
     ${serve}/path.c ${serve}/pool.c ${serve}/server.c ${serve}/sock.c ${serve}/stub_x86_64.S
     ${serve}/take.c ${serve}/vec.c ${serve}/wait.c
-    ${LULL_FUZZ_ROOT}/proxy/message.c ${LULL_FUZZ_ROOT}/proxy/systable.c)
+    ${LULL_FUZZ_ROOT}/proxy/message.c ${LULL_FUZZ_ROOT}/proxy/ownfd.c
+    ${LULL_FUZZ_ROOT}/proxy/systable.c)
 
 add_executable(fuzz_channel_seeds channel_seeds.c)
 set_target_properties(fuzz_channel_seeds PROPERTIES RUNTIME_OUTPUT_DIRECTORY
