@@ -195,12 +195,30 @@ static int dequeue(struct thread *t, u64 set, struct sigshort *info)
     return signo;
 }
 
+/*
+ * A function that keeps no frame (a leaf) leaves its return address on top of the stack: believed
+ * if the instruction before it is a call to just before rip.
+ */
+static bool leaf_return(const struct frame *f, u64 *out)
+{
+    u64 ret;
+    u8 call[5];
+    i32 rel;
+    if (copy_in(&ret, f->rsp, 8) || copy_in(call, ret - 5, 5) || call[0] != 0xe8)
+        return false;
+    memcpy(&rel, call + 1, 4);
+    *out = ret;
+    return f->rip - (ret + (u64)(i64)rel) < LULL_PAGE;
+}
+
 /* Return addresses by the chain of frame pointers: what there is without unwind tables. */
 static u32 backtrace(const struct frame *f, u64 *out, u32 max)
 {
     u32 n = 0;
     u64 bp = f->rbp, pair[2], low = f->rsp;
     out[n++] = f->rip;
+    if (leaf_return(f, &out[n]))
+        n++;
     while (n < max && bp >= low && !(bp & 7) && copy_in(pair, bp, 16) == 0) {
         if (pair[1] < LULL_LOW_BASE)
             break;
