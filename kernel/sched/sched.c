@@ -108,7 +108,7 @@ static void core_notice(unsigned core, const struct thread *t)
         core_ring(core);
         return;
     }
-    if (cur->is_idle)
+    if (cur->is_idle || cur == t)
         return;
     if (t->prio > cur->prio) {
         thread_set_work(cur, WORK_RESCHED);
