@@ -205,8 +205,6 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->abi_version = LULL_ABI_VERSION;
     if (req->opt->no_rewrite)
         b->flags |= LULL_BOOT_F_NO_REWRITE;
-    if (req->server)
-        b->flags |= LULL_BOOT_F_SERVER;
     if (getauxval(AT_SECURE))
         b->flags |= LULL_BOOT_F_SECURE;
     b->ncores = req->plan->ncores;

@@ -19,7 +19,6 @@ struct boot_request {
     uint64_t xcr0;
     uint32_t xsave_size;
     sigset_t mask, ignored; /* what the program inherits */
-    bool server;            /* a Linux core polls the channel */
 };
 
 /* Copies and places everything. Before isle_attach(). 0 or 125/126 after one message(). */

@@ -159,10 +159,8 @@ static int populate(struct isle *isle, uint64_t start, uint64_t len)
         void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
         if (p != MAP_FAILED) {
-            if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL) {
-                isle->hugetlb_bytes += len;
+            if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
                 return 0;
-            }
         }
         isle->hugetlb = false; /* used up: whatever was there is replaced below */
         p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
@@ -175,6 +173,38 @@ static int populate(struct isle *isle, uint64_t start, uint64_t len)
     if (madvise((void *)start, len, MADV_POPULATE_WRITE) == 0)
         return 0;
     return errno == EINVAL ? populate_by_touch(start, len) : -ENOMEM;
+}
+
+static bool block_bit(const struct isle *isle, uint64_t i)
+{
+    return isle->block[i / 8] >> (i % 8) & 1;
+}
+
+/* Marks whole blocks in [start, start + len) as populated or not, and counts them. */
+static void blocks_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
+{
+    uint64_t first = (start - LULL_RAM_BASE + LULL_HUGE - 1) / LULL_HUGE,
+             end = (start + len - LULL_RAM_BASE) / LULL_HUGE;
+    for (uint64_t i = first; i < end; i++) {
+        if (block_bit(isle, i) == on)
+            continue;
+        isle->block[i / 8] ^= (uint8_t)(1u << (i % 8));
+        isle->populated += on ? LULL_HUGE : -LULL_HUGE;
+    }
+}
+
+/* --mem holds even if the isle's kernel does not. */
+static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len)
+{
+    uint64_t missing = 0, first = (start - LULL_RAM_BASE) / LULL_HUGE;
+    for (uint64_t i = first; i < first + len / LULL_HUGE; i++)
+        missing += block_bit(isle, i) ? 0 : LULL_HUGE;
+    if (missing > isle->mem_limit || isle->populated > isle->mem_limit - missing)
+        return -ENOMEM;
+    int r = populate(isle, start, len);
+    if (r == 0)
+        blocks_set(isle, start, len, true);
+    return r;
 }
 
 int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end)
@@ -196,6 +226,8 @@ static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
     }
     if (madvise((void *)start, len, MADV_DONTNEED))
         memset((void *)start, 0, len); /* part of a hugetlb page */
+    else
+        blocks_set(isle, start, len, false);
     return 0;
 }
 
@@ -210,12 +242,14 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
     if (how == LULL_MEM_DISCARD) {
         r = discard(isle, start, len);
     } else {
-        r = chunks_need(isle, start, len);
+        /* address space for a reservation is cheap, memory is not */
+        r = how == LULL_MEM_POPULATE && len > isle->mem_limit ? -ENOMEM
+                                                              : chunks_need(isle, start, len);
         if (r == 0 && how == LULL_MEM_LAZY) {
             if (isle->thp)
                 madvise((void *)start, len, MADV_NOHUGEPAGE);
         } else if (r == 0) {
-            r = populate(isle, start, len);
+            r = populate_within_limit(isle, start, len);
         }
     }
     pthread_mutex_unlock(&isle->lock);

@@ -8,6 +8,7 @@
 
 #include "isle/isle.h"
 
+#define ISLE_BLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
 
 /* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno. */
@@ -22,8 +23,8 @@ struct isle {
     uint64_t mem_loaded;  /* bytes of the program's image in RAM or LOW */
     _Atomic uint8_t chunk[ISLE_CHUNKS]; /* 1: mapped here and known to the engine */
     pthread_mutex_t lock; /* of everything below */
-    uint64_t populated;
-    uint64_t hugetlb_bytes; /* of these, in hugetlb pages */
+    uint64_t populated;                  /* bytes of RAM, by what follows */
+    uint8_t block[ISLE_BLOCKS / 8];      /* bit: populated */
     bool hugetlb;           /* worth trying */
     bool thp;               /* the host gives transparent huge pages on request */
     isle_add_memory add_memory;

@@ -51,7 +51,7 @@ static int say_errno(const struct step *s, int rc)
     char text[128];
     switch (-rc) {
     case ENOENT:
-        say(s, s->by_path ? "not found in PATH" : "no such file");
+        say(s, s->by_path ? "was not found in PATH" : "was not found: no such file");
         return LULL_EXIT_NOT_FOUND;
     case EISDIR:
         say(s, "is a directory, not a program");

@@ -76,7 +76,6 @@ static int prepare(struct run *r)
         .opt = req->opt, .plan = req->plan, .program = req->program, .envp = environ,
         .tsc_khz = cpu.tsc_khz, .xcr0 = cpu.xcr0, .xsave_size = cpu.xsave_size,
         .mask = req->mask, .ignored = req->ignored,
-        .server = CPU_COUNT(&req->plan->linux_cpus) > 0,
     };
     rc = boot_kernel(&r->isle);
     if (rc == 0)

@@ -107,7 +107,7 @@ static void test_path(void **state)
     expect("good", "good");
     setenv("PATH", "a:b", 1);
     refused("good", LULL_EXIT_NOT_RUNNABLE, "good may not be executed");
-    refused("other", LULL_EXIT_NOT_FOUND, "other does not exist in PATH");
+    refused("other", LULL_EXIT_NOT_FOUND, "other was not found in PATH");
     unsetenv("PATH");
     refused("lull-unit-no-such-program", LULL_EXIT_NOT_FOUND, "PATH");
 }
@@ -118,12 +118,12 @@ static void test_not_there(void **state)
     char *argv[] = {(char *)"", NULL};
     struct program p;
     struct unit_stderr e;
-    refused("./none", LULL_EXIT_NOT_FOUND, "./none does not exist");
+    refused("./none", LULL_EXIT_NOT_FOUND, "./none was not found");
     assert_int_equal(symlink("nothing", "dangling"), 0);
     refused("./dangling", LULL_EXIT_NOT_FOUND, "./dangling");
     unit_catch(&e);
     int rc = program_open(1, argv, &p);
-    unit_one_line(unit_caught(&e), "does not exist");
+    unit_one_line(unit_caught(&e), "no such file");
     assert_int_equal(rc, LULL_EXIT_NOT_FOUND);
 }
 
@@ -230,7 +230,7 @@ static void test_bad_scripts(void **state)
     unit_write_text(dir, "totext", "#!./text\n", 0755);
     unit_write_text(dir, "text", "no program", 0755);
     refused("./gone", LULL_EXIT_NOT_FOUND,
-            "/nowhere/sh, the interpreter of ./gone, does not exist");
+            "/nowhere/sh, the interpreter of ./gone, was not found");
     refused("./crlf", LULL_EXIT_NOT_FOUND, "./good?, the interpreter of ./crlf");
     refused("./dir", LULL_EXIT_NOT_RUNNABLE, "/tmp, the interpreter of ./dir, is a directory");
     refused("./noexec", LULL_EXIT_NOT_RUNNABLE, "./data, the interpreter of ./noexec");

@@ -318,7 +318,7 @@ static void test_names(void **state)
         for (unsigned f = 0; f < e; f++)
             assert_string_not_equal(exit_cause_name[e], exit_cause_name[f]);
     }
-    assert_string_equal(exit_cause_name[LULL_OP_LOG], "log");
+    assert_string_equal(exit_cause_name[LULL_OP_STOP], "stop");
     assert_string_equal(exit_cause_name[EXIT_OTHER], "other");
     assert_string_equal(kcount_name[LULL_K_SIGNAL], "signal");
     assert_null(kcount_name[LULL_K_COUNT - 1]);

@@ -62,7 +62,6 @@ LULL_ASSERT_SIZE(struct lull_segment, 24);
 
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
 #define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
-#define LULL_BOOT_F_SERVER (1u << 2)     /* a Linux core polls the channel */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only

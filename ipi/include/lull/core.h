@@ -27,7 +27,6 @@ enum lull_op {
     LULL_OP_CANCEL,  /* arg0: core, arg1: slot: interrupt that forwarded call (EINTR) */
     LULL_OP_MARK,    /* arg0: 1 begin, 2 end of the measured section */
     LULL_OP_STOP,    /* arg0: stop signal: stop the proxy as that signal would */
-    LULL_OP_LOG,     /* arg0: address, arg1: length: a line for --verbose */
     LULL_OP_COUNT
 };
 
