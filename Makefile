@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize demo check install format tidy clean
+.PHONY: help deps build debug sanitize sanitize-address demo check install format tidy clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -15,7 +15,8 @@ help:
 	@echo "make check     deps, build, then all tests"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
-	@echo "make sanitize  proxy with address and undefined-behaviour sanitizers, $(BUILD)-sanitize/"
+	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
+	@echo "               sanitize-address: its units with the address sanitizer too"
 	@echo "make format    clang-format over all C and C++"
 	@echo "make tidy      clang-tidy over all C"
 	@echo "make clean     remove $(BUILD)/ and its siblings"
@@ -28,7 +29,7 @@ build:
 	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
-debug sanitize:
+debug sanitize sanitize-address:
 	@scripts/deps --check
 	@cmake --preset $@ -B $(BUILD)-$@ >/dev/null
 	@cmake --build $(BUILD)-$@ -j $(JOBS)
@@ -51,4 +52,4 @@ tidy: build
 	@scripts/tidy $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-debug $(BUILD)-sanitize
+	rm -rf $(BUILD) $(BUILD)-debug $(BUILD)-sanitize $(BUILD)-sanitize-address

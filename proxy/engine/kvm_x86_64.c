@@ -49,20 +49,17 @@ void kvm_features(struct engine *e, struct engine_cpu_features *out)
     out->tsc_khz = khz > 0 ? (uint64_t)khz : 0;
 }
 
-struct cpuid_list {
-    struct kvm_cpuid2 h;
-    struct kvm_cpuid_entry2 entry[256];
-};
+#define CPUID_MAX 256
 
 static int set_cpuid(struct engine *e, unsigned i)
 {
-    struct cpuid_list *l = calloc(1, sizeof *l);
+    struct kvm_cpuid2 *l = calloc(1, sizeof *l + CPUID_MAX * sizeof *l->entries);
     if (!l)
         return -ENOMEM;
-    l->h.nent = 256;
-    int r = ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, &l->h) < 0 ? -errno : 0;
-    for (unsigned n = 0; r == 0 && n < l->h.nent; n++) {
-        struct kvm_cpuid_entry2 *x = &l->entry[n];
+    l->nent = CPUID_MAX;
+    int r = ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, l) < 0 ? -errno : 0;
+    for (unsigned n = 0; r == 0 && n < l->nent; n++) {
+        struct kvm_cpuid_entry2 *x = &l->entries[n];
         if (x->function == 1) {
             x->ebx = (x->ebx & 0xffffff) | i << 24;
             x->ecx |= 1u << 27; /* OSXSAVE follows CR4 on hardware; some KVMs want it said */
@@ -71,7 +68,7 @@ static int set_cpuid(struct engine *e, unsigned i)
         }
     }
     if (r == 0)
-        r = ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, &l->h) < 0 ? -errno : 0;
+        r = ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, l) < 0 ? -errno : 0;
     free(l);
     return r;
 }
@@ -107,20 +104,20 @@ static void set_segments(struct kvm_sregs *s, unsigned i)
 
 static int set_msrs(int fd, const struct lull_kernel_header *header)
 {
-    struct {
-        struct kvm_msrs h;
-        struct kvm_msr_entry entry[3];
-    } m = {
-        .h = {.nmsrs = 3},
-        .entry = {
-            {.index = MSR_STAR,
-             .data = (uint64_t)0x23 << 48 | (uint64_t)LULL_SEL_KCODE << 32},
-            {.index = MSR_LSTAR, .data = header->lstar},
-            {.index = MSR_FMASK, .data = FMASK},
-        },
+    const struct kvm_msr_entry entry[] = {
+        {.index = MSR_STAR, .data = (uint64_t)0x23 << 48 | (uint64_t)LULL_SEL_KCODE << 32},
+        {.index = MSR_LSTAR, .data = header->lstar},
+        {.index = MSR_FMASK, .data = FMASK},
     };
-    int n = ioctl(fd, KVM_SET_MSRS, &m);
-    return n == 3 ? 0 : n < 0 ? -errno : -EINVAL;
+    struct kvm_msrs *m = calloc(1, sizeof *m + sizeof entry);
+    if (!m)
+        return -ENOMEM;
+    m->nmsrs = sizeof entry / sizeof *entry;
+    memcpy(m->entries, entry, sizeof entry);
+    int n = ioctl(fd, KVM_SET_MSRS, m);
+    int r = n == (int)m->nmsrs ? 0 : n < 0 ? -errno : -EINVAL;
+    free(m);
+    return r;
 }
 
 int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header *header)

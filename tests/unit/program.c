@@ -123,7 +123,7 @@ static void test_not_there(void **state)
     refused("./dangling", LULL_EXIT_NOT_FOUND, "./dangling");
     unit_catch(&e);
     int rc = program_open(1, argv, &p);
-    unit_one_line(unit_caught(&e), "no such file");
+    unit_one_line(unit_caught(&e), "was not found");
     assert_int_equal(rc, LULL_EXIT_NOT_FOUND);
 }
 
