@@ -64,36 +64,6 @@ void core_ring(unsigned core)
         proxy_call(LULL_OP_KICK, core, 0, 0);
 }
 
-/* The time slice of a core: the proxy's timer repeats while more than one thread wants to run. */
-static void slice_arm(unsigned core)
-{
-    struct percpu *p = percpu_of(core);
-    struct runq *q = &runqs[core];
-    if (__atomic_load_n(&p->slice_on, __ATOMIC_SEQ_CST))
-        return;
-    spin_lock(&q->timer_lock);
-    if (!p->slice_on) {
-        u64 slice = boot_info()->slice_ns;
-        p->slice_on = true;
-        p->armed_ns = clock_mono() + slice;
-        proxy_call(LULL_OP_TIMER, core, p->armed_ns, slice);
-    }
-    spin_unlock(&q->timer_lock);
-}
-
-void slice_disarm(void)
-{
-    struct percpu *p = this_cpu();
-    struct runq *q = &runqs[p->index];
-    if (!__atomic_load_n(&p->slice_on, __ATOMIC_SEQ_CST))
-        return;
-    spin_lock(&q->timer_lock);
-    p->slice_on = false;
-    p->armed_ns = 0;
-    proxy_call(LULL_OP_TIMER, p->index, 0, 0);
-    spin_unlock(&q->timer_lock);
-}
-
 /* t has just been queued on `core`: make that core notice, as cheaply as its state allows. */
 static void core_notice(unsigned core, const struct thread *t)
 {
@@ -171,95 +141,6 @@ void thread_cancel_block(void)
         queue_remove(q, t);
     t->state = THREAD_RUNNING;
     spin_unlock(&q->lock);
-}
-
-/* ---- timers: under the run queue's lock ---- */
-
-static void timer_insert(struct runq *q, struct timer *tm)
-{
-    struct list *at = q->timers.next;
-    while (at != &q->timers && CONTAINER(at, struct timer, link)->deadline <= tm->deadline)
-        at = at->next;
-    list_add_tail(at, &tm->link); /* before `at` */
-    tm->queued = true;
-}
-
-static u64 timer_first(struct runq *q)
-{
-    if (list_empty(&q->timers))
-        return NEVER;
-    return CONTAINER(q->timers.next, struct timer, link)->deadline;
-}
-
-void timer_cancel(struct timer *tm)
-{
-    struct runq *q = &runqs[tm->core];
-    spin_lock(&q->lock);
-    if (tm->queued) {
-        list_del(&tm->link);
-        tm->queued = false;
-    }
-    spin_unlock(&q->lock);
-}
-
-void timers_run(void)
-{
-    struct runq *q = &runqs[this_cpu()->index];
-    if (list_empty(&q->timers))
-        return;
-    for (;;) {
-        spin_lock(&q->lock);
-        struct thread *t = NULL;
-        if (timer_first(q) <= clock_mono()) {
-            struct timer *tm = CONTAINER(q->timers.next, struct timer, link);
-            list_del(&tm->link);
-            tm->queued = false;
-            tm->fired = true;
-            t = tm->thread;
-        }
-        spin_unlock(&q->lock);
-        if (!t)
-            return;
-        thread_wake(t);
-    }
-}
-
-/* When the proxy's timer rings next, as it is set now; NEVER: not at all. Under timer_lock. */
-static u64 next_kick(const struct percpu *p, u64 now)
-{
-    if (!p->armed_ns)
-        return NEVER;
-    if (p->armed_ns > now)
-        return p->armed_ns;
-    u64 slice = boot_info()->slice_ns;
-    return p->slice_on ? p->armed_ns + ((now - p->armed_ns) / slice + 1) * slice : NEVER;
-}
-
-/* Is a kick needed for somebody's deadline while this core computes? */
-static void deadline_arm(struct percpu *p, struct runq *q)
-{
-    u64 first = timer_first(q);
-    if (first == NEVER)
-        return;
-    spin_lock(&q->timer_lock);
-    if (first < next_kick(p, clock_mono())) {
-        p->armed_ns = first;
-        proxy_call(LULL_OP_TIMER, p->index, first, p->slice_on ? boot_info()->slice_ns : 0);
-    }
-    spin_unlock(&q->timer_lock);
-}
-
-/* The proxy's timer rang on this core. */
-void slice_tick(void)
-{
-    struct percpu *p = this_cpu();
-    if (!__atomic_load_n(&runqs[p->index].nready, __ATOMIC_SEQ_CST)) {
-        slice_disarm();
-        deadline_arm(p, &runqs[p->index]);
-    } else if (!p->cur->is_idle) {
-        thread_set_work(p->cur, WORK_RESCHED);
-        slice_arm(p->index);
-    }
 }
 
 /*
@@ -425,28 +306,6 @@ void schedule(void)
 void thread_yield(void)
 {
     schedule_mode(true);
-}
-
-bool thread_block_until(u64 deadline_ns)
-{
-    struct thread *t = current();
-    struct timer *tm = &t->timer;
-    if (deadline_ns == NEVER) {
-        schedule();
-        return true;
-    }
-    struct percpu *p = this_cpu();
-    struct runq *q = &runqs[p->index];
-    spin_lock(&q->lock);
-    tm->deadline = deadline_ns;
-    tm->thread = t;
-    tm->fired = false;
-    tm->core = p->index;
-    timer_insert(q, tm);
-    spin_unlock(&q->lock);
-    schedule();
-    timer_cancel(tm);
-    return !tm->fired;
 }
 
 /* Current thread or any other; a running one moves when it next stops. */

@@ -135,15 +135,20 @@ void thread_interrupt(struct thread *t);  /* for a signal: wakes it, or kicks it
 void thread_prepare_block(void);          /* before the condition is checked a last time */
 void thread_cancel_block(void);
 void schedule(void);                      /* run somebody else, or the current thread again */
-bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
 void thread_yield(void);
 void thread_switched(void);
 void thread_move(struct thread *t, unsigned core);
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);
 void core_ring(unsigned core); /* make another core look around */
+
+/* timer.c */
+bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
+void slice_arm(unsigned core);
 void slice_disarm(void);
-void slice_tick(void);
+void slice_tick(void); /* the proxy's timer rang on this core */
+void deadline_arm(struct percpu *p, struct runq *q);
+u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */
 void timers_run(void);
 void timer_cancel(struct timer *t);
 

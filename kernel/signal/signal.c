@@ -5,15 +5,15 @@
 #include "kernel.h"
 #include "sched/thread.h"
 #include "signal/frame.h"
+#include "signal/signal_priv.h"
 
-#define UNBLOCKABLE (sig_bit(SIGKILL) | sig_bit(SIGSTOP))
 #define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
 #define IGNORED_BY_DEFAULT \
     (sig_bit(SIGCHLD) | sig_bit(SIGCONT) | sig_bit(SIGURG) | sig_bit(SIGWINCH))
 
-static spinlock signal_lock;
-static struct sigaction actions[NSIG]; /* signal_lock */
-static u64 process_pending;            /* signal_lock */
+spinlock signal_lock;
+struct sigaction signal_actions[NSIG];
+u64 process_pending;
 static struct sigshort process_info[NSIG];
 
 /*
@@ -60,7 +60,7 @@ static bool queue_next(struct thread *t, int signo, struct sigshort *info)
 }
 
 /* A thread has gone, or a signal came to be ignored: `signo` 0 means all of the thread's. */
-static void queue_drop(struct thread *t, int signo)
+void signal_queue_drop(struct thread *t, int signo)
 {
     for (u32 i = 0; queue_used && i < QUEUE_MAX; i++) {
         struct queued *e = &queue[i];
@@ -71,9 +71,9 @@ static void queue_drop(struct thread *t, int signo)
     }
 }
 
-static bool is_ignored(int signo)
+bool signal_ignored(int signo)
 {
-    u64 h = actions[signo - 1].handler;
+    u64 h = signal_actions[signo - 1].handler;
     return h == SIG_IGN || (h == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo));
 }
 
@@ -81,7 +81,7 @@ void signals_init(void)
 {
     for (int s = 1; s <= NSIG; s++) {
         if (boot_info()->sigignored & sig_bit(s))
-            actions[s - 1].handler = SIG_IGN;
+            signal_actions[s - 1].handler = SIG_IGN;
     }
 }
 
@@ -115,7 +115,7 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     }
     bool blocked = target && !wants(target, signo);
     bool drop = t ? !target : false; /* it ended meanwhile */
-    drop |= is_ignored(signo) && !waited && !blocked && target;
+    drop |= signal_ignored(signo) && !waited && !blocked && target;
     if (!drop) {
         u64 bit = sig_bit(signo);
         u64 *pending = t ? &t->sig.pending : &process_pending;
@@ -151,7 +151,7 @@ void signals_from_proxy(void)
 void signals_thread_exit(struct thread *t)
 {
     spin_lock(&signal_lock);
-    queue_drop(t, 0);
+    signal_queue_drop(t, 0);
     spin_unlock(&signal_lock);
     /* what it would have taken for the process, another thread takes */
     spin_lock(&threads_lock);
@@ -163,7 +163,7 @@ void signals_thread_exit(struct thread *t)
     spin_unlock(&threads_lock);
 }
 
-static void fill_siginfo(struct siginfo *out, int signo, const struct sigshort *s)
+void signal_fill_info(struct siginfo *out, int signo, const struct sigshort *s)
 {
     memset(out, 0, sizeof *out);
     out->signo = signo;
@@ -174,7 +174,7 @@ static void fill_siginfo(struct siginfo *out, int signo, const struct sigshort *
 }
 
 /* Takes the next deliverable signal in `set`. 0: none. Under signal_lock. */
-static int dequeue(struct thread *t, u64 set, struct sigshort *info)
+int signal_dequeue(struct thread *t, u64 set, struct sigshort *info)
 {
     u64 own = t->sig.pending & set, all = own | (process_pending & set);
     if (!all)
@@ -255,9 +255,9 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
 {
     struct thread *t = current();
     spin_lock(&signal_lock);
-    struct sigaction sa = actions[signo - 1];
+    struct sigaction sa = signal_actions[signo - 1];
     if (sa.handler > SIG_IGN && sa.flags & SA_RESETHAND)
-        actions[signo - 1].handler = SIG_DFL;
+        signal_actions[signo - 1].handler = SIG_DFL;
     spin_unlock(&signal_lock);
     if (sa.handler == SIG_IGN)
         return;
@@ -293,7 +293,7 @@ void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u6
     struct siginfo info = {.signo = signo, .code = code};
     info.u.fault.addr = addr;
     spin_lock(&signal_lock);
-    struct sigaction *sa = &actions[signo - 1];
+    struct sigaction *sa = &signal_actions[signo - 1];
     if (t->sig.mask & sig_bit(signo) || sa->handler == SIG_IGN)
         sa->handler = SIG_DFL;
     spin_unlock(&signal_lock);
@@ -323,16 +323,16 @@ void signals_deliver(struct frame *f)
         struct sigshort s;
         spin_lock(&signal_lock);
         __atomic_fetch_and(&t->work, ~WORK_SIGNAL, __ATOMIC_SEQ_CST);
-        int signo = dequeue(t, ~t->sig.mask, &s);
-        u64 handler = signo ? actions[signo - 1].handler : 0;
-        u64 flags = signo ? actions[signo - 1].flags : 0;
+        int signo = signal_dequeue(t, ~t->sig.mask, &s);
+        u64 handler = signo ? signal_actions[signo - 1].handler : 0;
+        u64 flags = signo ? signal_actions[signo - 1].flags : 0;
         spin_unlock(&signal_lock);
         if (!signo)
             break;
         if (handler == SIG_IGN || (handler == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo)))
             continue;
         struct siginfo info;
-        fill_siginfo(&info, signo, &s);
+        signal_fill_info(&info, signo, &s);
         restart(f, handler > SIG_IGN, flags);
         act(f, signo, &info, &none);
     }
@@ -343,243 +343,4 @@ void signals_deliver(struct frame *f)
         if (signal_pending(t))
             thread_set_work(t, WORK_SIGNAL);
     }
-}
-
-/* ---- system calls ---- */
-
-long sys_rt_sigaction(struct frame *f)
-{
-    int signo = (int)f->rdi;
-    struct sigaction new, old;
-    if (f->r10 != 8 || signo < 1 || signo > NSIG)
-        return -EINVAL;
-    if (f->rsi) {
-        if (copy_in(&new, f->rsi, sizeof new))
-            return -EFAULT;
-        if (signo == SIGKILL || signo == SIGSTOP)
-            return -EINVAL;
-        new.mask &= ~UNBLOCKABLE;
-    }
-    spin_lock(&signal_lock);
-    old = actions[signo - 1];
-    if (f->rsi) {
-        actions[signo - 1] = new;
-        if (is_ignored(signo)) { /* POSIX: pending ones are thrown away */
-            process_pending &= ~sig_bit(signo);
-            queue_drop(NULL, signo);
-        }
-    }
-    spin_unlock(&signal_lock);
-    if (f->rdx && copy_out(f->rdx, &old, sizeof old))
-        return -EFAULT;
-    return 0;
-}
-
-long sys_rt_sigprocmask(struct frame *f)
-{
-    struct thread *t = current();
-    u64 set = 0, old = t->sig.mask, mask = old;
-    if (f->r10 != 8)
-        return -EINVAL;
-    if (f->rsi) {
-        if (copy_in(&set, f->rsi, 8))
-            return -EFAULT;
-        switch ((int)f->rdi) {
-        case 0:
-            mask |= set;
-            break;
-        case 1:
-            mask &= ~set;
-            break;
-        case 2:
-            mask = set;
-            break;
-        default:
-            return -EINVAL;
-        }
-        t->sig.mask = mask & ~UNBLOCKABLE;
-        if (signal_pending(t))
-            thread_set_work(t, WORK_SIGNAL);
-    }
-    if (f->rdx && copy_out(f->rdx, &old, 8))
-        return -EFAULT;
-    return 0;
-}
-
-long sys_rt_sigreturn(struct frame *f)
-{
-    u64 mask;
-    if (sigframe_pop(f, &mask)) {
-        signal_force(f, SIGSEGV, SI_KERNEL, 0, 13, 0);
-        return (long)f->rax;
-    }
-    current()->sig.mask = mask & ~UNBLOCKABLE;
-    if (signal_pending(current()))
-        thread_set_work(current(), WORK_SIGNAL);
-    return (long)f->rax;
-}
-
-long sys_rt_sigpending(struct frame *f)
-{
-    struct thread *t = current();
-    if (f->rsi > 8)
-        return -EINVAL;
-    u64 set = (t->sig.pending | process_pending) & t->sig.mask;
-    return copy_out(f->rdi, &set, f->rsi);
-}
-
-long sys_rt_sigtimedwait(struct frame *f)
-{
-    struct thread *t = current();
-    u64 set, deadline = NEVER;
-    if (f->r10 != 8)
-        return -EINVAL;
-    if (copy_in(&set, f->rdi, 8))
-        return -EFAULT;
-    set &= ~UNBLOCKABLE;
-    if (f->rdx) {
-        struct timespec ts;
-        if (copy_in(&ts, f->rdx, sizeof ts))
-            return -EFAULT;
-        if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
-            return -EINVAL;
-        deadline = clock_mono() + (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
-    }
-    struct sigshort s;
-    int signo;
-    bool waited = false;
-    for (;;) {
-        spin_lock(&signal_lock);
-        signo = dequeue(t, set, &s);
-        t->sig.waiting = signo || waited ? 0 : set;
-        spin_unlock(&signal_lock);
-        if (signo || waited)
-            break;
-        thread_prepare_block();
-        if ((t->sig.pending | process_pending) & (set | ~t->sig.mask))
-            thread_cancel_block();
-        else
-            thread_block_until(deadline);
-        waited = true;
-    }
-    if (!signo)
-        return signal_pending(t) ? -EINTR : -EAGAIN;
-    if (f->rsi) {
-        struct siginfo info;
-        fill_siginfo(&info, signo, &s);
-        if (copy_out(f->rsi, &info, sizeof info))
-            return -EFAULT;
-    }
-    return signo;
-}
-
-static long wait_for_signal(struct thread *t)
-{
-    while (!signal_pending(t)) {
-        thread_prepare_block();
-        if (signal_pending(t))
-            thread_cancel_block();
-        else
-            schedule();
-    }
-    return -ERESTART_NOHAND;
-}
-
-long sys_pause(struct frame *f)
-{
-    (void)f;
-    return wait_for_signal(current());
-}
-
-long sys_rt_sigsuspend(struct frame *f)
-{
-    struct thread *t = current();
-    u64 mask;
-    if (f->rsi != 8)
-        return -EINVAL;
-    if (copy_in(&mask, f->rdi, 8))
-        return -EFAULT;
-    t->sig.saved_mask = t->sig.mask;
-    t->sig.mask = mask & ~UNBLOCKABLE;
-    thread_set_work(t, WORK_MASK | WORK_SIGNAL);
-    return wait_for_signal(t);
-}
-
-long sys_sigaltstack(struct frame *f)
-{
-    struct sigstack *alt = &current()->sig.alt;
-    struct sigstack new, old = *alt;
-    bool on = !(alt->flags & SS_DISABLE) && f->rsp > alt->sp && f->rsp - alt->sp <= alt->size;
-    if (on)
-        old.flags |= SS_ONSTACK;
-    if (f->rdi) {
-        if (copy_in(&new, f->rdi, sizeof new))
-            return -EFAULT;
-        if (on)
-            return -EPERM;
-        u32 mode = (u32)new.flags & ~SS_AUTODISARM;
-        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
-            return -EINVAL;
-        if (mode == SS_DISABLE) {
-            new.sp = new.size = 0;
-        } else {
-            if (new.size < MINSIGSTKSZ)
-                return -ENOMEM;
-            new.flags &= (i32)SS_AUTODISARM;
-        }
-        *alt = new;
-    }
-    return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
-}
-
-static struct sigshort own_info(int code)
-{
-    return (struct sigshort){.code = code, .pid = (i32)boot_info()->pid, .uid = boot_info()->uid};
-}
-
-long sys_kill(struct frame *f)
-{
-    i32 pid = (i32)f->rdi;
-    int signo = (int)f->rsi;
-    if (signo < 0 || signo > NSIG)
-        return -EINVAL;
-    if (pid != (i32)boot_info()->pid) {
-        u64 arg[6] = {f->rdi, f->rsi};
-        return forward_raw(62, arg); /* others, or a group that we may belong to */
-    }
-    if (signo) {
-        struct sigshort info = own_info(SI_USER);
-        signal_send(NULL, signo, &info);
-    }
-    return 0;
-}
-
-static long send_to_thread(i32 tid, int signo)
-{
-    if (signo < 0 || signo > NSIG || tid <= 0)
-        return -EINVAL;
-    spin_lock(&threads_lock);
-    struct thread *t = thread_by_tid(tid);
-    spin_unlock(&threads_lock);
-    if (!t)
-        return -ESRCH;
-    if (signo) {
-        struct sigshort info = own_info(SI_TKILL);
-        signal_send(t, signo, &info);
-    }
-    return 0;
-}
-
-long sys_tkill(struct frame *f)
-{
-    return send_to_thread((i32)f->rdi, (int)f->rsi);
-}
-
-long sys_tgkill(struct frame *f)
-{
-    if ((i32)f->rdi <= 0)
-        return -EINVAL;
-    if ((i32)f->rdi != (i32)boot_info()->pid)
-        return -ESRCH;
-    return send_to_thread((i32)f->rsi, (int)f->rdx);
 }

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/* rt_sigaction(2), rt_sigprocmask(2) and the rest of the family. */
+#include "kernel.h"
+#include "signal/frame.h"
+#include "signal/signal_priv.h"
+
+long sys_rt_sigaction(struct frame *f)
+{
+    int signo = (int)f->rdi;
+    struct sigaction new, old;
+    if (f->r10 != 8 || signo < 1 || signo > NSIG)
+        return -EINVAL;
+    if (f->rsi) {
+        if (copy_in(&new, f->rsi, sizeof new))
+            return -EFAULT;
+        if (signo == SIGKILL || signo == SIGSTOP)
+            return -EINVAL;
+        new.mask &= ~UNBLOCKABLE;
+    }
+    spin_lock(&signal_lock);
+    old = signal_actions[signo - 1];
+    if (f->rsi) {
+        signal_actions[signo - 1] = new;
+        if (signal_ignored(signo)) { /* POSIX: pending ones are thrown away */
+            process_pending &= ~sig_bit(signo);
+            signal_queue_drop(NULL, signo);
+        }
+    }
+    spin_unlock(&signal_lock);
+    if (f->rdx && copy_out(f->rdx, &old, sizeof old))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_rt_sigprocmask(struct frame *f)
+{
+    struct thread *t = current();
+    u64 set = 0, old = t->sig.mask, mask = old;
+    if (f->r10 != 8)
+        return -EINVAL;
+    if (f->rsi) {
+        if (copy_in(&set, f->rsi, 8))
+            return -EFAULT;
+        switch ((int)f->rdi) {
+        case 0:
+            mask |= set;
+            break;
+        case 1:
+            mask &= ~set;
+            break;
+        case 2:
+            mask = set;
+            break;
+        default:
+            return -EINVAL;
+        }
+        t->sig.mask = mask & ~UNBLOCKABLE;
+        if (signal_pending(t))
+            thread_set_work(t, WORK_SIGNAL);
+    }
+    if (f->rdx && copy_out(f->rdx, &old, 8))
+        return -EFAULT;
+    return 0;
+}
+
+long sys_rt_sigreturn(struct frame *f)
+{
+    u64 mask;
+    if (sigframe_pop(f, &mask)) {
+        signal_force(f, SIGSEGV, SI_KERNEL, 0, 13, 0);
+        return (long)f->rax;
+    }
+    current()->sig.mask = mask & ~UNBLOCKABLE;
+    if (signal_pending(current()))
+        thread_set_work(current(), WORK_SIGNAL);
+    return (long)f->rax;
+}
+
+long sys_rt_sigpending(struct frame *f)
+{
+    struct thread *t = current();
+    if (f->rsi > 8)
+        return -EINVAL;
+    u64 set = (t->sig.pending | process_pending) & t->sig.mask;
+    return copy_out(f->rdi, &set, f->rsi);
+}
+
+long sys_rt_sigtimedwait(struct frame *f)
+{
+    struct thread *t = current();
+    u64 set, deadline = NEVER;
+    if (f->r10 != 8)
+        return -EINVAL;
+    if (copy_in(&set, f->rdi, 8))
+        return -EFAULT;
+    set &= ~UNBLOCKABLE;
+    if (f->rdx) {
+        struct timespec ts;
+        if (copy_in(&ts, f->rdx, sizeof ts))
+            return -EFAULT;
+        if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
+            return -EINVAL;
+        deadline = clock_mono() + (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
+    }
+    struct sigshort s;
+    int signo;
+    bool waited = false;
+    for (;;) {
+        spin_lock(&signal_lock);
+        signo = signal_dequeue(t, set, &s);
+        t->sig.waiting = signo || waited ? 0 : set;
+        spin_unlock(&signal_lock);
+        if (signo || waited)
+            break;
+        thread_prepare_block();
+        if ((t->sig.pending | process_pending) & (set | ~t->sig.mask))
+            thread_cancel_block();
+        else
+            thread_block_until(deadline);
+        waited = true;
+    }
+    if (!signo)
+        return signal_pending(t) ? -EINTR : -EAGAIN;
+    if (f->rsi) {
+        struct siginfo info;
+        signal_fill_info(&info, signo, &s);
+        if (copy_out(f->rsi, &info, sizeof info))
+            return -EFAULT;
+    }
+    return signo;
+}
+
+static long wait_for_signal(struct thread *t)
+{
+    while (!signal_pending(t)) {
+        thread_prepare_block();
+        if (signal_pending(t))
+            thread_cancel_block();
+        else
+            schedule();
+    }
+    return -ERESTART_NOHAND;
+}
+
+long sys_pause(struct frame *f)
+{
+    (void)f;
+    return wait_for_signal(current());
+}
+
+long sys_rt_sigsuspend(struct frame *f)
+{
+    struct thread *t = current();
+    u64 mask;
+    if (f->rsi != 8)
+        return -EINVAL;
+    if (copy_in(&mask, f->rdi, 8))
+        return -EFAULT;
+    t->sig.saved_mask = t->sig.mask;
+    t->sig.mask = mask & ~UNBLOCKABLE;
+    thread_set_work(t, WORK_MASK | WORK_SIGNAL);
+    return wait_for_signal(t);
+}
+
+long sys_sigaltstack(struct frame *f)
+{
+    struct sigstack *alt = &current()->sig.alt;
+    struct sigstack new, old = *alt;
+    bool on = !(alt->flags & SS_DISABLE) && f->rsp > alt->sp && f->rsp - alt->sp <= alt->size;
+    if (on)
+        old.flags |= SS_ONSTACK;
+    if (f->rdi) {
+        if (copy_in(&new, f->rdi, sizeof new))
+            return -EFAULT;
+        if (on)
+            return -EPERM;
+        u32 mode = (u32)new.flags & ~SS_AUTODISARM;
+        if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
+            return -EINVAL;
+        if (mode == SS_DISABLE) {
+            new.sp = new.size = 0;
+        } else {
+            if (new.size < MINSIGSTKSZ)
+                return -ENOMEM;
+            new.flags &= (i32)SS_AUTODISARM;
+        }
+        *alt = new;
+    }
+    return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
+}
+
+static struct sigshort own_info(int code)
+{
+    return (struct sigshort){.code = code, .pid = (i32)boot_info()->pid, .uid = boot_info()->uid};
+}
+
+long sys_kill(struct frame *f)
+{
+    i32 pid = (i32)f->rdi;
+    int signo = (int)f->rsi;
+    if (signo < 0 || signo > NSIG)
+        return -EINVAL;
+    if (pid != (i32)boot_info()->pid) {
+        u64 arg[6] = {f->rdi, f->rsi};
+        return forward_raw(62, arg); /* others, or a group that we may belong to */
+    }
+    if (signo) {
+        struct sigshort info = own_info(SI_USER);
+        signal_send(NULL, signo, &info);
+    }
+    return 0;
+}
+
+static long send_to_thread(i32 tid, int signo)
+{
+    if (signo < 0 || signo > NSIG || tid <= 0)
+        return -EINVAL;
+    spin_lock(&threads_lock);
+    struct thread *t = thread_by_tid(tid);
+    spin_unlock(&threads_lock);
+    if (!t)
+        return -ESRCH;
+    if (signo) {
+        struct sigshort info = own_info(SI_TKILL);
+        signal_send(t, signo, &info);
+    }
+    return 0;
+}
+
+long sys_tkill(struct frame *f)
+{
+    return send_to_thread((i32)f->rdi, (int)f->rsi);
+}
+
+long sys_tgkill(struct frame *f)
+{
+    if ((i32)f->rdi <= 0)
+        return -EINVAL;
+    if ((i32)f->rdi != (i32)boot_info()->pid)
+        return -ESRCH;
+    return send_to_thread((i32)f->rsi, (int)f->rdx);
+}
