@@ -28,14 +28,6 @@ static uint64_t monotonic_ns(void)
 static void take_signals(struct run_request *req)
 {
     sigset_t all;
-    sigemptyset(&req->ignored);
-    for (int s = 1; s <= 64; s++) {
-        struct sigaction sa;
-        if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN) {
-            sigaddset(&req->ignored, s);
-            signal(s, SIG_DFL); /* or it would never be seen */
-        }
-    }
     sigfillset(&all);
     sigdelset(&all, SIGSEGV);
     sigdelset(&all, SIGBUS);
@@ -43,6 +35,32 @@ static void take_signals(struct run_request *req)
     sigdelset(&all, SIGFPE);
     sigdelset(&all, SIGABRT);
     sigprocmask(SIG_SETMASK, &all, &req->mask);
+    sigemptyset(&req->ignored);
+    for (int s = 1; s <= 64; s++) {
+        struct sigaction sa;
+        if (sigaction(s, NULL, &sa) || sa.sa_handler != SIG_IGN)
+            continue;
+        sigaddset(&req->ignored, s);
+        if (s != SIGTTIN && s != SIGTTOU) /* of the proxy's own writes; nobody waits for them */
+            signal(s, SIG_DFL);           /* or it would never be seen */
+    }
+}
+
+/* The program may change its directory, which is the proxy's too. Freed by nobody. */
+static int pin_report_file(struct options *opt)
+{
+    char *path, *cwd;
+    if (!opt->report_file || opt->report_file[0] == '/')
+        return 0;
+    cwd = getcwd(NULL, 0);
+    if (!cwd || asprintf(&path, "%s/%s", cwd, opt->report_file) < 0) {
+        message("%s: no absolute name for it: %s", opt->report_file, strerror(errno));
+        free(cwd);
+        return LULL_EXIT_FAILED;
+    }
+    free(cwd);
+    opt->report_file = path;
+    return 0;
 }
 
 /* As the program died, so do we; without a core file of the proxy's own. */
@@ -81,6 +99,9 @@ int main(int argc, char **argv)
         return rc == OPTIONS_DONE ? 0 : rc;
     message_set_verbose(opt.verbose);
     message_init();
+    rc = pin_report_file(&opt);
+    if (rc)
+        return rc;
     rc = program_open(opt.argc, opt.argv, &program);
     if (rc)
         return rc;

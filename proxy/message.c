@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "message.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@ static int where = STDERR_FILENO;
 void message_init(void)
 {
     where = ownfd_copy(STDERR_FILENO);
+    if (where < 0 && fcntl(STDERR_FILENO, F_GETFD) >= 0)
+        where = STDERR_FILENO; /* no room for a copy */
 }
 
 int message_fd(void)

@@ -2,6 +2,7 @@
 #include "ownfd.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #define HIGHEST (1 << 16) /* a table of descriptors grows to its highest number: keep it small */
 
 static int low;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the limit, while it is raised */
 
 /*
  * Just above the soft limit when the hard one leaves room: open(2) never gives numbers there, and a
@@ -32,15 +34,19 @@ int ownfd_low(void)
 int ownfd_copy(int fd)
 {
     struct rlimit l, wide;
+    int up = -1;
+    pthread_mutex_lock(&lock);
     int from = ownfd_low();
     if (getrlimit(RLIMIT_NOFILE, &l))
-        return -1;
+        goto out;
     wide = l;
     if (wide.rlim_cur < (rlim_t)from + ROOM)
         wide.rlim_cur = wide.rlim_max < (rlim_t)from + ROOM ? wide.rlim_max : (rlim_t)from + ROOM;
     setrlimit(RLIMIT_NOFILE, &wide);
-    int up = fcntl(fd, F_DUPFD_CLOEXEC, from);
+    up = fcntl(fd, F_DUPFD_CLOEXEC, from);
     setrlimit(RLIMIT_NOFILE, &l);
+out:
+    pthread_mutex_unlock(&lock);
     return up;
 }
 

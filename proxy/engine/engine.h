@@ -47,6 +47,7 @@ struct engine_ops {
     /* Makes vcpu_run() of core i return VCPU_KICKED now or at its next call. Async-signal-safe;
        to be called on that vCPU's thread. */
     void (*vcpu_stop)(struct engine *e, unsigned i);
+    /* -EAGAIN: an exception is being delivered, leave the core alone. */
     int (*get_regs)(struct engine *e, unsigned i, struct vcpu_regs *out);
     int (*set_rip)(struct engine *e, unsigned i, uint64_t rip);
 };

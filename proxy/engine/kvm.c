@@ -59,7 +59,8 @@ static int kvm_open(struct engine **out, unsigned ncores)
     e->kvm = ownfd_hide(e->kvm);
     int version = ioctl(e->kvm, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        message("/dev/kvm is not a KVM of API version %d: use a Linux kernel's own", KVM_API_VERSION);
+        message("/dev/kvm is not a KVM of API version %d: use a Linux kernel's own",
+                KVM_API_VERSION);
         goto fail;
     }
     do
@@ -190,6 +191,9 @@ static void kvm_vcpu_stop(struct engine *e, unsigned i)
 static int kvm_get_regs(struct engine *e, unsigned i, struct vcpu_regs *out)
 {
     struct kvm_regs g;
+    struct kvm_vcpu_events ev;
+    if (ioctl(e->vcpu[i].fd, KVM_GET_VCPU_EVENTS, &ev) == 0 && ev.exception.injected)
+        return -EAGAIN; /* half way into the kernel, which will look at the bell */
     if (ioctl(e->vcpu[i].fd, KVM_GET_REGS, &g) < 0)
         return -errno;
     *out = (struct vcpu_regs){g.rip, g.rsp, g.rflags};

@@ -8,20 +8,23 @@
 #include "engine/kvm_priv.h"
 #include "message.h"
 
-#define CR0 0x80050033ull        /* PG AM WP NE ET MP PE */
+#define CR0 0x80050033ull                      /* PG AM WP NE ET MP PE */
 #define CR4 (0x20 | 0x600 | 0x10000 | 0x40000) /* PAE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE */
-#define EFER 0xd01ull            /* SCE LME LMA NXE */
+#define EFER 0xd01ull                          /* SCE LME LMA NXE */
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_FMASK 0xc0000084u
 /* TF DF NT AC. Not IF: where `syscall` enters at CPL 3, ring 3 could not set it again; and nothing
    is ever injected that it would hold back. */
 #define FMASK 0x44500ull
-#define XCR0_KNOWN 0xe7ull /* x87 SSE AVX, AVX-512's three; PKRU and AMX need more of the kernel */
+#define XCR0_KNOWN 0xe7ull /* x87 SSE AVX, AVX-512's three; PKRU and AMX need more of the kernel   \
+                            */
 
 static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {
-    __asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
+    __asm__ volatile("cpuid"
+                     : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3])
+                     : "a"(leaf), "c"(sub));
 }
 
 static uint64_t xgetbv(void)
@@ -87,10 +90,22 @@ static void set_xcr0(struct engine *e, unsigned i)
 static void set_segments(struct kvm_sregs *s, unsigned i)
 {
     uint64_t base = LULL_SYSTABLES + i * LULL_SYS_STRIDE;
-    struct kvm_segment code = {.limit = ~0u, .selector = LULL_SEL_UCODE, .present = 1, .type = 11,
-                               .dpl = 3, .s = 1, .l = 1, .g = 1};
-    struct kvm_segment data = {.limit = ~0u, .selector = LULL_SEL_UDATA, .present = 1, .type = 3,
-                               .dpl = 3, .s = 1, .db = 1, .g = 1};
+    struct kvm_segment code = {.limit = ~0u,
+                               .selector = LULL_SEL_UCODE,
+                               .present = 1,
+                               .type = 11,
+                               .dpl = 3,
+                               .s = 1,
+                               .l = 1,
+                               .g = 1};
+    struct kvm_segment data = {.limit = ~0u,
+                               .selector = LULL_SEL_UDATA,
+                               .present = 1,
+                               .type = 3,
+                               .dpl = 3,
+                               .s = 1,
+                               .db = 1,
+                               .g = 1};
     s->cs = code;
     s->ds = s->es = s->fs = s->gs = s->ss = data;
     s->gs.base = LULL_CORES + i * LULL_CORE_STRIDE;
@@ -98,8 +113,11 @@ static void set_segments(struct kvm_sregs *s, unsigned i)
     s->gdt.limit = 10 * 8 - 1;
     s->idt.base = LULL_IDT;
     s->idt.limit = 256 * 16 - 1;
-    s->tr = (struct kvm_segment){.base = base + LULL_SYS_TSS_OFF, .limit = 0x68 + 3,
-                                 .selector = LULL_SEL_TSS, .present = 1, .type = 11};
+    s->tr = (struct kvm_segment){.base = base + LULL_SYS_TSS_OFF,
+                                 .limit = 0x68 + 3,
+                                 .selector = LULL_SEL_TSS,
+                                 .present = 1,
+                                 .type = 11};
 }
 
 static int set_msrs(int fd, const struct lull_kernel_header *header)
@@ -142,8 +160,8 @@ int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header
         return r;
     /* the isle reads the host's own time-stamp counter */
     uint64_t zero = 0;
-    struct kvm_device_attr at = {.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET,
-                                 .addr = (uint64_t)&zero};
+    struct kvm_device_attr at = {
+        .group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (uint64_t)&zero};
     if (ioctl(fd, KVM_SET_DEVICE_ATTR, &at) < 0)
         return -errno;
     struct kvm_regs g = {

@@ -42,8 +42,9 @@ int boot_kernel(struct isle *isle)
     memcpy(&isle->header, (const void *)LULL_KIMAGE, sizeof isle->header);
     if (isle->header.magic != LULL_ABI_MAGIC || isle->header.abi_version != LULL_ABI_VERSION ||
         isle->header.header_size != sizeof isle->header) {
-        message("the kernel image speaks version %u of the contract, the proxy %u: build lull again",
-                isle->header.abi_version, LULL_ABI_VERSION);
+        message(
+            "the kernel image speaks version %u of the contract, the proxy %u: build lull again",
+            isle->header.abi_version, LULL_ABI_VERSION);
         return LULL_EXIT_FAILED;
     }
     size = (size_t)(blob_vdso_end - blob_vdso);
@@ -209,9 +210,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
         b->flags |= LULL_BOOT_F_SECURE;
     b->ncores = req->plan->ncores;
     b->tsc_khz = req->tsc_khz;
-    b->spin_tsc = req->opt->spin_us == OPTIONS_SPIN_FOREVER
-                      ? ~0ull
-                      : req->opt->spin_us * req->tsc_khz / 1000;
+    b->spin_tsc =
+        req->opt->spin_us == OPTIONS_SPIN_FOREVER ? ~0ull : req->opt->spin_us * req->tsc_khz / 1000;
     b->slice_ns = SLICE_NS;
     if (getrandom(b->random, sizeof b->random, 0) != sizeof b->random) {
         message("getrandom: %s", strerror(errno));

@@ -58,8 +58,7 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit)
     pthread_mutex_init(&isle->lock, NULL);
     isle->ncores = ncores;
     isle->mem_limit = mem_limit;
-    isle->hugetlb =
-        read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
+    isle->hugetlb = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
     isle->thp = thp_available();
     unsigned bits = physical_bits();
     isle->ram_end = bits < 40 ? 1ull << bits : LULL_RAM_MAX;
@@ -145,6 +144,19 @@ static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
     return 0;
 }
 
+/* Blocks that the program uses in part already: their mapping must stay as it is. */
+static bool any_lazy(const struct isle *isle, uint64_t start, uint64_t len)
+{
+    if (start < LULL_RAM_BASE)
+        return false;
+    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE;
+         i < (start + len - LULL_RAM_BASE) / LULL_HUGE; i++) {
+        if (isle->lazy[i / 8] >> (i % 8) & 1)
+            return true;
+    }
+    return false;
+}
+
 /* Old kernels have no MADV_POPULATE_WRITE: touch, which the OOM killer may answer. */
 static int populate_by_touch(uint64_t start, uint64_t len)
 {
@@ -155,7 +167,8 @@ static int populate_by_touch(uint64_t start, uint64_t len)
 
 static int populate(struct isle *isle, uint64_t start, uint64_t len)
 {
-    if (isle->hugetlb) {
+    if (isle->hugetlb && !any_lazy(isle, start, len)) {
+        isle->hugetlb_used = true;
         void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
         if (p != MAP_FAILED) {
@@ -224,18 +237,30 @@ static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
         if (!isle->chunk[i])
             return -EINVAL;
     }
-    if (madvise((void *)start, len, MADV_DONTNEED))
-        memset((void *)start, 0, len); /* part of a hugetlb page */
+    uint64_t end = start + len;
+    if (isle->hugetlb_used) { /* Linux would round to whole huge pages: clear the rest by hand */
+        uint64_t first = (start + LULL_HUGE - 1) & ~(LULL_HUGE - 1), last = end & ~(LULL_HUGE - 1);
+        if (first >= last) {
+            memset((void *)start, 0, len);
+            return 0;
+        }
+        memset((void *)start, 0, first - start);
+        memset((void *)last, 0, end - last);
+        start = first;
+        end = last;
+    }
+    if (madvise((void *)start, end - start, MADV_DONTNEED))
+        memset((void *)start, 0, end - start);
     else
-        blocks_set(isle, start, len, false);
+        blocks_set(isle, start, end - start, false);
     return 0;
 }
 
 int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how)
 {
     uint64_t align = how == LULL_MEM_DISCARD ? LULL_PAGE : LULL_HUGE;
-    if (how > LULL_MEM_DISCARD || !len || start % align || len % align ||
-        start < LULL_RAM_BASE || start >= isle->ram_end || len > isle->ram_end - start)
+    if (how > LULL_MEM_DISCARD || !len || start % align || len % align || start < LULL_RAM_BASE ||
+        start >= isle->ram_end || len > isle->ram_end - start)
         return -EINVAL;
     int64_t r;
     pthread_mutex_lock(&isle->lock);
@@ -246,6 +271,9 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
         r = how == LULL_MEM_POPULATE && len > isle->mem_limit ? -ENOMEM
                                                               : chunks_need(isle, start, len);
         if (r == 0 && how == LULL_MEM_LAZY) {
+            for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE;
+                 i < (start + len - LULL_RAM_BASE) / LULL_HUGE; i++)
+                isle->lazy[i / 8] |= (uint8_t)(1u << (i % 8));
             if (isle->thp)
                 madvise((void *)start, len, MADV_NOHUGEPAGE);
         } else if (r == 0) {

@@ -25,6 +25,8 @@ struct isle {
     pthread_mutex_t lock; /* of everything below */
     uint64_t populated;                  /* bytes of RAM, by what follows */
     uint8_t block[ISLE_BLOCKS / 8];      /* bit: populated */
+    uint8_t lazy[ISLE_BLOCKS / 8];       /* bit: may hold data in small pages */
+    bool hugetlb_used;
     bool hugetlb;           /* worth trying */
     bool thp;               /* the host gives transparent huge pages on request */
     isle_add_memory add_memory;

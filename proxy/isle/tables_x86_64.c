@@ -4,8 +4,8 @@
 
 #include "isle/boot.h"
 
-#define TABLE 0x67ull       /* present, writable, user, accessed, dirty */
-#define PAGE_HUGE 0xe7ull   /* the same, 2 MiB */
+#define TABLE 0x67ull        /* present, writable, user, accessed, dirty */
+#define PAGE_HUGE 0xe7ull    /* the same, 2 MiB */
 #define GATE_TRAP_R3 0xefull /* present, DPL 3, trap gate */
 #define GATE_INT_R0 0x8eull  /* present, DPL 0, interrupt gate */
 #define GATE_INT_R0_DPL3 0xeeull

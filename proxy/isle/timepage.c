@@ -7,6 +7,8 @@
 #include "isle/boot.h"
 
 #define REFRESH_NS 1000000000ull
+#define WALL_SLACK_NS 10000000ull
+#define CATCH_UP_MAX 5e-4 /* how much slower a clock that runs ahead may go */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t khz;
@@ -52,7 +54,9 @@ static uint64_t at_base(clockid_t id, uint64_t base, uint64_t mult, uint64_t sho
     uint64_t tsc = 0;
     uint64_t ns = sample(id, &tsc);
     ns = tsc >= base ? ns - scale(tsc - base, mult) : ns + scale(base - tsc, mult);
-    return id != CLOCK_REALTIME && id != CLOCK_TAI && ns < shown ? shown : ns;
+    /* wall clocks may be set back, but not by what sampling and slewing amount to */
+    bool wall = id == CLOCK_REALTIME || id == CLOCK_TAI;
+    return ns < shown && (!wall || shown - ns < WALL_SLACK_NS) ? shown : ns;
 }
 
 static void write_page(void)
@@ -67,10 +71,14 @@ static void write_page(void)
     uint64_t passed = last.mult ? scale(base - last.tsc_base, last.mult) : 0;
     struct lull_timepage p = {.tsc_base = base, .mult = mult};
     p.mono_ns = at_base(CLOCK_MONOTONIC, base, mult, last.mono_ns + passed);
-    p.real_ns = at_base(CLOCK_REALTIME, base, mult, 0);
+    p.real_ns = at_base(CLOCK_REALTIME, base, mult, last.real_ns + passed);
     p.boot_ns = at_base(CLOCK_BOOTTIME, base, mult, last.boot_ns + passed);
     p.raw_ns = at_base(CLOCK_MONOTONIC_RAW, base, mult, last.raw_ns + passed);
-    p.tai_ns = at_base(CLOCK_TAI, base, mult, 0);
+    p.tai_ns = at_base(CLOCK_TAI, base, mult, last.tai_ns + passed);
+    double ahead = (double)p.mono_ns - (double)at_base(CLOCK_MONOTONIC, base, mult, 0);
+    if (ahead > 0) /* Linux catches up within a second */
+        p.mult -=
+            (uint64_t)((double)mult * (ahead / 1e9 < CATCH_UP_MAX ? ahead / 1e9 : CATCH_UP_MAX));
     p.seq = last.seq + 2;
     __atomic_store_n(&page->seq, p.seq - 1, __ATOMIC_SEQ_CST);
     page->tsc_base = p.tsc_base;

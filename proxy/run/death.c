@@ -88,7 +88,8 @@ static void print_frames(const struct run *r, const struct lull_death *d)
     symbols_load(p->fd, &s);
     dprintf(message_fd(), "  backtrace (by frame pointers):\n");
     for (unsigned i = 0; i < n; i++) {
-        uint64_t off = 0, at = d->frame[i] - bias - (i > 0); /* a return address is behind its call */
+        uint64_t off = 0,
+                 at = d->frame[i] - bias - (i > 0); /* a return address is behind its call */
         const char *name = s.nsyms ? symbols_find(&s, at, &off) : NULL;
         dprintf(message_fd(), "    #%-2u 0x%016llx", i, (unsigned long long)d->frame[i]);
         if (name)

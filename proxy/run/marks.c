@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots of every counter: at start and end of the run, and of the marked section. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,39 +9,86 @@
 
 #include <lull/mark.h>
 
+#include "ownfd.h"
 #include "run/run_priv.h"
+
+#define PROC_MAX (1u << 20) /* bytes of a /proc file that are read */
+
+static int open_hidden(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? fd : ownfd_hide(fd);
+}
+
+void marks_open(struct vcpu *v)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", v->tid);
+    v->stat_fd = open_hidden(path);
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", v->tid);
+    v->status_fd = open_hidden(path);
+}
+
+/* The whole file from its beginning, NUL-terminated, in memory of the caller's; NULL. */
+static char *read_all(int fd)
+{
+    size_t done = 0, room = 1u << 16;
+    char *buf = malloc(room);
+    while (buf) {
+        ssize_t n = pread(fd, buf + done, room - 1 - done, (off_t)done);
+        if (n < 0)
+            break;
+        done += (size_t)n;
+        buf[done] = 0;
+        if (n == 0)
+            return buf;
+        if (done + 1 == room) {
+            char *more = room < PROC_MAX ? realloc(buf, room * 2) : NULL;
+            if (!more)
+                break;
+            buf = more;
+            room *= 2;
+        }
+    }
+    free(buf);
+    return NULL;
+}
 
 /* Switches and faults of one vCPU thread, from /proc (its own getrusage is not to be had here). */
 static void usage_read(const struct vcpu *v, struct thread_usage *out)
 {
-    char path[64], line[1024];
-    unsigned long long minflt = 0, majflt = 0, ut = 0, st = 0, n;
+    unsigned long long minflt = 0, majflt = 0, ut = 0, st = 0;
     memset(out, 0, sizeof *out);
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", v->tid);
-    FILE *f = fopen(path, "re");
-    if (f && fgets(line, sizeof line, f)) {
-        char *p = strrchr(line, ')');
-        if (p)
-            sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minflt,
-                   &majflt, &ut, &st);
-    }
-    if (f)
-        fclose(f);
-    snprintf(path, sizeof path, "/proc/self/task/%d/status", v->tid);
-    f = fopen(path, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "voluntary_ctxt_switches: %llu", &n) == 1)
-            out->nvcsw = n;
-        else if (sscanf(line, "nonvoluntary_ctxt_switches: %llu", &n) == 1)
-            out->nivcsw = n;
-    }
-    if (f)
-        fclose(f);
+    char *text = read_all(v->stat_fd);
+    char *p = text ? strrchr(text, ')') : NULL;
+    if (p)
+        sscanf(p + 2, "%*c %*d %*d %*d %*d %*d %*u %llu %*u %llu %*u %llu %llu", &minflt, &majflt,
+               &ut, &st);
+    free(text);
+    text = read_all(v->status_fd);
+    p = text ? strstr(text, "\nvoluntary_ctxt_switches:") : NULL;
+    if (p)
+        out->nvcsw = strtoull(strchr(p, ':') + 1, NULL, 10);
+    p = text ? strstr(text, "\nnonvoluntary_ctxt_switches:") : NULL;
+    if (p)
+        out->nivcsw = strtoull(strchr(p, ':') + 1, NULL, 10);
+    free(text);
     uint64_t tick = 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
     out->minflt = minflt;
     out->majflt = majflt;
     out->utime_us = ut * tick;
     out->stime_us = st * tick;
+}
+
+static void irq_read(struct run *r, struct irq_snapshot *out)
+{
+    char *text = read_all(r->irq_fd);
+    FILE *f = text ? fmemopen(text, strlen(text), "r") : NULL;
+    if (f) {
+        irq_snapshot_read(out, f, r->req->plan->cpu, r->nvcpus);
+        fclose(f);
+    }
+    free(text);
 }
 
 void marks_snapshot(struct run *r, struct report_section *out)
@@ -53,7 +101,7 @@ void marks_snapshot(struct run *r, struct report_section *out)
         memcpy(out->core[i].kcount, c->kcount, sizeof out->core[i].kcount);
         usage_read(&r->vcpu[i], &out->usage[i]);
     }
-    irq_snapshot_take(&out->irq, r->req->plan->cpu, r->nvcpus);
+    irq_read(r, &out->irq);
 }
 
 void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin)

@@ -2,6 +2,7 @@
 #include "run/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +74,15 @@ static int prepare(struct run *r)
         return LULL_EXIT_FAILED;
     }
     struct boot_request boot = {
-        .opt = req->opt, .plan = req->plan, .program = req->program, .envp = environ,
-        .tsc_khz = cpu.tsc_khz, .xcr0 = cpu.xcr0, .xsave_size = cpu.xsave_size,
-        .mask = req->mask, .ignored = req->ignored,
+        .opt = req->opt,
+        .plan = req->plan,
+        .program = req->program,
+        .envp = environ,
+        .tsc_khz = cpu.tsc_khz,
+        .xcr0 = cpu.xcr0,
+        .xsave_size = cpu.xsave_size,
+        .mask = req->mask,
+        .ignored = req->ignored,
     };
     rc = boot_kernel(&r->isle);
     if (rc == 0)
@@ -108,13 +115,13 @@ static void make_report(struct run *r, struct report *out)
     out->start_ms = (double)(r->first_ns - r->req->started_ns) / 1e6;
     out->wall_s = (double)(now_ns() - r->first_ns) / 1e9;
     out->status = r->result.status;
-    memcpy(&out->sys, (const void *)LULL_SYSSTAT, sizeof out->sys);
     out->marked = r->section;
 }
 
 static void report_served(struct run *r, struct report *out)
 {
     struct server_stats st;
+    memcpy(&out->sys, (const void *)LULL_SYSSTAT, sizeof out->sys);
     server_get_stats(r->server, &st);
     out->served = st.calls;
     out->served_polled = st.polled;
@@ -131,7 +138,8 @@ static void print_report(struct run *r, struct report *out)
     if (f) {
         report_text(f, out);
         fclose(f);
-    }
+    } else if (opt->report)
+        message("the report cannot be printed: %s", strerror(errno));
     if (opt->report_file)
         report_json(opt->report_file, out); /* says itself what went wrong (docs/report.md) */
 }
@@ -149,6 +157,9 @@ void run_isle(const struct run_request *req, struct run_result *out)
     r->req = req;
     r->ops = &engine_kvm;
     pthread_mutex_init(&r->lock, NULL);
+    r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
+    if (r->irq_fd >= 0)
+        r->irq_fd = ownfd_hide(r->irq_fd);
     int rc = isle_create(&r->isle, req->plan->ncores, req->plan->mem);
     if (rc)
         goto out_free;
@@ -163,14 +174,15 @@ void run_isle(const struct run_request *req, struct run_result *out)
         out->status = rc;
         goto out_stop;
     }
+    if (wanted)
+        marks_snapshot(r, &rep->run); /* what is there at the start */
+    vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,
             r->ops->name, (double)(r->first_ns - req->started_ns) / 1e6);
     verbose(CPU_COUNT(&req->plan->linux_cpus)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
-    if (wanted)
-        marks_snapshot(r, &rep->run); /* what is there at the start */
     signals_serve(r);
     if (wanted) {
         struct report_section begin = rep->run;
@@ -183,13 +195,15 @@ void run_isle(const struct run_request *req, struct run_result *out)
     *out = r->result;
     verbose("ended after %.1f ms, status %d", (double)(now_ns() - r->first_ns) / 1e6, out->status);
 out_stop:
-    vcpus_stop(r);
-    if (wanted && rc == 0) {
-        make_report(r, rep);
+    if (!vcpus_stop(r))
+        return; /* the process ends now; nothing that the thread uses may be taken away before */
+    if (wanted && rc == 0)
         report_served(r, rep);
-    }
     server_stop(r->server);
     if (wanted && rc == 0) {
+        /* the program is gone; its descriptors, however many, stand in the report's way */
+        close_range(0, (unsigned)ownfd_low() - 1, 0);
+        make_report(r, rep);
         print_report(r, rep);
     }
 out_close:

@@ -25,6 +25,7 @@ struct vcpu {
     pid_t tid;
     timer_t timer;
     bool has_timer;
+    int stat_fd, status_fd; /* of this thread in /proc, for marks.c; -1: none */
     atomic_uint wake;   /* futex: a ring while it is parked */
     atomic_int parked;
     /* counters: this thread writes, others read at the end or in a mark */
@@ -52,14 +53,16 @@ struct run {
     /* marks.c: lock */
     struct report_section begin, section;
     uint64_t mark_ns;
+    int irq_fd; /* /proc/interrupts */
 };
 
 /* run.c: the first to say how it ended wins. Any thread. */
 void run_end(struct run *r, int status, int signo);
 
 /* vcpu.c */
-int vcpus_start(struct run *r); /* 0 or LULL_EXIT_FAILED */
-void vcpus_stop(struct run *r); /* after run_end(): kicks and joins */
+int vcpus_start(struct run *r); /* sets up every core. 0 or LULL_EXIT_FAILED */
+void vcpus_go(struct run *r);   /* lets them run */
+bool vcpus_stop(struct run *r); /* after run_end(): kicks and joins; false: one is stuck */
 void vcpu_ring(struct run *r, unsigned core); /* its bell is set: make it look. Any thread */
 void vcpu_complete(void *ctx, unsigned core); /* server_config.ring */
 
@@ -69,7 +72,8 @@ void death_print(const struct run *r, const struct lull_death *d);
 /* signals.c: the main thread's work until the run has ended. */
 void signals_serve(struct run *r);
 
-/* marks.c */
+/* marks.c: while the program runs, only descriptors that were opened before are used */
+void marks_open(struct vcpu *v); /* on its thread, before the start */
 void marks_snapshot(struct run *r, struct report_section *out);
 void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin);
 int64_t marks_op(struct run *r, uint64_t what);

@@ -11,8 +11,8 @@
 
 void run_forwarded_signals(sigset_t *out)
 {
-    static const int list[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM,
-                               SIGTERM, SIGCONT, SIGTSTP, SIGWINCH, SIGURG, SIGIO,
+    static const int list[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGUSR1,  SIGUSR2, SIGALRM,
+                               SIGTERM, SIGCONT,   SIGTSTP, SIGWINCH, SIGURG,  SIGIO,
                                SIGXCPU, SIGVTALRM, SIGPROF, SIGPWR};
     sigemptyset(out);
     for (unsigned i = 0; i < sizeof list / sizeof *list; i++)

@@ -135,10 +135,19 @@ static void op_die(struct run *r, uint64_t signo, uint64_t where)
     run_end(r, 128 + (int)signo, (int)signo);
 }
 
-static int64_t op_stop(void)
+/* Every thread of the proxy, the cores too, stops until SIGCONT; or goes on where Linux discards
+   the signal, as it does in an orphaned process group. */
+static int64_t op_stop(uint64_t signo)
 {
-    /* every thread of the proxy, the cores too, stops until SIGCONT */
-    kill(getpid(), SIGSTOP);
+    sigset_t set;
+    if (signo != SIGTSTP && signo != SIGTTIN && signo != SIGTTOU)
+        return kill(getpid(), SIGSTOP) ? -errno : 0;
+    sigemptyset(&set);
+    sigaddset(&set, (int)signo);
+    signal((int)signo, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), (int)signo);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     return 0;
 }
 
@@ -174,7 +183,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
     case LULL_OP_MARK:
         return marks_op(r, arg[0]);
     case LULL_OP_STOP:
-        return op_stop();
+        return op_stop(arg[0]);
     default:
         message("the isle asked for something that there is not (request %u): it is ended", op);
         run_end(r, LULL_EXIT_FAILED, 0);
@@ -252,6 +261,7 @@ static void *vcpu_main(void *arg)
     char name[16];
     cpu_set_t set;
     v->tid = (pid_t)syscall(SYS_gettid);
+    marks_open(v);
     snprintf(name, sizeof name, "lull-core%u", v->index);
     pthread_setname_np(pthread_self(), name);
     CPU_ZERO(&set);
@@ -315,18 +325,43 @@ int vcpus_start(struct run *r)
         syscall(SYS_futex, &r->ready, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, ready, NULL, NULL, 0);
     if (atomic_load(&r->start_error)) {
         if (!rc)
-            message("cannot set up a core of the isle: %s", strerror(-atomic_load(&r->start_error)));
+            message("cannot set up a core of the isle: %s",
+                    strerror(-atomic_load(&r->start_error)));
         atomic_store(&r->ending, true);
         vcpus_release(r);
         return LULL_EXIT_FAILED;
     }
-    r->first_ns = now_ns();
-    vcpus_release(r);
     return 0;
 }
 
-void vcpus_stop(struct run *r)
+void vcpus_go(struct run *r)
 {
+    r->first_ns = now_ns();
+    vcpus_release(r);
+}
+
+/* Its thread may be in a call of the program's that waits. */
+static bool vcpu_join(struct run *r, struct vcpu *v)
+{
+    for (int tries = 0; tries < 500; tries++) {
+        struct timespec ts;
+        syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
+        clock_gettime(CLOCK_REALTIME, &ts);
+        ts.tv_nsec += 10000000;
+        if (ts.tv_nsec >= 1000000000) {
+            ts.tv_nsec -= 1000000000;
+            ts.tv_sec++;
+        }
+        if (pthread_timedjoin_np(v->thread, NULL, &ts) == 0)
+            return true;
+        server_interrupt(r->server);
+    }
+    return false;
+}
+
+bool vcpus_stop(struct run *r)
+{
+    bool all = true;
     atomic_store(&r->ending, true);
     atomic_store(&r->released, 1);
     syscall(SYS_futex, &r->released, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
@@ -336,8 +371,12 @@ void vcpus_stop(struct run *r)
             continue;
         atomic_store(&v->wake, 1);
         syscall(SYS_futex, &v->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-        syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
-        pthread_join(v->thread, NULL);
+        bool joined = vcpu_join(r, v);
+        all &= joined;
+        if (!joined)
+            message("core %u is still in a call that Linux does not interrupt: it is left behind",
+                    i);
         v->started = false;
     }
+    return all;
 }

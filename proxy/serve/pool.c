@@ -232,6 +232,12 @@ static void interrupt_all(struct server *s)
     }
 }
 
+void pool_interrupt(struct server *s)
+{
+    __atomic_store_n(&s->stop, 1, __ATOMIC_SEQ_CST);
+    interrupt_all(s);
+}
+
 bool pool_stop(struct server *s)
 {
     __atomic_store_n(&s->stop, 1, __ATOMIC_SEQ_CST);

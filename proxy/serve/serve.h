@@ -62,6 +62,10 @@ void server_kicked(struct server *s, unsigned core);
    any numbers: out of range, or nothing in flight there, it does nothing. */
 void server_cancel(struct server *s, unsigned core, unsigned slot);
 
+/* The isle is ending: calls that still run, on vCPU threads too, are interrupted and not begun
+   again. To be repeated until the thread in question has come back. */
+void server_interrupt(struct server *s);
+
 /*
  * Ends all threads; calls that wait are interrupted; nothing is completed any more. Frees *s, so no
  * thread may be in server_kicked() or come there again. Waits for a call that Linux does not

@@ -225,6 +225,11 @@ int server_start(const struct server_config *config, struct server **out)
     return 0;
 }
 
+void server_interrupt(struct server *s)
+{
+    pool_interrupt(s);
+}
+
 void server_stop(struct server *s)
 {
     if (pool_stop(s))

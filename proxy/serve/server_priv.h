@@ -116,6 +116,7 @@ bool pool_pass_leadership(struct server *s);
 bool pool_queue(struct server *s, struct flight *f);
 bool pool_unqueue(struct server *s, struct flight *f);
 void pool_wake_leader(struct server *s);
+void pool_interrupt(struct server *s);
 bool pool_stop(struct server *s); /* false: a thread could not be ended */
 /* server.c: the leader's loop; returns without leadership */
 void server_lead(struct server *s, struct worker *w);
