@@ -167,3 +167,18 @@ load common
     [ -n "$page" ] || fail "no manual page"
     mandoc -T lint -W warning "$page"
 }
+
+@test "a relative report file is where lull was started, wherever the program goes" {
+    mkdir deep
+    isle --report=r.json "$PROGRAMS/files" deep
+    expect 0
+    [ -s r.json ] && [ ! -e deep/r.json ]
+    jq -e '.schema == "lull-report-1"' r.json
+}
+
+@test "the report of the whole run has its start" {
+    isle --report=r.json "$PROGRAMS/hello"
+    expect 0
+    jq -e '[.run.cores[].kernel.syscall_trapped // 0] | add >= 2' r.json
+    jq -e '[.run.cores[].exits.exit // 0] | add == 1' r.json
+}
