@@ -41,8 +41,9 @@ void rewrite_site(struct frame *f);
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);
-void cores_flush(u64 start, u64 pages); /* TLB: here, and on every core that runs application code */
-void cores_stop(void);                  /* until cores_resume() no other core runs application code */
+void cores_flush(u64 start,
+                 u64 pages); /* TLB: here, and on every core that runs application code */
+void cores_stop(void);       /* until cores_resume() no other core runs application code */
 void cores_resume(void);
 
 /* Checked access to the application's memory. 0 or -EFAULT. */

@@ -33,9 +33,9 @@ struct percpu {
     u64 bp_top;
     u64 bp_save;
     u32 index;
-    u32 cpu;  /* Linux's number */
-    u64 flushed; /* generation of page-table changes that this core's TLB has seen */
-    u64 stopped; /* generation of stop requests acknowledged */
+    u32 cpu;                  /* Linux's number */
+    u64 flushed;              /* generation of page-table changes that this core's TLB has seen */
+    u64 stopped;              /* generation of stop requests acknowledged */
     struct thread *fpu_owner; /* whose vector state the registers hold */
     struct thread *prev;      /* left by the last switch, until thread_switched() */
     u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none; timer_lock */

@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-#define LULL_EXIT_FAILED 125        /* Lull itself failed */
-#define LULL_EXIT_NOT_RUNNABLE 126  /* the program cannot be run */
-#define LULL_EXIT_NOT_FOUND 127     /* the program does not exist */
+#define LULL_EXIT_FAILED 125       /* Lull itself failed */
+#define LULL_EXIT_NOT_RUNNABLE 126 /* the program cannot be run */
+#define LULL_EXIT_NOT_FOUND 127    /* the program does not exist */
 
 __attribute__((format(printf, 1, 2))) void message(const char *fmt, ...);
 /* Only with --verbose. */

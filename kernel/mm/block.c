@@ -68,7 +68,8 @@ void blocks_zero_used(u64 start, u64 end)
     }
 }
 
-/* Gives free populated blocks back to Linux: memory that lies where the program has no use for it. */
+/* Gives free populated blocks back to Linux: memory that lies where the program has no use for it.
+ */
 static void reclaim(void)
 {
     u64 i = 0;
@@ -130,7 +131,10 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
         if (proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
                        lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE))
             return -ENOMEM;
-        memset(&block[from], lazy ? BLOCK_LAZY : was == BLOCK_LAZY ? BLOCK_USED : BLOCK_CLEAN,
+        memset(&block[from],
+               lazy                ? BLOCK_LAZY
+               : was == BLOCK_LAZY ? BLOCK_USED
+                                   : BLOCK_CLEAN,
                i - from);
         if (!lazy)
             populated += (i - from) * LULL_HUGE;

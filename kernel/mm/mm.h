@@ -20,11 +20,11 @@
 #define PROT_EXEC 4u
 #define PROT_ANY 7u
 
-#define VMA_STACK (1u << 0)   /* MAP_STACK: populated by the host at first touch */
-#define VMA_LAZY (1u << 1)    /* MAP_NORESERVE: the same */
-#define VMA_STALE (1u << 2)   /* memory holds somebody's old data: zero before it is opened */
-#define VMA_HEAP (1u << 3)    /* brk */
-#define VMA_IMAGE (1u << 4)   /* the program's segments */
+#define VMA_STACK (1u << 0) /* MAP_STACK: populated by the host at first touch */
+#define VMA_LAZY (1u << 1)  /* MAP_NORESERVE: the same */
+#define VMA_STALE (1u << 2) /* memory holds somebody's old data: zero before it is opened */
+#define VMA_HEAP (1u << 3)  /* brk */
+#define VMA_IMAGE (1u << 4) /* the program's segments */
 
 struct vma {
     u64 start, end; /* page aligned */
@@ -34,10 +34,10 @@ struct vma {
 extern spinlock mm_lock; /* guards everything below but the system calls */
 
 /* vma.c: sorted, disjoint */
-struct vma *vma_at(u64 addr);                    /* containing addr, or NULL */
-struct vma *vma_next(u64 addr);                  /* first that ends behind addr, or NULL */
-struct vma *vma_following(struct vma *v);        /* or NULL */
-bool vma_covered(u64 start, u64 end, u32 prot);  /* every page mapped, with at least these rights */
+struct vma *vma_at(u64 addr);                   /* containing addr, or NULL */
+struct vma *vma_next(u64 addr);                 /* first that ends behind addr, or NULL */
+struct vma *vma_following(struct vma *v);       /* or NULL */
+bool vma_covered(u64 start, u64 end, u32 prot); /* every page mapped, with at least these rights */
 u64 vma_readable_end(u64 addr, u64 max, u32 prot); /* end of the run of such pages from addr */
 u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 0 */
 bool vma_room(unsigned more);
@@ -59,7 +59,7 @@ bool blocks_used(u64 start, u64 end);              /* pages not mapped may hold 
 void blocks_zero_used(u64 start, u64 end);         /* zeroes what may hold old data */
 void blocks_mark_used(u64 start, u64 end);
 void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next touch */
-u64 blocks_populated(void);             /* bytes that count against --mem */
+u64 blocks_populated(void);              /* bytes that count against --mem */
 void blocks_init(u64 bytes_loaded);
 bool in_ram(u64 start, u64 end);
 

@@ -327,7 +327,7 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     }
     struct vma *after = vma_following(v);
     u64 limit = old >= boot_info()->brk_start && old < boot_info()->brk_end ? boot_info()->brk_end
-                                                                          : boot_info()->ram_end;
+                                                                            : boot_info()->ram_end;
     if (old < boot_info()->brk_start)
         limit = boot_info()->brk_start;
     bool room = was.end == old + old_len && in_ram(old, old + new_len) && old + new_len <= limit &&

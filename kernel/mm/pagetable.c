@@ -17,8 +17,8 @@
 #define TABLE_BITS (PTE_P | PTE_W | PTE_U | PTE_AD)
 
 static u64 pool_next, pool_end;
-static u64 free_head;    /* table pages ready for use, linked by their first word */
-static u64 retired_head; /* unlinked, but a TLB may still walk through them */
+static u64 free_head;              /* table pages ready for use, linked by their first word */
+static u64 retired_head;           /* unlinked, but a TLB may still walk through them */
 static u64 stale_start, stale_end; /* translations that shrank since the last flush */
 
 void pt_init(void)
@@ -115,7 +115,7 @@ static bool shrinks(u64 old, u64 new)
 {
     if (!(old & PTE_P))
         return false;
-    return !(new & PTE_P) || (old & ~new & PTE_W) || (~old & new & PTE_NX);
+    return !(new &PTE_P) || (old & ~new &PTE_W) || (~old & new &PTE_NX);
 }
 
 /* Replaces a 2 MiB entry by a table of the same rights. */

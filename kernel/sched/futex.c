@@ -116,7 +116,8 @@ static long timeout_decode(const struct frame *f, int op, u64 *deadline)
         return -EFAULT;
     if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
         return -EINVAL;
-    u64 ns = ts.sec > 9000000000l ? 9000000000000000000ul : (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
+    u64 ns =
+        ts.sec > 9000000000l ? 9000000000000000000ul : (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
     u64 now = clock_mono();
     if (cmd == FUTEX_WAIT) {
         *deadline = now + ns;

@@ -13,6 +13,7 @@
 #define THREAD_SLOT 0x8000ul
 #define THREAD_XSAVE 0x1000ul /* offset of the vector state in the slot */
 #define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
+#define SCHED_FIFO 1
 #define PRIO_MAX 99 /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
 
 enum thread_state {
@@ -31,7 +32,7 @@ struct timer {
     struct list link;
     u64 deadline; /* ns, CLOCK_MONOTONIC */
     struct thread *thread;
-    bool queued;  /* under the lock of the core `core` */
+    bool queued; /* under the lock of the core `core` */
     bool fired;
     unsigned core;
 };
@@ -41,20 +42,20 @@ struct thread {
     u32 index;
     u64 ksp; /* saved kernel stack pointer while it does not run */
     u64 ktop;
-    struct list rq;      /* run queue link; its core's lock */
-    struct list all;     /* list of living threads; threads_lock */
-    u32 state;           /* enum thread_state; its core's lock */
-    u32 core;            /* where it is queued or runs */
-    u32 on_cpu;          /* its kernel stack is in use */
-    i32 migrate_to;      /* -1: none; applied when it stops running */
+    struct list rq;  /* run queue link; its core's lock */
+    struct list all; /* list of living threads; threads_lock */
+    u32 state;       /* enum thread_state; its core's lock */
+    u32 core;        /* where it is queued or runs */
+    u32 on_cpu;      /* its kernel stack is in use */
+    i32 migrate_to;  /* -1: none; applied when it stops running */
     i32 tid;
     u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5 */
     u32 prio;
     bool reset_on_fork;
     bool is_idle;
-    bool fpu_live;       /* its vector state is in the registers of `core`, not in xsave */
+    bool fpu_live; /* its vector state is in the registers of `core`, not in xsave */
     u64 fsbase;
-    uaddr clear_tid;     /* CLONE_CHILD_CLEARTID */
+    uaddr clear_tid; /* CLONE_CHILD_CLEARTID */
     uaddr robust_list;
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
@@ -70,8 +71,8 @@ struct thread {
     i32 fwd_slot; /* -1: none in flight */
     u32 fwd_core;
     struct timer timer;
-    u64 cpu_ticks;    /* TSC ticks it has run, up to the last switch */
-    u64 switched_in;  /* TSC */
+    u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
+    u64 switched_in; /* TSC */
     char name[16];
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
@@ -84,7 +85,7 @@ struct runq {
     u32 nthreads; /* living threads placed here: for spreading */
     u64 bitmap[2];
     struct list queue[PRIO_MAX + 1];
-    struct list timers; /* ascending deadline */
+    struct list timers;  /* ascending deadline */
     spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
     /* forwarded calls in flight, by slot; only this core touches them */
@@ -129,12 +130,12 @@ void fpu_save(struct thread *t);
 
 /* sched.c */
 void sched_init_core(unsigned index);
-void thread_start(struct thread *t);      /* READY, on t->core */
-void thread_wake(struct thread *t);       /* from any core */
-void thread_interrupt(struct thread *t);  /* for a signal: wakes it, or kicks its core */
-void thread_prepare_block(void);          /* before the condition is checked a last time */
+void thread_start(struct thread *t);     /* READY, on t->core */
+void thread_wake(struct thread *t);      /* from any core */
+void thread_interrupt(struct thread *t); /* for a signal: wakes it, or kicks its core */
+void thread_prepare_block(void);         /* before the condition is checked a last time */
 void thread_cancel_block(void);
-void schedule(void);                      /* run somebody else, or the current thread again */
+void schedule(void); /* run somebody else, or the current thread again */
 void thread_yield(void);
 void thread_switched(void);
 void thread_move(struct thread *t, unsigned core);

@@ -117,7 +117,8 @@ void slice_tick(void)
         slice_disarm();
         deadline_arm(p, &runqs[p->index]);
     } else if (!p->cur->is_idle) {
-        thread_set_work(p->cur, WORK_RESCHED);
+        if (p->cur->policy != SCHED_FIFO) /* it runs until it blocks or yields (sched(7)) */
+            thread_set_work(p->cur, WORK_RESCHED);
         slice_arm(p->index);
     }
 }

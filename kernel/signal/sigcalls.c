@@ -174,7 +174,7 @@ long sys_sigaltstack(struct frame *f)
             return -EFAULT;
         if (on)
             return -EPERM;
-        u32 mode = (u32)new.flags & ~SS_AUTODISARM;
+        u32 mode = (u32) new.flags & ~SS_AUTODISARM;
         if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
             return -EINVAL;
         if (mode == SS_DISABLE) {

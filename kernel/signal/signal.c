@@ -8,7 +8,7 @@
 #include "signal/signal_priv.h"
 
 #define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
-#define IGNORED_BY_DEFAULT \
+#define IGNORED_BY_DEFAULT                                                                         \
     (sig_bit(SIGCHLD) | sig_bit(SIGCONT) | sig_bit(SIGURG) | sig_bit(SIGWINCH))
 
 spinlock signal_lock;
@@ -236,13 +236,31 @@ static void die(struct frame *f, const struct siginfo *info, const struct fault_
     static struct lull_death deaths[LULL_MAX_CORES];
     struct lull_death *d = &deaths[this_cpu()->index];
     *d = (struct lull_death){
-        .signo = (u32)info->signo, .code = (u32)info->code, .addr = info->u.fault.addr,
-        .tid = (u32)current()->tid, .core = this_cpu()->index,
-        .trapno = fault->trapno, .err = fault->err,
-        .rip = f->rip, .rsp = f->rsp, .rflags = f->rflags,
-        .rax = f->rax, .rbx = f->rbx, .rcx = f->rcx, .rdx = f->rdx, .rsi = f->rsi, .rdi = f->rdi,
-        .rbp = f->rbp, .r8 = f->r8, .r9 = f->r9, .r10 = f->r10, .r11 = f->r11, .r12 = f->r12,
-        .r13 = f->r13, .r14 = f->r14, .r15 = f->r15,
+        .signo = (u32)info->signo,
+        .code = (u32)info->code,
+        .addr = info->u.fault.addr,
+        .tid = (u32)current()->tid,
+        .core = this_cpu()->index,
+        .trapno = fault->trapno,
+        .err = fault->err,
+        .rip = f->rip,
+        .rsp = f->rsp,
+        .rflags = f->rflags,
+        .rax = f->rax,
+        .rbx = f->rbx,
+        .rcx = f->rcx,
+        .rdx = f->rdx,
+        .rsi = f->rsi,
+        .rdi = f->rdi,
+        .rbp = f->rbp,
+        .r8 = f->r8,
+        .r9 = f->r9,
+        .r10 = f->r10,
+        .r11 = f->r11,
+        .r12 = f->r12,
+        .r13 = f->r13,
+        .r14 = f->r14,
+        .r15 = f->r15,
     };
     d->nframes = backtrace(f, d->frame, ARRAY_LEN(d->frame));
     for (;;)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals: signal(7), sigaction(2); layouts from the kernel's x86-64 user ABI (asm/sigcontext.h). */
+/* Signals: signal(7), sigaction(2); layouts from the kernel's x86-64 user ABI (asm/sigcontext.h).
+ */
 #ifndef KERNEL_SIGNAL_SIGNAL_H
 #define KERNEL_SIGNAL_SIGNAL_H
 
@@ -94,7 +95,7 @@ struct signal_thread {
     u64 mask;
     u64 saved_mask; /* WORK_MASK */
     u64 pending;
-    u64 waiting;    /* rt_sigtimedwait: these wake it */
+    u64 waiting;                /* rt_sigtimedwait: these wake it */
     struct sigshort info[NSIG]; /* of the pending ones */
     struct sigstack alt;
 };

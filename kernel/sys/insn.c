@@ -17,16 +17,37 @@ struct op {
 static struct op one_byte(u8 o, u8 reg_field)
 {
     switch (o) {
-    case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: case 0x88: case 0x89:
+    case 0x01:
+    case 0x09:
+    case 0x21:
+    case 0x29:
+    case 0x31:
+    case 0x88:
+    case 0x89:
         return (struct op){TO_RM, 0};
-    case 0x03: case 0x0b: case 0x23: case 0x2b: case 0x33: case 0x63: case 0x8a: case 0x8b:
+    case 0x03:
+    case 0x0b:
+    case 0x23:
+    case 0x2b:
+    case 0x33:
+    case 0x63:
+    case 0x8a:
+    case 0x8b:
     case 0x8d:
         return (struct op){TO_REG, 0};
-    case 0x39: case 0x3b: case 0x84: case 0x85:
+    case 0x39:
+    case 0x3b:
+    case 0x84:
+    case 0x85:
         return (struct op){TO_NONE, 0};
-    case 0x80: case 0x83: case 0xc0: case 0xc1: case 0xc6:
+    case 0x80:
+    case 0x83:
+    case 0xc0:
+    case 0xc1:
+    case 0xc6:
         return (struct op){TO_RM, 1};
-    case 0x81: case 0xc7:
+    case 0x81:
+    case 0xc7:
         return (struct op){TO_RM, 4};
     case 0xf7: /* not, neg; the others of the group touch eax or have an immediate */
         return (struct op){reg_field == 2 || reg_field == 3 ? TO_RM : UNKNOWN, 0};
@@ -42,8 +63,15 @@ static struct op two_byte(u8 o)
     if ((o & 0xf0) == 0x40 || o == 0xb6 || o == 0xb7 || o == 0xbe || o == 0xbf) /* cmovcc, movzx */
         return (struct op){TO_REG, 0};
     switch (o) {
-    case 0x10: case 0x11: case 0x28: case 0x29: /* movups, movaps and 66 forms */
-    case 0x6c: case 0x6e: case 0x6f: case 0x7f: case 0xd6: /* punpcklqdq, movd, movdqa, movq */
+    case 0x10:
+    case 0x11:
+    case 0x28:
+    case 0x29: /* movups, movaps and 66 forms */
+    case 0x6c:
+    case 0x6e:
+    case 0x6f:
+    case 0x7f:
+    case 0xd6: /* punpcklqdq, movd, movdqa, movq */
         return (struct op){TO_OTHER, 0};
     case 0x1f:
         return (struct op){TO_NONE, 0};

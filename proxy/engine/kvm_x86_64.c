@@ -17,8 +17,9 @@
 /* TF DF NT AC. Not IF: where `syscall` enters at CPL 3, ring 3 could not set it again; and nothing
    is ever injected that it would hold back. */
 #define FMASK 0x44500ull
-#define XCR0_KNOWN 0xe7ull /* x87 SSE AVX, AVX-512's three; PKRU and AMX need more of the kernel   \
-                            */
+#define XCR0_KNOWN                                                                                 \
+    0xe7ull /* x87 SSE AVX, AVX-512's three; PKRU and AMX need more of the kernel                  \
+             */
 
 static void cpuid(uint32_t leaf, uint32_t sub, uint32_t r[4])
 {

@@ -26,7 +26,8 @@ struct isle;
  */
 bool isle_app_range(const struct isle *isle, isle_addr addr, size_t len);
 
-/* Host pointer to [addr, addr+len) of application memory, or NULL when isle_app_range() is false. */
+/* Host pointer to [addr, addr+len) of application memory, or NULL when isle_app_range() is false.
+ */
 void *isle_host(const struct isle *isle, isle_addr addr, size_t len);
 
 struct lull_channel *isle_channel(const struct isle *isle, unsigned core);

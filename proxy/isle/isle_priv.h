@@ -11,7 +11,8 @@
 #define ISLE_BLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
 
-/* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno. */
+/* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno.
+ */
 typedef int (*isle_add_memory)(void *engine, uint64_t gpa, void *host, uint64_t len);
 
 struct isle {
@@ -20,15 +21,15 @@ struct isle {
     uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
     uint64_t ram_end;
     uint64_t mem_limit;
-    uint64_t mem_loaded;  /* bytes of the program's image in RAM or LOW */
+    uint64_t mem_loaded;                /* bytes of the program's image in RAM or LOW */
     _Atomic uint8_t chunk[ISLE_CHUNKS]; /* 1: mapped here and known to the engine */
-    pthread_mutex_t lock; /* of everything below */
-    uint64_t populated;                  /* bytes of RAM, by what follows */
-    uint8_t block[ISLE_BLOCKS / 8];      /* bit: populated */
-    uint8_t lazy[ISLE_BLOCKS / 8];       /* bit: may hold data in small pages */
+    pthread_mutex_t lock;               /* of everything below */
+    uint64_t populated;                 /* bytes of RAM, by what follows */
+    uint8_t block[ISLE_BLOCKS / 8];     /* bit: populated */
+    uint8_t lazy[ISLE_BLOCKS / 8];      /* bit: may hold data in small pages */
     bool hugetlb_used;
-    bool hugetlb;           /* worth trying */
-    bool thp;               /* the host gives transparent huge pages on request */
+    bool hugetlb; /* worth trying */
+    bool thp;     /* the host gives transparent huge pages on request */
     isle_add_memory add_memory;
     void *engine;
 };

@@ -14,13 +14,13 @@ struct run_request {
     const struct options *opt;
     const struct carve_plan *plan;
     const struct program *program;
-    uint64_t started_ns;     /* CLOCK_MONOTONIC at the start of the process */
-    sigset_t mask, ignored;  /* signal state that the program inherits */
+    uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
+    sigset_t mask, ignored; /* signal state that the program inherits */
 };
 
 struct run_result {
-    int status;  /* exit status, 0..255 */
-    int signo;   /* not 0: the program died by it; so should the proxy */
+    int status; /* exit status, 0..255 */
+    int signo;  /* not 0: the program died by it; so should the proxy */
 };
 
 /* The signals that the proxy passes on to the program. */

@@ -26,7 +26,7 @@ struct vcpu {
     timer_t timer;
     bool has_timer;
     int stat_fd, status_fd; /* of this thread in /proc, for marks.c; -1: none */
-    atomic_uint wake;   /* futex: a ring while it is parked */
+    atomic_uint wake;       /* futex: a ring while it is parked */
     atomic_int parked;
     /* counters: this thread writes, others read at the end or in a mark */
     uint64_t exits[EXIT_CAUSES];
@@ -42,14 +42,14 @@ struct run {
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */
     atomic_int start_error; /* -errno of one that could not be */
-    atomic_uint go;       /* futex: the cores may start */
-    atomic_uint released; /* futex: the threads of the cores may end */
+    atomic_uint go;         /* futex: the cores may start */
+    atomic_uint released;   /* futex: the threads of the cores may end */
     atomic_bool ending;
     pthread_mutex_t lock;
     pthread_cond_t ended;
-    bool done;              /* lock */
+    bool done; /* lock */
     struct run_result result;
-    uint64_t first_ns;      /* CLOCK_MONOTONIC when the cores were let go */
+    uint64_t first_ns; /* CLOCK_MONOTONIC when the cores were let go */
     /* marks.c: lock */
     struct report_section begin, section;
     uint64_t mark_ns;

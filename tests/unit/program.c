@@ -229,8 +229,7 @@ static void test_bad_scripts(void **state)
     unit_write_text(dir, "none", "#! \n", 0755);
     unit_write_text(dir, "totext", "#!./text\n", 0755);
     unit_write_text(dir, "text", "no program", 0755);
-    refused("./gone", LULL_EXIT_NOT_FOUND,
-            "/nowhere/sh, the interpreter of ./gone, was not found");
+    refused("./gone", LULL_EXIT_NOT_FOUND, "/nowhere/sh, the interpreter of ./gone, was not found");
     refused("./crlf", LULL_EXIT_NOT_FOUND, "./good?, the interpreter of ./crlf");
     refused("./dir", LULL_EXIT_NOT_RUNNABLE, "/tmp, the interpreter of ./dir, is a directory");
     refused("./noexec", LULL_EXIT_NOT_RUNNABLE, "./data, the interpreter of ./noexec");

@@ -18,7 +18,7 @@
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
-#define LULL_ASSERT_OFF(type, field, off) \
+#define LULL_ASSERT_OFF(type, field, off)                                                          \
     _Static_assert(__builtin_offsetof(type, field) == (off), #type "." #field " offset")
 #define LULL_LINE __attribute__((aligned(64)))
 
@@ -30,18 +30,18 @@ struct lull_kernel_header {
     uint64_t magic;
     uint32_t abi_version;
     uint32_t header_size;
-    uint64_t entry;        /* first instruction of every core: rdi = core page, rsp set */
-    uint64_t text_start;   /* [text_start, text_end): kernel code; a kick in it only sets a bit */
+    uint64_t entry;      /* first instruction of every core: rdi = core page, rsp set */
+    uint64_t text_start; /* [text_start, text_end): kernel code; a kick in it only sets a bit */
     uint64_t text_end;
-    uint64_t leave_start;  /* [leave_start, leave_end): registers of the thread half restored, */
-    uint64_t leave_end;    /*   but its frame still whole: a kick in it restarts at leave_redo */
+    uint64_t leave_start; /* [leave_start, leave_end): registers of the thread half restored, */
+    uint64_t leave_end;   /*   but its frame still whole: a kick in it restarts at leave_redo */
     uint64_t leave_redo;
-    uint64_t upcall;       /* entry after a kick that interrupted application code */
-    uint64_t lstar;        /* entry of a trapped `syscall`, at CPL 0 or CPL 3 */
-    uint64_t fault_stubs;  /* 32 stubs, 16 bytes each, vectors 0..31, ring 3 */
-    uint64_t irq_stub;     /* vectors 32..255, ring 3 */
-    uint64_t ring0_bp;     /* int3: monitor call or reflection, ring 0 */
-    uint64_t ring0_fatal;  /* NMI, double fault, machine check, ring 0 */
+    uint64_t upcall;      /* entry after a kick that interrupted application code */
+    uint64_t lstar;       /* entry of a trapped `syscall`, at CPL 0 or CPL 3 */
+    uint64_t fault_stubs; /* 32 stubs, 16 bytes each, vectors 0..31, ring 3 */
+    uint64_t irq_stub;    /* vectors 32..255, ring 3 */
+    uint64_t ring0_bp;    /* int3: monitor call or reflection, ring 0 */
+    uint64_t ring0_fatal; /* NMI, double fault, machine check, ring 0 */
 };
 LULL_ASSERT_SIZE(struct lull_kernel_header, 112);
 
@@ -127,11 +127,11 @@ struct lull_timepage {
     uint32_t pad;
     uint64_t tsc_base;
     uint64_t mult;
-    uint64_t mono_ns;   /* CLOCK_MONOTONIC at tsc_base */
-    uint64_t real_ns;   /* CLOCK_REALTIME at tsc_base */
-    uint64_t boot_ns;   /* CLOCK_BOOTTIME at tsc_base */
-    uint64_t raw_ns;    /* CLOCK_MONOTONIC_RAW at tsc_base */
-    uint64_t tai_ns;    /* CLOCK_TAI at tsc_base */
+    uint64_t mono_ns; /* CLOCK_MONOTONIC at tsc_base */
+    uint64_t real_ns; /* CLOCK_REALTIME at tsc_base */
+    uint64_t boot_ns; /* CLOCK_BOOTTIME at tsc_base */
+    uint64_t raw_ns;  /* CLOCK_MONOTONIC_RAW at tsc_base */
+    uint64_t tai_ns;  /* CLOCK_TAI at tsc_base */
 };
 LULL_ASSERT_SIZE(struct lull_timepage, 64);
 

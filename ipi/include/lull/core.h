@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The core page: what one core of the isle and the proxy share, at LULL_CORES + i * LULL_CORE_STRIDE.
- * GS base of a core points at its page; the rest of the stride is the kernel's own.
- * Every cache line has one writer, named here; the doorbell word is the one exception.
+ * The core page: what one core of the isle and the proxy share, at LULL_CORES + i *
+ * LULL_CORE_STRIDE. GS base of a core points at its page; the rest of the stride is the kernel's
+ * own. Every cache line has one writer, named here; the doorbell word is the one exception.
  */
 #ifndef LULL_CORE_H
 #define LULL_CORE_H
@@ -95,7 +95,7 @@ LULL_ASSERT_OFF(struct lull_core, state, 192);
 LULL_ASSERT_OFF(struct lull_core, kcount, 256);
 LULL_ASSERT_SIZE(struct lull_core, 384);
 _Static_assert(sizeof(struct lull_core) <= 1024, "kernel's private part starts at 1024");
-_Static_assert(LULL_MAX_CORES * LULL_CORE_STRIDE <= 0x3f0000, "core pages end before the rest");
+_Static_assert(LULL_MAX_CORES *LULL_CORE_STRIDE <= 0x3f0000, "core pages end before the rest");
 #define LULL_CORE_PRIVATE 1024 /* offset of the kernel's own per-core data */
 
 /* Signals from Linux to the program, at LULL_SIGNALS. */

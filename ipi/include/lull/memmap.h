@@ -86,7 +86,8 @@
 /* I/O port of every exit to the proxy (32-bit out). */
 #define LULL_PORT 0x10
 
-/* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md). */
+/* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md).
+ */
 #define LULL_SEL_KCODE 0x10
 #define LULL_SEL_KDATA 0x18
 #define LULL_SEL_UDATA 0x2b

@@ -56,25 +56,69 @@ struct lull_sysdesc {
     struct lull_arg arg[6];
 };
 
-#define VAL {LULL_A_VAL, 0, 0}
-#define FD {LULL_A_FD, 0, 0}
-#define ATFD {LULL_A_ATFD, 0, 0}
-#define PATH {LULL_A_PATH, 0, 0}
-#define IN(n) {LULL_A_IN, 0, n}
-#define OUT(n) {LULL_A_OUT, 0, n}
-#define INOUT(n) {LULL_A_INOUT, 0, n}
-#define BUFIN(i) {LULL_A_BUFIN, 0, i}
-#define BUFOUT(i) {LULL_A_BUFOUT, 0, i}
-#define VEC(size, i) {LULL_A_VEC, 0, (size) << 4 | (i)}
-#define IOVIN(i) {LULL_A_IOVIN, 0, i}
-#define IOVOUT(i) {LULL_A_IOVOUT, 0, i}
-#define MSGIN {LULL_A_MSGIN, 0, 0}
-#define MSGOUT {LULL_A_MSGOUT, 0, 0}
-#define SPECIAL {LULL_A_SPECIAL, 0, 0}
+#define VAL                                                                                        \
+    {                                                                                              \
+        LULL_A_VAL, 0, 0                                                                           \
+    }
+#define FD                                                                                         \
+    {                                                                                              \
+        LULL_A_FD, 0, 0                                                                            \
+    }
+#define ATFD                                                                                       \
+    {                                                                                              \
+        LULL_A_ATFD, 0, 0                                                                          \
+    }
+#define PATH                                                                                       \
+    {                                                                                              \
+        LULL_A_PATH, 0, 0                                                                          \
+    }
+#define IN(n)                                                                                      \
+    {                                                                                              \
+        LULL_A_IN, 0, n                                                                            \
+    }
+#define OUT(n)                                                                                     \
+    {                                                                                              \
+        LULL_A_OUT, 0, n                                                                           \
+    }
+#define INOUT(n)                                                                                   \
+    {                                                                                              \
+        LULL_A_INOUT, 0, n                                                                         \
+    }
+#define BUFIN(i)                                                                                   \
+    {                                                                                              \
+        LULL_A_BUFIN, 0, i                                                                         \
+    }
+#define BUFOUT(i)                                                                                  \
+    {                                                                                              \
+        LULL_A_BUFOUT, 0, i                                                                        \
+    }
+#define VEC(size, i)                                                                               \
+    {                                                                                              \
+        LULL_A_VEC, 0, (size) << 4 | (i)                                                           \
+    }
+#define IOVIN(i)                                                                                   \
+    {                                                                                              \
+        LULL_A_IOVIN, 0, i                                                                         \
+    }
+#define IOVOUT(i)                                                                                  \
+    {                                                                                              \
+        LULL_A_IOVOUT, 0, i                                                                        \
+    }
+#define MSGIN                                                                                      \
+    {                                                                                              \
+        LULL_A_MSGIN, 0, 0                                                                         \
+    }
+#define MSGOUT                                                                                     \
+    {                                                                                              \
+        LULL_A_MSGOUT, 0, 0                                                                        \
+    }
+#define SPECIAL                                                                                    \
+    {                                                                                              \
+        LULL_A_SPECIAL, 0, 0                                                                       \
+    }
 
 /* Defines the table; both sides include it in exactly one file. */
-#define LULL_DEFINE_SYSCALLS(table)                                                             \
-    const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
+#define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
 
 #define LULL_ROW(nr, name, class, n, ...) [nr] = {#name, LULL_SYS_##class, n, {__VA_ARGS__}},
 
