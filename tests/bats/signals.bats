@@ -141,8 +141,11 @@ runs() {
     [ "$(state_of "$1")" != T ]
 }
 
+# A job with a process group of its own, whose parent is in the same session: Linux stops it.
 @test "TSTP stops it, CONT goes on" {
+    set -m
     background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default compute
+    set +m
     kill -TSTP "$pid"
     wait_for 5 is_stopped "$pid"
     kill -CONT "$pid"
@@ -150,6 +153,22 @@ runs() {
     kill -TERM "$pid"
     ended
     expect 143
+}
+
+@test "TSTP is nothing to an orphaned process group, as on Linux" {
+    local side
+    for side in native isle; do
+        case $side in
+        native) background native setsid "$PROGRAMS/sleeper" default compute ;;
+        isle) background isle setsid "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default compute ;;
+        esac
+        kill -TSTP "$pid"
+        sleep 0.5
+        runs "$pid"
+        kill -TERM "$pid"
+        ended
+        expect 143
+    done
 }
 
 @test "a signal before the program has started ends lull as it would end the program" {
