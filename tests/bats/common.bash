@@ -34,6 +34,11 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
+# A test that failed half way leaves nothing running.
+teardown() {
+    [ "$pid" = 0 ] || kill -KILL "$pid" 2>/dev/null || true
+}
+
 fail() {
     printf '%s\n' "$@" >&2
     return 1
