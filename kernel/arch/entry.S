@@ -126,6 +126,7 @@ lull_leave_start:
     iretq
 lull_leave_end:
 leave_work:
+    cld
     mov     %rsp, %rdi
     xor     %ebp, %ebp
     call    leave_with_work

@@ -57,9 +57,12 @@ void core_start(struct lull_core *core)
     p->index = index;
     p->cpu = b->cpu[index];
     p->bp_top = LULL_SYSTABLES + index * LULL_SYS_STRIDE + LULL_SYS_BP_TOP;
-    sched_init_core(index);
-    idle_init(p, index);
     if (index == 0) {
+        /* a thread may be placed on a core whose vCPU has not had its turn yet */
+        for (unsigned i = 0; i < b->ncores; i++) {
+            sched_init_core(i);
+            idle_init(percpu_of(i), i);
+        }
         if (b->magic != LULL_ABI_MAGIC || b->abi_version != LULL_ABI_VERSION)
             panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
         signals_init();

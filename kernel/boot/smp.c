@@ -84,6 +84,8 @@ void core_answer_bell(void)
     struct percpu *p = this_cpu();
     u32 bell = __atomic_exchange_n(&core_of(p->index)->bell, 0, __ATOMIC_SEQ_CST);
     core_serve_requests();
+    if (__atomic_load_n(&stop_generation, __ATOMIC_ACQUIRE) & 1) /* whoever runs next waits too */
+        __atomic_fetch_or(&core_of(p->index)->bell, LULL_BELL_KICK, __ATOMIC_SEQ_CST);
     if (bell & LULL_BELL_SIGNAL)
         signals_from_proxy();
     if (bell & LULL_BELL_TIMER) {

@@ -69,8 +69,8 @@ static void core_notice(unsigned core, const struct thread *t)
 {
     struct percpu *p = percpu_of(core);
     struct lull_core *c = core_of(core);
-    struct thread *cur = __atomic_load_n(&p->cur, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    struct thread *cur = __atomic_load_n(&p->cur, __ATOMIC_RELAXED);
     u32 state = __atomic_load_n(&c->state, __ATOMIC_RELAXED);
     if (state == LULL_CORE_IDLE)
         return;

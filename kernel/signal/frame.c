@@ -48,7 +48,7 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
     u64 at = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16) - 8; /* as after a call */
     struct rt_sigframe sf;
     memset(&sf, 0, sizeof sf);
-    if (!(sa->flags & SA_RESTORER) || push_fpstate(fp))
+    if (sa->handler >> 47 || !(sa->flags & SA_RESTORER) || push_fpstate(fp))
         return -1;
     sf.restorer = sa->restorer;
     sf.info = *info;

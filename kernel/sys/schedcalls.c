@@ -56,8 +56,7 @@ long sys_sched_setaffinity(struct frame *f)
         return -EINVAL;
     }
     memcpy(t->affinity, cores, sizeof cores);
-    if (!affinity_has(t, t->core))
-        thread_move(t, thread_choose_core(t));
+    thread_move(t, affinity_has(t, t->core) ? t->core : thread_choose_core(t));
     bool self = t == current();
     spin_unlock(&threads_lock);
     if (self && t->migrate_to >= 0)
