@@ -12,15 +12,11 @@
 #define ENOMEM 12
 #define EACCES 13
 #define EFAULT 14
-#define EBUSY 16
 #define EEXIST 17
 #define ENODEV 19
 #define EINVAL 22
 #define EPIPE 32
-#define ERANGE 34
-#define EDEADLK 35
 #define ENOSYS 38
-#define EOVERFLOW 75
 #define EOPNOTSUPP 95
 #define ETIMEDOUT 110
 

@@ -40,7 +40,6 @@ struct percpu {
     struct thread *prev;      /* left by the last switch, until thread_switched() */
     u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none; timer_lock */
     bool slice_on;            /* the timer repeats every time slice; timer_lock */
-    u64 spin_until;
 };
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, ktop) == PC_KTOP, "PC_KTOP");
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, scratch_rsp) == PC_RSP, "PC_RSP");

@@ -21,11 +21,6 @@ void blocks_init(u64 bytes_loaded)
     populated = bytes_loaded;
 }
 
-u64 blocks_populated(void)
-{
-    return populated;
-}
-
 bool in_ram(u64 start, u64 end)
 {
     return start >= LULL_RAM_BASE && end <= boot_info()->ram_end && start <= end;

@@ -43,7 +43,6 @@ u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 
 bool vma_room(unsigned more);
 void vma_insert(u64 start, u64 end, u32 prot, u32 flags);
 void vma_remove(u64 start, u64 end);
-unsigned vma_count(void);
 
 /* pagetable.c */
 int pt_map(u64 start, u64 end, u32 prot); /* 0 or -ENOMEM */
@@ -59,7 +58,6 @@ bool blocks_used(u64 start, u64 end);              /* pages not mapped may hold 
 void blocks_zero_used(u64 start, u64 end);         /* zeroes what may hold old data */
 void blocks_mark_used(u64 start, u64 end);
 void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next touch */
-u64 blocks_populated(void);              /* bytes that count against --mem */
 void blocks_init(u64 bytes_loaded);
 bool in_ram(u64 start, u64 end);
 

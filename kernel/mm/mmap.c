@@ -12,7 +12,6 @@
 #define MAP_ANONYMOUS 0x20u
 #define MAP_32BIT 0x40u
 #define MAP_GROWSDOWN 0x100u
-#define MAP_LOCKED 0x2000u
 #define MAP_NORESERVE 0x4000u
 #define MAP_STACK 0x20000u
 #define MAP_FIXED_NOREPLACE 0x100000u
@@ -139,9 +138,7 @@ static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 /* A private file mapping is a copy of the file; regular files only. */
 static long map_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
-    u64 st[18], *kst = st;
-    struct thread *t = current();
-    (void)kst;
+    u64 st[18];
     /* the proxy writes into the application's memory only: use the mapping itself for stat */
     long r = map_anonymous(f->rdi, len, PROT_READ | PROT_WRITE, (u32)f->r10 | MAP_ANONYMOUS, out);
     if (r)
@@ -165,7 +162,6 @@ static long map_file(struct frame *f, u64 len, u32 prot, u64 *out)
         else
             done += (u64)n;
     }
-    (void)t;
     spin_lock(&mm_lock);
     if (r) {
         mm_unmap(*out, *out + len);

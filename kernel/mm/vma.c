@@ -9,11 +9,6 @@ static unsigned nvmas;
 
 spinlock mm_lock;
 
-unsigned vma_count(void)
-{
-    return nvmas;
-}
-
 bool vma_room(unsigned more)
 {
     return nvmas + more <= VMA_MAX;

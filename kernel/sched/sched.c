@@ -160,7 +160,7 @@ static void before_run(struct percpu *p)
 
 /* ---- switching ---- */
 
-void fpu_save(struct thread *t)
+static void fpu_save(struct thread *t)
 {
     if (!t->fpu_live)
         return;

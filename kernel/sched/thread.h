@@ -126,7 +126,6 @@ long sys_clone(struct frame *f);
 long sys_clone3(struct frame *f);
 _Noreturn void thread_exit(int code);
 _Noreturn void isle_exit(int code);
-void fpu_save(struct thread *t);
 
 /* sched.c */
 void sched_init_core(unsigned index);

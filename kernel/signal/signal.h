@@ -30,7 +30,6 @@
 
 #define SIG_DFL 0
 #define SIG_IGN 1
-#define SA_NOCLDSTOP 1u
 #define SA_SIGINFO 4u
 #define SA_RESTORER 0x04000000u
 #define SA_ONSTACK 0x08000000u
