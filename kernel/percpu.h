@@ -52,6 +52,9 @@ _Static_assert(offsetof(struct percpu, index) == 48 && offsetof(struct percpu, c
 _Static_assert(offsetof(struct lull_core, up_rip) == CORE_UP_RIP, "CORE_UP_RIP");
 _Static_assert(offsetof(struct lull_core, up_rsp) == CORE_UP_RSP, "CORE_UP_RSP");
 _Static_assert(offsetof(struct lull_core, up_rflags) == CORE_UP_RFLAGS, "CORE_UP_RFLAGS");
+_Static_assert(offsetof(struct lull_core, request) == CORE_REQUEST, "CORE_REQUEST");
+_Static_assert(offsetof(struct lull_core, halted) == CORE_HALTED, "CORE_HALTED");
+_Static_assert(offsetof(struct lull_core, reply) == CORE_REPLY, "CORE_REPLY");
 _Static_assert(offsetof(struct lull_core, bell) == CORE_BELL, "CORE_BELL");
 
 static inline struct lull_core *core_of(unsigned index)

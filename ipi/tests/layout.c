@@ -106,7 +106,10 @@ static void print_core(void)
     FIELD(struct lull_core, op);
     FIELD(struct lull_core, index);
     FIELD(struct lull_core, arg);
+    FIELD(struct lull_core, request);
+    FIELD(struct lull_core, halted);
     FIELD(struct lull_core, ret);
+    FIELD(struct lull_core, reply);
     FIELD(struct lull_core, up_rip);
     FIELD(struct lull_core, up_rsp);
     FIELD(struct lull_core, up_rflags);
@@ -164,6 +167,12 @@ static void print_values(void)
     VALUE(LULL_CHUNK);
     VALUE(LULL_KERN_BASE);
     VALUE(LULL_KERN_GPA);
+    VALUE(LULL_LOW_GPA);
+    VALUE(LULL_RAM_GPA);
+    VALUE(LULL_DEV_BASE);
+    VALUE(LULL_DEV_GPA);
+    VALUE(LULL_VECTOR);
+    VALUE(LULL_BOOT_F_DOORBELL);
     VALUE(LULL_KERN_SIZE);
     VALUE(LULL_KIMAGE);
     VALUE(LULL_BOOT);
@@ -194,6 +203,7 @@ static void print_values(void)
     VALUE(LULL_OP_CANCEL);
     VALUE(LULL_OP_MARK);
     VALUE(LULL_OP_STOP);
+    VALUE(LULL_OP_CLOCK);
     VALUE(LULL_OP_COUNT);
     VALUE(LULL_BELL_KICK);
     VALUE(LULL_BELL_SIGNAL);

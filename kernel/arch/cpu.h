@@ -41,6 +41,7 @@ u64 monitor_call(u64 op, u64 start, u64 pages);
 #define MONITOR_INVLPG 1
 #define MONITOR_FLUSH 2
 #define MONITOR_CR2 3
+#define MONITOR_HALT 4 /* until an interrupt, unless the reply is there */
 void context_switch(u64 *save_ksp, u64 load_ksp);
 void thread_first_return(void);
 void lull_leave(void);
@@ -57,6 +58,21 @@ int user_clear(void *p, u64 n);
 extern char user_access_start[], user_access_end[], user_copy_fault[];
 extern char lull_text_start[], lull_text_end[];
 
+/* What this processor and machine are; boot/machine.c. Constant once the program runs. */
+struct machine {
+    u64 xcr0;       /* vector state that the application may use */
+    u32 xsave_size; /* bytes of a standard-format XSAVE area for it */
+    bool doorbell;  /* LULL_BOOT_F_DOORBELL */
+    u64 hwcap, hwcap2;
+};
+extern struct machine machine;
+void machine_init(void);
+
+/* dev/doorbell.c */
+void doorbell_init(void); /* core 0 */
+void doorbell_leave(struct lull_core *c);
+void doorbell_start_cores(void);
+
 /* Asks the proxy; see enum lull_op. */
 static inline i64 proxy_call(u32 op, u64 a0, u64 a1, u64 a2)
 {
@@ -65,7 +81,10 @@ static inline i64 proxy_call(u32 op, u64 a0, u64 a1, u64 a2)
     c->arg[0] = a0;
     c->arg[1] = a1;
     c->arg[2] = a2;
-    leave_to_proxy();
+    if (machine.doorbell)
+        doorbell_leave(c);
+    else
+        leave_to_proxy();
     return c->ret;
 }
 

@@ -5,7 +5,8 @@
  * Every entry builds the same struct frame at the top of the current thread's kernel stack. The
  * proxy may stop a core anywhere and look at RIP: inside [text_start, text_end) it only sets the
  * bell; inside [leave_start, leave_end) it moves RIP to leave_redo as well, which is safe because
- * leaving never writes to the frame. So no instruction here needs interrupts to be off.
+ * leaving never writes to the frame. So no instruction here needs interrupts to be off. On a machine
+ * with doorbells the interrupt's ring-0 gate does the same from inside (lull_ring0_irq).
  */
 #include <lull/memmap.h>
 
@@ -177,6 +178,8 @@ lull_irq_stub:
     pushq   $32
 fault_common:
     PUSH_REGS
+    mov     $LULL_SEL_UDATA, %eax /* a gate with a stack of its own may have left a null one, which */
+    mov     %eax, %ss             /* no iretq to ring 3 takes: monitor_call() would fault */
     cld
     xor     %ebp, %ebp
     lea     lull_text_start(%rip), %rcx
@@ -319,7 +322,7 @@ user_copy_fault:
 1:  ret
 
 /* ---- ring 0: every instruction may be emulated at microseconds each ---- */
-    .globl lull_ring0_bp, lull_ring0_fatal
+    .globl lull_ring0_bp, lull_ring0_fatal, lull_ring0_irq
 lull_ring0_bp:
     push    %rcx
     lea     monitor_return(%rip), %rcx
@@ -335,11 +338,24 @@ lull_ring0_bp:
     iretq
 1:  cmp     $3, %eax
     je      1f
+    ja      3f
     mov     %cr3, %rcx
     mov     %rcx, %cr3
     pop     %rcx
     iretq
 1:  mov     %cr2, %rax
+    pop     %rcx
+    iretq
+    /* sleep until an interrupt; not when the reply is there, whose sender saw no `halted` */
+3:  mov     $1, %ecx
+    xchg    %ecx, %gs:CORE_HALTED
+    mov     %gs:CORE_REPLY, %ecx
+    cmp     %gs:CORE_REQUEST, %ecx
+    je      1f
+    sti
+    hlt
+    cli
+1:  movl    $0, %gs:CORE_HALTED
     pop     %rcx
     iretq
     /* the application's own int3: hand its frame to the ring-3 stub, on a stack of its own */
@@ -361,6 +377,43 @@ lull_ring0_bp:
     mov     %rcx, 8(%rsp)
     mov     %gs:PC_BPSAVE, %rax
     pop     %rcx
+    iretq
+/* A doorbell: what the proxy of a machine without interrupts does from outside, see above. The gate
+   keeps further ones out, and its stack is nobody else's. */
+lull_ring0_irq:
+    push    %rax
+    push    %rcx
+    movabs  $(LAPIC + LAPIC_EOI), %rax
+    movl    $0, (%rax)
+    mov     16(%rsp), %rax
+    lea     lull_text_start(%rip), %rcx
+    cmp     %rcx, %rax
+    jb      1f
+    lea     lull_text_end(%rip), %rcx
+    cmp     %rcx, %rax
+    jae     1f
+    lea     lull_leave_end(%rip), %rcx
+    cmp     %rcx, %rax
+    jae     2f
+    lea     lull_leave_start(%rip), %rcx
+    cmp     %rcx, %rax
+    jbe     2f
+    mov     %rcx, 16(%rsp)
+    jmp     2f
+1:  cmpl    $0, %gs:CORE_BELL
+    je      2f
+    mov     %rax, %gs:CORE_UP_RIP
+    mov     40(%rsp), %rax
+    mov     %rax, %gs:CORE_UP_RSP
+    mov     32(%rsp), %rax
+    mov     %rax, %gs:CORE_UP_RFLAGS
+    lea     lull_upcall(%rip), %rcx
+    mov     %rcx, 16(%rsp)
+2:  testb   $3, 24(%rsp)
+    jz      1f
+    movq    $LULL_SEL_UDATA, 48(%rsp) /* as in fault_common, before it got there */
+1:  pop     %rcx
+    pop     %rax
     iretq
 lull_ring0_fatal:
     mov     $LULL_PORT, %edx

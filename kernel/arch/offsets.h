@@ -5,10 +5,20 @@
 
 /* struct lull_core, by GS */
 #define CORE_OP 0
+#define CORE_REQUEST 56
+#define CORE_HALTED 60
 #define CORE_UP_RIP 72
 #define CORE_UP_RSP 80
 #define CORE_UP_RFLAGS 88
+#define CORE_REPLY 96
 #define CORE_BELL 128
+
+/* local APIC, in the device pages of a machine with doorbells */
+#define LAPIC (LULL_DEV_BASE + 0xfee00000 - LULL_DEV_GPA)
+#define LAPIC_EOI 0xb0
+#define LAPIC_SVR 0xf0
+#define LAPIC_ICR_LOW 0x300
+#define LAPIC_ICR_HIGH 0x310
 
 /* struct percpu, by GS, behind the shared part (LULL_CORE_PRIVATE) */
 #define PC_KTOP 1024  /* top of the current thread's kernel stack */

@@ -6,6 +6,7 @@
 
 extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
 extern char lull_fault_stubs[], lull_irq_stub[], lull_ring0_bp[], lull_ring0_fatal[];
+extern char lull_ring0_irq[];
 
 extern const struct lull_kernel_header lull_header;
 const struct lull_kernel_header lull_header
@@ -25,6 +26,7 @@ const struct lull_kernel_header lull_header
         .irq_stub = (u64)lull_irq_stub,
         .ring0_bp = (u64)lull_ring0_bp,
         .ring0_fatal = (u64)lull_ring0_fatal,
+        .ring0_irq = (u64)lull_ring0_irq,
 };
 
 /* The idle thread of a core has no slot: its stack is the rest of the core page. */
@@ -58,6 +60,7 @@ void core_start(struct lull_core *core)
     p->cpu = b->cpu[index];
     p->bp_top = LULL_SYSTABLES + index * LULL_SYS_STRIDE + LULL_SYS_BP_TOP;
     if (index == 0) {
+        machine_init();
         /* a thread may be placed on a core whose vCPU has not had its turn yet */
         for (unsigned i = 0; i < b->ncores; i++) {
             sched_init_core(i);
@@ -65,6 +68,8 @@ void core_start(struct lull_core *core)
         }
         if (b->magic != LULL_ABI_MAGIC || b->abi_version != LULL_ABI_VERSION)
             panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
+        if (machine.doorbell)
+            doorbell_start_cores();
         signals_init();
         mm_init();
         rewrite_init();

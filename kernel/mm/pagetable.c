@@ -27,10 +27,6 @@ void pt_init(void)
     pool_end = LULL_PTPOOL + LULL_PTPOOL_SIZE;
 }
 
-static u64 to_phys(u64 va)
-{
-    return va - LULL_KERN_BASE + LULL_KERN_GPA;
-}
 static u64 *to_virt(u64 entry)
 {
     return (u64 *)((entry & PTE_ADDR) - LULL_KERN_GPA + LULL_KERN_BASE);
@@ -92,7 +88,7 @@ static u64 *directory(u64 va, bool make)
         u64 *pd = make ? table_alloc() : NULL;
         if (!pd)
             return NULL;
-        *e = to_phys((u64)pd) | TABLE_BITS;
+        *e = lull_gpa((u64)pd) | TABLE_BITS;
         return pd;
     }
     return to_virt(*e);
@@ -128,10 +124,10 @@ static u64 *split(u64 *pde, u64 block)
     if (old & PTE_P) {
         u64 bits = old & ~(PTE_ADDR | PTE_PS);
         for (u64 i = 0; i < 512; i++)
-            pt[i] = (block + i * LULL_PAGE) | bits;
+            pt[i] = (lull_gpa(block) + i * LULL_PAGE) | bits;
         mark_stale(block, block + LULL_PAGE); /* one invlpg drops the large translation */
     }
-    *pde = to_phys((u64)pt) | TABLE_BITS;
+    *pde = lull_gpa((u64)pt) | TABLE_BITS;
     return pt;
 }
 
@@ -142,7 +138,7 @@ static bool is_table(u64 pde)
 
 static void set_block(u64 *pde, u64 block, u64 bits)
 {
-    u64 old = *pde, new = bits ? block | bits | PTE_PS : 0;
+    u64 old = *pde, new = bits ? lull_gpa(block) | bits | PTE_PS : 0;
     if (old == new)
         return;
     *pde = new;
@@ -162,10 +158,10 @@ static void maybe_join(u64 *pde, u64 block)
     if (!(bits & PTE_P))
         return;
     for (u64 i = 0; i < 512; i++) {
-        if (pt[i] != ((block + i * LULL_PAGE) | bits))
+        if (pt[i] != ((lull_gpa(block) + i * LULL_PAGE) | bits))
             return;
     }
-    *pde = block | bits | PTE_PS;
+    *pde = lull_gpa(block) | bits | PTE_PS;
     table_retire(pt);
 }
 
@@ -196,7 +192,7 @@ static int set_range(u64 start, u64 end, u64 bits)
             return -ENOMEM;
         u64 first = at, last = at;
         for (; at < stop; at += LULL_PAGE) {
-            u64 new = bits ? at | bits : 0;
+            u64 new = bits ? lull_gpa(at) | bits : 0;
             u64 old = pt[at >> 12 & 511];
             if (old == new)
                 continue;
@@ -244,11 +240,11 @@ bool pt_allows(u64 addr, u64 err)
 
 int pt_alias(u64 at, u64 start, u64 end)
 {
-    for (u64 pa = start; pa < end; pa += LULL_HUGE, at += LULL_HUGE) {
+    for (; start < end; start += LULL_HUGE, at += LULL_HUGE) {
         u64 *pd = directory(at, true);
         if (!pd)
             return -ENOMEM;
-        pd[at >> 21 & 511] = pa | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
+        pd[at >> 21 & 511] = lull_gpa(start) | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
     }
     return 0;
 }

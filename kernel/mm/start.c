@@ -102,7 +102,7 @@ static u64 stack_fill(u64 end)
     char *random = push_bytes(&top, b->random, 16);
     u64 aux[] = {
         AT_SYSINFO_EHDR, b->vdso_size ? LULL_VDSO : 0,
-        AT_HWCAP,        b->hwcap,
+        AT_HWCAP,        machine.hwcap,
         AT_PAGESZ,       LULL_PAGE,
         AT_CLKTCK,       100,
         AT_PHDR,         b->phdr,
@@ -117,10 +117,10 @@ static u64 stack_fill(u64 end)
         AT_EGID,         b->egid,
         AT_SECURE,       (b->flags & LULL_BOOT_F_SECURE) != 0,
         AT_RANDOM,       (u64)random,
-        AT_HWCAP2,       b->hwcap2,
+        AT_HWCAP2,       machine.hwcap2,
         AT_EXECFN,       (u64)execfn,
         AT_PLATFORM,     (u64)platform,
-        AT_MINSIGSTKSZ,  b->xsave_size + 1024ul,
+        AT_MINSIGSTKSZ,  machine.xsave_size + 1024ul,
         AT_NULL,         0,
     };
     u64 *skip = aux + (b->vdso_size ? 0 : 2);

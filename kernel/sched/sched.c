@@ -164,7 +164,7 @@ static void fpu_save(struct thread *t)
 {
     if (!t->fpu_live)
         return;
-    cpu_xsave(thread_xsave(t), boot_info()->xcr0);
+    cpu_xsave(thread_xsave(t), machine.xcr0);
     t->fpu_live = false;
     this_cpu()->fpu_owner = NULL;
 }
@@ -175,7 +175,7 @@ static void fpu_switch(struct percpu *p, struct thread *next)
         return;
     if (p->fpu_owner)
         fpu_save(p->fpu_owner);
-    cpu_xrstor(thread_xsave(next), boot_info()->xcr0);
+    cpu_xrstor(thread_xsave(next), machine.xcr0);
     p->fpu_owner = next;
     next->fpu_live = true;
 }

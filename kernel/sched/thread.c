@@ -152,7 +152,7 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     memcpy(t->affinity, me->affinity, sizeof t->affinity);
     memcpy(t->name, me->name, sizeof t->name);
     /* as fork does: the child starts with its parent's vector and control registers */
-    cpu_xsave(thread_xsave(t), boot_info()->xcr0);
+    cpu_xsave(thread_xsave(t), machine.xcr0);
     if (a->flags & CLONE_CHILD_CLEARTID)
         t->clear_tid = a->child_tid;
     u32 tid = (u32)t->tid;

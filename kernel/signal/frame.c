@@ -21,20 +21,19 @@ static u64 frame_stack(const struct frame *f, const struct sigaction *sa)
 
 static int push_fpstate(u64 fp)
 {
-    const struct lull_boot *b = boot_info();
     /* the header must be sane before xsave writes part of it */
-    if (!user_range_ok(fp, b->xsave_size + 4ul) || user_clear((void *)(fp + 512), 64) ||
-        user_xsave((void *)fp, b->xcr0))
+    if (!user_range_ok(fp, machine.xsave_size + 4ul) || user_clear((void *)(fp + 512), 64) ||
+        user_xsave((void *)fp, machine.xcr0))
         return -1;
     struct fpx_sw_bytes sw = {
         .magic1 = FP_XSTATE_MAGIC1,
-        .extended_size = b->xsave_size + 4,
-        .xfeatures = b->xcr0,
-        .xstate_size = b->xsave_size,
+        .extended_size = machine.xsave_size + 4,
+        .xfeatures = machine.xcr0,
+        .xstate_size = machine.xsave_size,
     };
     u32 magic2 = FP_XSTATE_MAGIC2;
     if (copy_out(fp + FP_SW_OFFSET, &sw, sizeof sw) ||
-        copy_out(fp + b->xsave_size, &magic2, sizeof magic2))
+        copy_out(fp + machine.xsave_size, &magic2, sizeof magic2))
         return -1;
     return 0;
 }
@@ -44,7 +43,7 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
 {
     struct thread *t = current();
     u64 sp = frame_stack(f, sa);
-    u64 fp = ALIGN_DOWN(sp - boot_info()->xsave_size - 4, 64);
+    u64 fp = ALIGN_DOWN(sp - machine.xsave_size - 4, 64);
     u64 at = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16) - 8; /* as after a call */
     struct rt_sigframe sf;
     memset(&sf, 0, sizeof sf);
@@ -102,13 +101,12 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
 /* Vector state from an untrusted frame: a bad header faults in xrstor and is fixed up. */
 static int pop_fpstate(u64 fp)
 {
-    const struct lull_boot *b = boot_info();
     struct fpx_sw_bytes sw;
-    if (!fp || fp & 63 || !user_range_ok(fp, b->xsave_size))
+    if (!fp || fp & 63 || !user_range_ok(fp, machine.xsave_size))
         return -1;
     if (copy_in(&sw, fp + FP_SW_OFFSET, sizeof sw))
         return -1;
-    u64 mask = sw.magic1 == FP_XSTATE_MAGIC1 ? b->xcr0 : 3;
+    u64 mask = sw.magic1 == FP_XSTATE_MAGIC1 ? machine.xcr0 : 3;
     return user_xrstor((void *)fp, mask);
 }
 

@@ -37,13 +37,18 @@ static const char *set_mem(struct options *o, const char *value)
 
 static const char *set_engine(struct options *o, const char *value)
 {
-    if (strcmp(value, "auto") == 0)
-        o->engine = ENGINE_AUTO;
-    else if (strcmp(value, "kvm") == 0)
-        o->engine = ENGINE_KVM;
-    else
-        return "auto or kvm";
-    return NULL;
+    static const char *const names[] = {[ENGINE_AUTO] = "auto",
+                                        [ENGINE_KVM] = "kvm",
+                                        [ENGINE_QEMU] = "qemu",
+                                        [ENGINE_QEMU_KVM] = "qemu-kvm",
+                                        [ENGINE_QEMU_TCG] = "qemu-tcg"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            o->engine = (enum engine_choice)i;
+            return NULL;
+        }
+    }
+    return "auto, kvm, qemu, qemu-kvm or qemu-tcg";
 }
 
 static const char *set_spin(struct options *o, const char *value)
@@ -112,6 +117,11 @@ static const char *set_no_rewrite(struct options *o, const char *value)
     return set_flag(&o->no_rewrite, value);
 }
 
+static const char *set_virtual_time(struct options *o, const char *value)
+{
+    return set_flag(&o->virtual_time, value);
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
@@ -122,6 +132,7 @@ static const struct option_row rows[] = {
     {"dry-run", no_argument, "LULL_DRY_RUN", set_dry_run},
     {"verbose", no_argument, "LULL_VERBOSE", set_verbose},
     {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
+    {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

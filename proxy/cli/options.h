@@ -9,7 +9,13 @@
 
 #include <lull/memmap.h>
 
-enum engine_choice { ENGINE_AUTO = 0, ENGINE_KVM };
+enum engine_choice {
+    ENGINE_AUTO = 0, /* kvm, else qemu */
+    ENGINE_KVM,
+    ENGINE_QEMU, /* with KVM where that works, else with TCG */
+    ENGINE_QEMU_KVM,
+    ENGINE_QEMU_TCG,
+};
 
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
@@ -29,7 +35,8 @@ struct options {
     bool dry_run;     /* --dry-run / LULL_DRY_RUN */
     bool verbose;     /* --verbose / LULL_VERBOSE */
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
-    int argc;         /* PROGRAM ARGS... */
+    bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
+    int argc;          /* PROGRAM ARGS... */
     char **argv;
 };
 

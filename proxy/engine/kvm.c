@@ -15,75 +15,100 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "message.h"
 #include "ownfd.h"
 
-static int explain_open_failure(void)
+static void explain_open_failure(char *why, size_t size)
 {
     switch (errno) {
     case ENOENT:
     case ENODEV:
     case ENXIO:
-        message("no /dev/kvm here: load the module (modprobe kvm_intel or kvm_amd), or enable "
-                "virtualisation in the firmware or nested in the hypervisor");
+        snprintf(why, size,
+                 "no /dev/kvm here: load the module (modprobe kvm_intel or kvm_amd), or enable "
+                 "virtualisation in the firmware or nested in the hypervisor");
         break;
     case EACCES:
     case EPERM:
-        message("no right to /dev/kvm: join its group (usermod -aG kvm USER, then log in again) "
-                "or ask for read and write access to it");
+        snprintf(why, size,
+                 "no right to /dev/kvm: join its group (usermod -aG kvm USER, then log in again) "
+                 "or ask for read and write access to it");
         break;
     default:
-        message("cannot open /dev/kvm: %s", strerror(errno));
+        snprintf(why, size, "cannot open /dev/kvm: %s", strerror(errno));
     }
-    return LULL_EXIT_FAILED;
 }
 
-static int kvm_open(struct engine **out, unsigned ncores)
+static int kvm_open(struct engine **out, const struct engine_request *req, char *why, size_t size)
 {
-    int r = LULL_EXIT_FAILED;
     struct engine *e = calloc(1, sizeof *e);
     if (!e) {
-        message("out of memory");
-        return LULL_EXIT_FAILED;
+        snprintf(why, size, "out of memory");
+        return -1;
     }
-    e->ncores = ncores;
+    e->ncores = req->ncores;
     e->vm = -1;
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
         e->vcpu[i].fd = -1;
     pthread_mutex_init(&e->lock, NULL);
     e->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (e->kvm < 0) {
-        r = explain_open_failure();
+        explain_open_failure(why, size);
         goto fail;
     }
     e->kvm = ownfd_hide(e->kvm);
     int version = ioctl(e->kvm, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
-        message("/dev/kvm is not a KVM of API version %d: use a Linux kernel's own",
-                KVM_API_VERSION);
+        snprintf(why, size, "/dev/kvm is not a KVM of API version %d: use a Linux kernel's own",
+                 KVM_API_VERSION);
         goto fail;
     }
     do
         e->vm = ioctl(e->kvm, KVM_CREATE_VM, 0);
     while (e->vm < 0 && errno == EINTR);
     if (e->vm < 0) {
-        message("cannot create a virtual machine: %s; another hypervisor may hold the processor",
-                strerror(errno));
+        snprintf(why, size,
+                 "cannot create a virtual machine: %s; another hypervisor may hold the processor",
+                 strerror(errno));
         goto fail;
     }
     e->vm = ownfd_hide(e->vm);
     ioctl(e->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul); /* Intel without unrestricted guests wants it */
     e->run_size = ioctl(e->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     int max = ioctl(e->kvm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
-    if (e->run_size < (int)sizeof(struct kvm_run) || (max > 0 && ncores > (unsigned)max)) {
-        message("this KVM runs at most %d cores in one machine: ask for fewer with --cpus", max);
+    if (e->run_size < (int)sizeof(struct kvm_run) || (max > 0 && e->ncores > (unsigned)max)) {
+        snprintf(why, size,
+                 "this KVM runs at most %d cores in one machine: ask for fewer with --cpus", max);
         goto fail;
     }
     *out = e;
     return 0;
 fail:
     engine_kvm.close(e);
-    return r;
+    return -1;
+}
+
+static const char *kvm_name(const struct engine *e)
+{
+    (void)e;
+    return "kvm";
+}
+
+static void kvm_memory(const struct engine *e, struct engine_memory *out)
+{
+    (void)e;
+    *out = (struct engine_memory){.fd = -1, .ram_bytes = ~0ull};
+}
+
+static int kvm_start(struct engine *e)
+{
+    (void)e;
+    return 0;
+}
+
+static void kvm_clock(struct engine *e, struct engine_clock *out)
+{
+    int khz = ioctl(e->vm, KVM_GET_TSC_KHZ, 0);
+    *out = (struct engine_clock){.tsc_khz = khz > 0 ? (uint64_t)khz : 0};
 }
 
 static void kvm_close(struct engine *e)
@@ -122,6 +147,7 @@ static int kvm_add_memory(void *engine, uint64_t gpa, void *host, uint64_t len)
 static int kvm_vcpu_create(struct engine *e, unsigned i, const struct lull_kernel_header *header)
 {
     struct kvm_vcpu *v = &e->vcpu[i];
+    e->header = header;
     v->fd = ioctl(e->vm, KVM_CREATE_VCPU, i);
     if (v->fd < 0)
         return -errno;
@@ -188,36 +214,41 @@ static void kvm_vcpu_stop(struct engine *e, unsigned i)
         __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
-static int kvm_get_regs(struct engine *e, unsigned i, struct vcpu_regs *out)
+/* In the kernel the bell is enough, in the application the core is diverted. */
+static void kvm_vcpu_interrupt(struct engine *e, unsigned i, struct lull_core *core)
 {
+    const struct lull_kernel_header *h = e->header;
     struct kvm_regs g;
     struct kvm_vcpu_events ev;
-    if (ioctl(e->vcpu[i].fd, KVM_GET_VCPU_EVENTS, &ev) == 0 && ev.exception.injected)
-        return -EAGAIN; /* half way into the kernel, which will look at the bell */
-    if (ioctl(e->vcpu[i].fd, KVM_GET_REGS, &g) < 0)
-        return -errno;
-    *out = (struct vcpu_regs){g.rip, g.rsp, g.rflags};
-    return 0;
-}
-
-static int kvm_set_rip(struct engine *e, unsigned i, uint64_t rip)
-{
-    struct kvm_regs g;
-    if (ioctl(e->vcpu[i].fd, KVM_GET_REGS, &g) < 0)
-        return -errno;
-    g.rip = rip;
-    return ioctl(e->vcpu[i].fd, KVM_SET_REGS, &g) < 0 ? -errno : 0;
+    int fd = e->vcpu[i].fd;
+    if (ioctl(fd, KVM_GET_VCPU_EVENTS, &ev) == 0 && ev.exception.injected)
+        return; /* half way into the kernel, which will look at the bell */
+    if (ioctl(fd, KVM_GET_REGS, &g) < 0)
+        return;
+    if (g.rip >= h->text_start && g.rip < h->text_end) {
+        if (g.rip <= h->leave_start || g.rip >= h->leave_end)
+            return;
+        g.rip = h->leave_redo;
+    } else {
+        core->up_rip = g.rip;
+        core->up_rsp = g.rsp;
+        core->up_rflags = g.rflags;
+        g.rip = h->upcall;
+    }
+    ioctl(fd, KVM_SET_REGS, &g);
 }
 
 const struct engine_ops engine_kvm = {
-    .name = "kvm",
     .open = kvm_open,
     .close = kvm_close,
+    .name = kvm_name,
     .features = kvm_features,
+    .memory = kvm_memory,
     .add_memory = kvm_add_memory,
+    .start = kvm_start,
+    .clock = kvm_clock,
     .vcpu_create = kvm_vcpu_create,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_stop = kvm_vcpu_stop,
-    .get_regs = kvm_get_regs,
-    .set_rip = kvm_set_rip,
+    .vcpu_interrupt = kvm_vcpu_interrupt,
 };

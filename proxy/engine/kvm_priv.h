@@ -18,6 +18,7 @@ struct engine {
     int kvm, vm;
     int run_size;
     unsigned ncores;
+    const struct lull_kernel_header *header;
     pthread_mutex_t lock; /* slots */
     unsigned slots;
     struct kvm_vcpu vcpu[LULL_MAX_CORES];
@@ -25,6 +26,6 @@ struct engine {
 
 /* kvm_x86_64.c */
 int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header *header);
-void kvm_features(struct engine *e, struct engine_cpu_features *out);
+void kvm_features(struct engine *e, struct engine_features *out);
 
 #endif

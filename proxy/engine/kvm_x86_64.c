@@ -6,7 +6,6 @@
 #include <sys/ioctl.h>
 
 #include "engine/kvm_priv.h"
-#include "message.h"
 
 #define CR0 0x80050033ull                      /* PG AM WP NE ET MP PE */
 #define CR4 (0x20 | 0x600 | 0x10000 | 0x40000) /* PAE OSFXSR OSXMMEXCPT FSGSBASE OSXSAVE */
@@ -36,10 +35,10 @@ static uint64_t xgetbv(void)
 }
 
 /* What KVM's CPUID says is less than what works on some nested ones: ask this process's own. */
-void kvm_features(struct engine *e, struct engine_cpu_features *out)
+void kvm_features(struct engine *e, struct engine_features *out)
 {
     uint32_t r[4];
-    int khz = ioctl(e->vm, KVM_GET_TSC_KHZ, 0);
+    (void)e;
     memset(out, 0, sizeof *out);
     out->xcr0 = xgetbv() & XCR0_KNOWN;
     out->xsave_size = 576;
@@ -50,7 +49,6 @@ void kvm_features(struct engine *e, struct engine_cpu_features *out)
                 out->xsave_size = r[0] + r[1];
         }
     }
-    out->tsc_khz = khz > 0 ? (uint64_t)khz : 0;
 }
 
 #define CPUID_MAX 256
@@ -150,7 +148,7 @@ int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header
     if (ioctl(fd, KVM_GET_SREGS, &s) < 0)
         return -errno;
     s.cr0 = CR0;
-    s.cr3 = LULL_PT_PML4 - LULL_KERN_BASE + LULL_KERN_GPA;
+    s.cr3 = lull_gpa(LULL_PT_PML4);
     s.cr4 = CR4;
     s.efer = EFER;
     set_segments(&s, i);

@@ -21,10 +21,10 @@ static int load_blob(const uint8_t *blob, size_t size, uint64_t base, uint64_t b
     const Elf64_Ehdr *eh = (const Elf64_Ehdr *)blob;
     const Elf64_Phdr *ph = (const Elf64_Phdr *)(blob + eh->e_phoff);
     for (unsigned i = 0; i < eh->e_phnum; i++) {
-        if (ph[i].p_type != PT_LOAD)
-            continue;
         uint64_t at = ph[i].p_vaddr + bias;
-        if (at < base || at + ph[i].p_memsz > base + room || ph[i].p_offset + ph[i].p_filesz > size)
+        if (ph[i].p_type != PT_LOAD || at < base) /* below: the PVH way in, not ours to load */
+            continue;
+        if (at + ph[i].p_memsz > base + room || ph[i].p_offset + ph[i].p_filesz > size)
             return -1;
         memcpy((void *)at, blob + ph[i].p_offset, ph[i].p_filesz);
     }
@@ -209,9 +209,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     if (getauxval(AT_SECURE))
         b->flags |= LULL_BOOT_F_SECURE;
     b->ncores = req->plan->ncores;
-    b->tsc_khz = req->tsc_khz;
-    b->spin_tsc =
-        req->opt->spin_us == OPTIONS_SPIN_FOREVER ? ~0ull : req->opt->spin_us * req->tsc_khz / 1000;
+    b->flags |= req->features.boot_flags;
     b->slice_ns = SLICE_NS;
     if (getrandom(b->random, sizeof b->random, 0) != sizeof b->random) {
         message("getrandom: %s", strerror(errno));
@@ -231,8 +229,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->brk_end = LULL_RAM_BASE + 3 * span;
     b->stack_size = stack_size();
     b->vdso_size = (uint64_t)(blob_vdso_end - blob_vdso);
-    b->xcr0 = req->xcr0;
-    b->xsave_size = req->xsave_size;
+    b->xcr0 = req->features.xcr0;
+    b->xsave_size = req->features.xsave_size;
     b->hwcap = getauxval(AT_HWCAP);
     b->hwcap2 = getauxval(AT_HWCAP2);
     b->pid = (uint32_t)getpid();
@@ -249,4 +247,13 @@ int boot_program(struct isle *isle, const struct boot_request *req)
         isle_core(isle, i)->index = i;
     }
     return 0;
+}
+
+void boot_clock(const struct options *opt, const struct engine_clock *clock)
+{
+    struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
+    b->tsc_khz = clock->tsc_khz;
+    b->spin_tsc =
+        opt->spin_us == OPTIONS_SPIN_FOREVER ? ~0ull : opt->spin_us * clock->tsc_khz / 1000;
+    timepage_init(clock);
 }

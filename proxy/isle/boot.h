@@ -15,9 +15,7 @@ struct boot_request {
     const struct carve_plan *plan;
     const struct program *program;
     char **envp;
-    uint64_t tsc_khz;
-    uint64_t xcr0;
-    uint32_t xsave_size;
+    struct engine_features features;
     sigset_t mask, ignored; /* what the program inherits */
 };
 
@@ -29,8 +27,11 @@ int boot_program(struct isle *isle, const struct boot_request *req);
    LULL_SYSTABLES + i * LULL_SYS_STRIDE. */
 void boot_tables(struct isle *isle);
 
+/* What needs the engine's clock: the rest of the boot information, and the time page. */
+void boot_clock(const struct options *opt, const struct engine_clock *clock);
+
 /* Clock parameters; called at start and now and then. */
-void timepage_init(uint64_t tsc_khz);
+void timepage_init(const struct engine_clock *clock);
 void timepage_refresh(void);
 
 #endif

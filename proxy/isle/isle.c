@@ -15,8 +15,12 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-static void *fixed_map(uint64_t start, uint64_t len)
+static void *fixed_map(const struct isle *isle, uint64_t start, uint64_t len)
 {
+    if (isle->mem_fd >= 0)
+        return mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, isle->mem_fd,
+                    (off_t)(lull_gpa(start) - isle->mem_hole));
     return mmap((void *)start, len, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
@@ -52,17 +56,23 @@ static unsigned physical_bits(void)
     return a & 0xff;
 }
 
-int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit)
+int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
+                const struct engine_memory *where)
 {
     memset(isle, 0, sizeof *isle);
     pthread_mutex_init(&isle->lock, NULL);
     isle->ncores = ncores;
     isle->mem_limit = mem_limit;
-    isle->hugetlb = read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
+    isle->mem_fd = where->fd;
+    isle->mem_hole = where->hole;
+    isle->hugetlb = where->fd < 0 &&
+                    read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
     isle->thp = thp_available();
     unsigned bits = physical_bits();
-    isle->ram_end = bits < 40 ? 1ull << bits : LULL_RAM_MAX;
-    if (fixed_map(LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
+    isle->ram_end = bits < 40 ? LULL_RAM_BASE + (1ull << bits) - LULL_RAM_GPA : LULL_RAM_MAX;
+    if (where->ram_bytes < isle->ram_end - LULL_RAM_BASE)
+        isle->ram_end = LULL_RAM_BASE + where->ram_bytes;
+    if (fixed_map(isle, LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
         message("cannot map %lu MiB for the isle's kernel: %s; raise `ulimit -v`",
                 LULL_KERN_SIZE >> 20, strerror(errno));
         return LULL_EXIT_FAILED;
@@ -88,11 +98,12 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
 {
     int r = add(engine, LULL_KERN_GPA, (void *)LULL_KERN_BASE, LULL_KERN_SIZE);
     if (r == 0 && isle->low_end > isle->low_start)
-        r = add(engine, isle->low_start, (void *)isle->low_start, isle->low_end - isle->low_start);
+        r = add(engine, lull_gpa(isle->low_start), (void *)isle->low_start,
+                isle->low_end - isle->low_start);
     for (size_t i = 0; r == 0 && i < ISLE_CHUNKS; i++) {
         uint64_t at = LULL_RAM_BASE + i * LULL_CHUNK;
         if (isle->chunk[i])
-            r = add(engine, at, (void *)at, LULL_CHUNK);
+            r = add(engine, lull_gpa(at), (void *)at, LULL_CHUNK);
     }
     if (r) {
         message("cannot give memory to the virtual machine: %s", strerror(-r));
@@ -105,7 +116,7 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
 
 int isle_map_low(struct isle *isle, uint64_t start, uint64_t end)
 {
-    if (fixed_map(start, end - start) == MAP_FAILED)
+    if (fixed_map(isle, start, end - start) == MAP_FAILED)
         return -errno;
     if (isle->thp && end - start >= 2 * LULL_HUGE)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
@@ -120,10 +131,10 @@ static int chunk_need(struct isle *isle, size_t i)
     uint64_t at = LULL_RAM_BASE + i * LULL_CHUNK;
     if (isle->chunk[i])
         return 0;
-    if (fixed_map(at, LULL_CHUNK) == MAP_FAILED)
+    if (fixed_map(isle, at, LULL_CHUNK) == MAP_FAILED)
         return -errno;
     if (isle->add_memory) {
-        int r = isle->add_memory(isle->engine, at, (void *)at, LULL_CHUNK);
+        int r = isle->add_memory(isle->engine, lull_gpa(at), (void *)at, LULL_CHUNK);
         if (r) {
             munmap((void *)at, LULL_CHUNK);
             return r;
@@ -249,7 +260,7 @@ static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
         start = first;
         end = last;
     }
-    if (madvise((void *)start, end - start, MADV_DONTNEED))
+    if (madvise((void *)start, end - start, isle->mem_fd < 0 ? MADV_DONTNEED : MADV_REMOVE))
         memset((void *)start, 0, end - start);
     else
         blocks_set(isle, start, end - start, false);
@@ -352,7 +363,8 @@ void isle_memory_kinds(struct isle *isle, struct memory_kinds *out)
                    (start >= isle->low_start && end <= isle->low_end);
         } else if (ours && sscanf(line, "Rss: %llu kB", &kb) == 1) {
             rss += kb << 10;
-        } else if (ours && sscanf(line, "AnonHugePages: %llu kB", &kb) == 1) {
+        } else if (ours && (sscanf(line, "AnonHugePages: %llu kB", &kb) == 1 ||
+                            sscanf(line, "ShmemPmdMapped: %llu kB", &kb) == 1)) {
             out->thp += kb << 10;
         } else if (ours && sscanf(line, "Private_Hugetlb: %llu kB", &kb) == 1) {
             out->hugetlb += kb << 10;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "engine/engine.h"
 #include "isle/isle.h"
 
 #define ISLE_BLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
@@ -17,6 +18,8 @@ typedef int (*isle_add_memory)(void *engine, uint64_t gpa, void *host, uint64_t 
 
 struct isle {
     unsigned ncores;
+    int mem_fd;        /* -1: private memory; else a file of the engine's, all of it */
+    uint64_t mem_hole; /* its offset of a guest-physical address: the address less this */
     struct lull_kernel_header header; /* from the image file: trusted */
     uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
     uint64_t ram_end;
@@ -35,7 +38,8 @@ struct isle {
 };
 
 /* Reserves and fills the kernel's region. Returns 0 or LULL_EXIT_FAILED after one message(). */
-int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit);
+int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
+                const struct engine_memory *where);
 void isle_destroy(struct isle *isle);
 /* Names the engine; what exists already is announced to it. 0 or LULL_EXIT_FAILED. */
 int isle_attach(struct isle *isle, isle_add_memory add, void *engine);

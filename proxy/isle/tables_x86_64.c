@@ -11,12 +11,9 @@
 #define GATE_INT_R0_DPL3 0xeeull
 #define IST_FAULT 1
 #define IST_NMI 2
-#define TSS_LIMIT (0x68 + 3) /* I/O bitmap of three bytes and the one that ends it */
-
-static uint64_t kern_gpa(uint64_t va)
-{
-    return va - LULL_KERN_BASE + LULL_KERN_GPA;
-}
+#define IST_IRQ 3
+#define DEVICE_PAGE (PAGE_HUGE | 0x18) /* uncached */
+#define TSS_LIMIT (0x68 + 3)           /* I/O bitmap of three bytes and the one that ends it */
 
 static void gate(unsigned vec, uint64_t handler, unsigned sel, uint64_t type, unsigned ist)
 {
@@ -35,6 +32,7 @@ static void idt_fill(const struct lull_kernel_header *h)
     gate(3, h->ring0_bp, LULL_SEL_KCODE, GATE_INT_R0_DPL3, 0);
     gate(2, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
     gate(8, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
+    gate(LULL_VECTOR, h->ring0_irq, LULL_SEL_KCODE, GATE_INT_R0, IST_IRQ);
     gate(18, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
 }
 
@@ -53,11 +51,12 @@ static void core_tables(unsigned core)
     gdt[8] = TSS_LIMIT | (t & 0xffffff) << 16 | 0x89ull << 40 | (t >> 24 & 0xff) << 56;
     gdt[9] = t >> 32;
     uint64_t ring0 = base + LULL_SYS_RING0_TOP, fault = base + LULL_SYS_FAULT_TOP,
-             nmi = base + LULL_SYS_NMI_TOP;
+             nmi = base + LULL_SYS_NMI_TOP, irq = base + LULL_SYS_IRQ_TOP;
     uint16_t iomap = 0x68;
     memcpy(tss + 4, &ring0, 8);
     memcpy(tss + 0x24, &fault, 8);
     memcpy(tss + 0x2c, &nmi, 8);
+    memcpy(tss + 0x34, &irq, 8);
     memcpy(tss + 0x66, &iomap, 2);
     /* ring 3 may use LULL_PORT, 32 bits wide, and no other port */
     static const uint8_t ports[4] = {0xff, 0xff, 0xf0, 0xff};
@@ -65,15 +64,26 @@ static void core_tables(unsigned core)
     memcpy(tss + 0x68, ports, sizeof ports);
 }
 
+/* Registers of devices, for ring 3: an isle may spoil its own machine, and nothing else. */
+static void device_pages(uint64_t *high)
+{
+    uint64_t *dev = (uint64_t *)LULL_PT_PDDEV;
+    high[LULL_DEV_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDDEV) | TABLE;
+    for (uint64_t i = 0; i < LULL_DEV_SIZE / LULL_HUGE; i++)
+        dev[i] = (LULL_DEV_GPA + i * LULL_HUGE) | DEVICE_PAGE;
+}
+
 void boot_tables(struct isle *isle)
 {
     uint64_t *pml4 = (uint64_t *)LULL_PT_PML4, *high = (uint64_t *)LULL_PT_PDPT1,
              *kern = (uint64_t *)LULL_PT_PDKERN;
-    pml4[0] = kern_gpa(LULL_PT_PDPT0) | TABLE;
-    pml4[1] = kern_gpa(LULL_PT_PDPT1) | TABLE;
-    high[LULL_KERN_BASE >> 30 & 511] = kern_gpa(LULL_PT_PDKERN) | TABLE;
+    pml4[0] = lull_gpa(LULL_PT_PDPT0) | TABLE;
+    pml4[1] = lull_gpa(LULL_PT_PDPT1) | TABLE;
+    high[LULL_KERN_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDKERN) | TABLE;
     for (uint64_t i = 0; i < LULL_KERN_SIZE / LULL_HUGE; i++)
         kern[i] = (LULL_KERN_GPA + i * LULL_HUGE) | PAGE_HUGE;
+    if (((const struct lull_boot *)LULL_BOOT)->flags & LULL_BOOT_F_DOORBELL)
+        device_pages(high);
     idt_fill(&isle->header);
     for (unsigned i = 0; i < isle->ncores; i++)
         core_tables(i);

@@ -12,6 +12,8 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t khz;
+static int64_t offset;            /* the isle's TSC less ours */
+static bool virtual_time;         /* written once, never adjusted */
 static struct lull_timepage last; /* what was written, kept apart from isle memory */
 
 static uint64_t rdtsc_ordered(void)
@@ -81,7 +83,7 @@ static void write_page(void)
             (uint64_t)((double)mult * (ahead / 1e9 < CATCH_UP_MAX ? ahead / 1e9 : CATCH_UP_MAX));
     p.seq = last.seq + 2;
     __atomic_store_n(&page->seq, p.seq - 1, __ATOMIC_SEQ_CST);
-    page->tsc_base = p.tsc_base;
+    page->tsc_base = p.tsc_base + (uint64_t)offset;
     page->mult = p.mult;
     page->mono_ns = p.mono_ns;
     page->real_ns = p.real_ns;
@@ -92,15 +94,33 @@ static void write_page(void)
     last = p;
 }
 
-void timepage_init(uint64_t tsc_khz)
+/* From now on a nanosecond is what the isle's TSC says, whatever passes here. */
+static void write_virtual(const struct engine_clock *clock)
 {
-    khz = tsc_khz;
-    write_page();
+    struct lull_timepage *page = (struct lull_timepage *)LULL_TIMEPAGE;
+    *page = (struct lull_timepage){.tsc_base = clock->tsc_at_set,
+                                   .mult = (1000000ull << 32) / clock->tsc_khz,
+                                   .mono_ns = now(CLOCK_MONOTONIC),
+                                   .real_ns = now(CLOCK_REALTIME),
+                                   .boot_ns = now(CLOCK_BOOTTIME),
+                                   .raw_ns = now(CLOCK_MONOTONIC_RAW),
+                                   .tai_ns = now(CLOCK_TAI)};
+}
+
+void timepage_init(const struct engine_clock *clock)
+{
+    khz = clock->tsc_khz;
+    offset = clock->tsc_offset;
+    virtual_time = clock->virtual_time;
+    if (virtual_time)
+        write_virtual(clock);
+    else
+        write_page();
 }
 
 void timepage_refresh(void)
 {
-    if (pthread_mutex_trylock(&lock))
+    if (virtual_time || pthread_mutex_trylock(&lock))
         return;
     if (scale(rdtsc_ordered() - last.tsc_base, last.mult) > REFRESH_NS)
         write_page();

@@ -23,9 +23,12 @@ static int open_hidden(const char *path)
 void marks_open(struct vcpu *v)
 {
     char path[64];
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", v->tid);
+    pid_t pid = getpid(), tid = v->tid;
+    if (v->run->ops->vcpu_task)
+        v->run->ops->vcpu_task(v->run->engine, v->index, &pid, &tid);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
     v->stat_fd = open_hidden(path);
-    snprintf(path, sizeof path, "/proc/self/task/%d/status", v->tid);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/status", pid, tid);
     v->status_fd = open_hidden(path);
 }
 

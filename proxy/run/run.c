@@ -63,36 +63,62 @@ static int start_server(struct run *r)
 static int prepare(struct run *r)
 {
     const struct run_request *req = r->req;
-    struct engine_cpu_features cpu;
-    int rc = r->ops->open(&r->engine, req->plan->ncores);
-    if (rc)
-        return rc;
-    r->ops->features(r->engine, &cpu);
-    if (!cpu.tsc_khz || !(cpu.xcr0 & 2)) {
-        message("this processor or KVM gives no steady time-stamp counter or no XSAVE: not "
-                "supported");
-        return LULL_EXIT_FAILED;
-    }
+    struct engine_clock clock;
     struct boot_request boot = {
         .opt = req->opt,
         .plan = req->plan,
         .program = req->program,
         .envp = environ,
-        .tsc_khz = cpu.tsc_khz,
-        .xcr0 = cpu.xcr0,
-        .xsave_size = cpu.xsave_size,
         .mask = req->mask,
         .ignored = req->ignored,
     };
-    rc = boot_kernel(&r->isle);
+    r->ops->features(r->engine, &boot.features);
+    if (!(boot.features.xcr0 & 2)) {
+        message("this processor or KVM has no XSAVE: not supported");
+        return LULL_EXIT_FAILED;
+    }
+    int rc = boot_kernel(&r->isle);
     if (rc == 0)
         rc = boot_program(&r->isle, &boot);
     if (rc)
         return rc;
     boot_tables(&r->isle);
-    timepage_init(cpu.tsc_khz);
     rc = isle_attach(&r->isle, r->ops->add_memory, r->engine);
-    return rc ? rc : start_server(r);
+    if (rc == 0)
+        rc = r->ops->start(r->engine);
+    if (rc)
+        return rc;
+    r->ops->clock(r->engine, &clock);
+    if (!clock.tsc_khz) {
+        message("this processor or KVM gives no steady time-stamp counter: not supported");
+        return LULL_EXIT_FAILED;
+    }
+    boot_clock(req->opt, &clock);
+    return start_server(r);
+}
+
+static int open_engine(struct run *r)
+{
+    const struct carve_plan *plan = r->req->plan;
+    struct engine_request want = {
+        .ncores = plan->ncores,
+        .cpu = plan->cpu,
+        .linux_cpus = &plan->linux_cpus,
+        .mem = plan->mem,
+        .virtual_time = r->req->opt->virtual_time,
+        .kernel = blob_kernel,
+        .kernel_size = (size_t)(blob_kernel_end - blob_kernel),
+    };
+    struct engine_memory memory;
+    int rc = engine_open(r->req->opt->engine, &want, &r->ops, &r->engine, r->engine_why,
+                         sizeof r->engine_why);
+    if (rc)
+        return rc;
+    r->ops->memory(r->engine, &memory);
+    rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory);
+    if (rc)
+        r->ops->close(r->engine);
+    return rc;
 }
 
 static void make_report(struct run *r, struct report *out)
@@ -100,8 +126,8 @@ static void make_report(struct run *r, struct report *out)
     const struct carve_plan *plan = r->req->plan;
     struct memory_kinds kinds;
     out->program = r->req->program->path;
-    out->engine = r->ops->name;
-    out->engine_why = "/dev/kvm works";
+    out->engine = r->ops->name(r->engine);
+    out->engine_why = r->engine_why;
     out->ncores = plan->ncores;
     memcpy(out->cpu, plan->cpu, sizeof out->cpu);
     memcpy(out->node, plan->node, sizeof out->node);
@@ -155,12 +181,11 @@ void run_isle(const struct run_request *req, struct run_result *out)
         goto out_free;
     }
     r->req = req;
-    r->ops = &engine_kvm;
     pthread_mutex_init(&r->lock, NULL);
     r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
     if (r->irq_fd >= 0)
         r->irq_fd = ownfd_hide(r->irq_fd);
-    int rc = isle_create(&r->isle, req->plan->ncores, req->plan->mem);
+    int rc = open_engine(r);
     if (rc)
         goto out_free;
     rc = prepare(r);
@@ -179,7 +204,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,
-            r->ops->name, (double)(r->first_ns - req->started_ns) / 1e6);
+            r->ops->name(r->engine), (double)(r->first_ns - req->started_ns) / 1e6);
     verbose(CPU_COUNT(&req->plan->linux_cpus)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
@@ -207,8 +232,7 @@ out_stop:
         print_report(r, rep);
     }
 out_close:
-    if (r->engine)
-        r->ops->close(r->engine);
+    r->ops->close(r->engine);
     isle_destroy(&r->isle);
     irq_snapshot_free(&r->begin.irq);
 out_free:

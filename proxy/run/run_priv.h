@@ -37,6 +37,7 @@ struct run {
     struct isle isle;
     const struct engine_ops *ops;
     struct engine *engine;
+    char engine_why[256];
     struct server *server;
     struct vcpu *vcpu;
     unsigned nvcpus;

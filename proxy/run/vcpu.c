@@ -137,17 +137,28 @@ static void op_die(struct run *r, uint64_t signo, uint64_t where)
 
 /* Every thread of the proxy, the cores too, stops until SIGCONT; or goes on where Linux discards
    the signal, as it does in an orphaned process group. */
-static int64_t op_stop(uint64_t signo)
+static void stop_by(uint64_t signo)
 {
     sigset_t set;
-    if (signo != SIGTSTP && signo != SIGTTIN && signo != SIGTTOU)
-        return kill(getpid(), SIGSTOP) ? -errno : 0;
+    if (signo != SIGTSTP && signo != SIGTTIN && signo != SIGTTOU) {
+        kill(getpid(), SIGSTOP);
+        return;
+    }
     sigemptyset(&set);
     sigaddset(&set, (int)signo);
     signal((int)signo, SIG_DFL);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), (int)signo);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int64_t op_stop(struct run *r, uint64_t signo)
+{
+    if (r->ops->pause)
+        r->ops->pause(r->engine, true);
+    stop_by(signo);
+    if (r->ops->pause)
+        r->ops->pause(r->engine, false);
     return 0;
 }
 
@@ -183,7 +194,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
     case LULL_OP_MARK:
         return marks_op(r, arg[0]);
     case LULL_OP_STOP:
-        return op_stop(arg[0]);
+        return op_stop(r, arg[0]);
     default:
         message("the isle asked for something that there is not (request %u): it is ended", op);
         run_end(r, LULL_EXIT_FAILED, 0);
@@ -191,26 +202,12 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
     }
 }
 
-/* A kick landed: in the kernel the bell is enough, in the application the core is diverted. */
+/* A kick landed, and may have come too late to matter. */
 static void divert(struct vcpu *v)
 {
-    struct run *r = v->run;
-    const struct lull_kernel_header *h = &r->isle.header;
     struct lull_core *c = core_page(v);
-    struct vcpu_regs g;
-    if (!__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
-        return;
-    if (r->ops->get_regs(r->engine, v->index, &g))
-        return;
-    if (g.rip >= h->text_start && g.rip < h->text_end) {
-        if (g.rip > h->leave_start && g.rip < h->leave_end)
-            r->ops->set_rip(r->engine, v->index, h->leave_redo);
-        return;
-    }
-    c->up_rip = g.rip;
-    c->up_rsp = g.rsp;
-    c->up_rflags = g.rflags;
-    r->ops->set_rip(r->engine, v->index, h->upcall);
+    if (__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
+        v->run->ops->vcpu_interrupt(v->run->engine, v->index, c);
 }
 
 static void vcpu_loop(struct vcpu *v)
@@ -266,6 +263,8 @@ static void *vcpu_main(void *arg)
     pthread_setname_np(pthread_self(), name);
     CPU_ZERO(&set);
     CPU_SET(r->req->plan->cpu[v->index], &set);
+    if (r->ops->vcpu_task && CPU_COUNT(&r->req->plan->linux_cpus))
+        set = r->req->plan->linux_cpus; /* it serves the core, and is not it */
     int rc = sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
     if (rc == 0)
         rc = r->ops->vcpu_create(r->engine, v->index, &r->isle.header);

@@ -22,10 +22,17 @@ LIST=$CPUS
 [[ $CPUS == *,* ]] || LIST=$CPUS-$CPUS
 FIRST=$FIRST_CPU-$FIRST_CPU
 
-# Nothing of the caller's environment steers a test.
+# Nothing of the caller's environment steers a test, but for which engine it is to be tested on.
+ENGINE=${LULL_TEST_ENGINE:-kvm}
 for variable in "${!LULL_@}" "${!OMP_@}" "${!GOMP_@}" "${!T_@}"; do
     [[ $variable == LULL_BUILD || $variable == LULL_TEST_LIMIT ]] || unset "$variable"
 done
+export LULL_ENGINE=$ENGINE
+# A translated processor is slow, and has no SIMD exceptions: natively they are left out too.
+if [ "$ENGINE" = qemu-tcg ]; then
+    RUN_LIMIT=$((RUN_LIMIT * 3))
+    export T_NO_SIMD_EXCEPTIONS=1
+fi
 ulimit -c 0
 code=0 native_code=0 pid=0
 
@@ -46,8 +53,20 @@ fail() {
 
 need_isle() {
     [ -x "$LULL" ] || fail "$LULL is not there: build first, or set LULL_BUILD"
-    [ -e /dev/kvm ] || fail "this machine has no /dev/kvm: no isle can be tested here"
-    { [ -r /dev/kvm ] && [ -w /dev/kvm ]; } || fail "no right to /dev/kvm: no isle can be tested"
+    [[ $ENGINE == *kvm ]] || return 0
+    [ -e /dev/kvm ] || fail "this machine has no /dev/kvm: try make check ENGINE=qemu-tcg"
+    { [ -r /dev/kvm ] && [ -w /dev/kvm ]; } ||
+        fail "no right to /dev/kvm: try make check ENGINE=qemu-tcg"
+}
+
+# What only one engine can show: need_engine REASON ENGINE...
+need_engine() {
+    local reason=$1 one
+    shift
+    for one in "$@"; do
+        [ "$one" != "$ENGINE" ] || return 0
+    done
+    skip "on $ENGINE: $reason"
 }
 
 need_root() {

@@ -14,13 +14,21 @@
 #include <lull/memmap.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
-#define LULL_ABI_VERSION 1u
+#define LULL_ABI_VERSION 2u
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
 #define LULL_ASSERT_OFF(type, field, off)                                                          \
     _Static_assert(__builtin_offsetof(type, field) == (off), #type "." #field " offset")
 #define LULL_LINE __attribute__((aligned(64)))
+
+/* Guest-physical address of an address in LOW, RAM or KERN. */
+static inline uint64_t lull_gpa(uint64_t va)
+{
+    return va < LULL_RAM_BASE    ? va + LULL_LOW_GPA
+           : va < LULL_KERN_BASE ? va - LULL_RAM_BASE + LULL_RAM_GPA
+                                 : va - LULL_KERN_BASE + LULL_KERN_GPA;
+}
 
 /*
  * First bytes of the kernel image, at LULL_KIMAGE. Read by the proxy from the file (trusted),
@@ -42,8 +50,9 @@ struct lull_kernel_header {
     uint64_t irq_stub;    /* vectors 32..255, ring 3 */
     uint64_t ring0_bp;    /* int3: monitor call or reflection, ring 0 */
     uint64_t ring0_fatal; /* NMI, double fault, machine check, ring 0 */
+    uint64_t ring0_irq;   /* LULL_VECTOR: a doorbell, ring 0 */
 };
-LULL_ASSERT_SIZE(struct lull_kernel_header, 112);
+LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 
 /* Memory protection, as PROT_* of mmap(2). */
 #define LULL_PROT_READ 1u
@@ -62,6 +71,9 @@ LULL_ASSERT_SIZE(struct lull_segment, 24);
 
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
 #define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
+/* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
+   (lull_core.request), take kicks as LULL_VECTOR, take CPUID at its word. */
+#define LULL_BOOT_F_DOORBELL (1u << 2)
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only

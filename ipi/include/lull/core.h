@@ -10,7 +10,9 @@
 #include <lull/abi.h>
 
 /* An isle leaves to the proxy by `out %eax, $LULL_PORT` with the request in its core page.
-   lull_core.op. Arguments in arg[], answer in ret (0 or -errno unless said otherwise). */
+   lull_core.op. Arguments in arg[], answer in ret (0 or -errno unless said otherwise).
+   On a machine with doorbells it counts `request` up, rings, and waits until `reply` says the
+   same, in HLT (`halted`) when that takes long. */
 enum lull_op {
     LULL_OP_NONE = 0,
     LULL_OP_EXIT,    /* arg0: exit status 0..255. Ends the isle. */
@@ -27,6 +29,8 @@ enum lull_op {
     LULL_OP_CANCEL,  /* arg0: core, arg1: slot: interrupt that forwarded call (EINTR) */
     LULL_OP_MARK,    /* arg0: 1 begin, 2 end of the measured section */
     LULL_OP_STOP,    /* arg0: stop signal: stop the proxy as that signal would */
+    LULL_OP_CLOCK,   /* core 0 before anything else, doorbell machines only: arg0: its TSC now.
+                        Asked again until ret is 1: boot information is complete then */
     LULL_OP_COUNT
 };
 
@@ -73,12 +77,17 @@ struct lull_core {
     LULL_LINE uint32_t op;
     uint32_t index; /* of this core, written once by the proxy before start */
     uint64_t arg[6];
-    /* written by the proxy while the core is outside */
+    uint32_t request; /* doorbell machines: number of the request in op and arg */
+    uint32_t halted;  /* doorbell machines: ring this core's vector with the reply */
+    /* written by the proxy while the core is outside; on a doorbell machine ring 0 of the isle
+       writes up_* */
     LULL_LINE int64_t ret;
     uint64_t up_rip; /* where a kick interrupted the application */
     uint64_t up_rsp;
     uint64_t up_rflags;
-    uint64_t pad1[4];
+    uint32_t reply; /* doorbell machines: number of the request that ret answers */
+    uint32_t pad0;
+    uint64_t pad1[3];
     /* doorbell: both sides, atomic */
     LULL_LINE uint32_t bell;
     uint32_t pad2[15];
@@ -90,6 +99,8 @@ struct lull_core {
 };
 LULL_ASSERT_OFF(struct lull_core, ret, 64);
 LULL_ASSERT_OFF(struct lull_core, up_rip, 72);
+LULL_ASSERT_OFF(struct lull_core, request, 56);
+LULL_ASSERT_OFF(struct lull_core, reply, 96);
 LULL_ASSERT_OFF(struct lull_core, bell, 128);
 LULL_ASSERT_OFF(struct lull_core, state, 192);
 LULL_ASSERT_OFF(struct lull_core, kcount, 256);

@@ -6,16 +6,20 @@
  *
  *   virtual                                                       guest-physical
  *   0x0000_0000_0000  page 0..15: never mapped, NULL faults       -
- *   0x0000_0001_0000  LOW: non-PIE program, then its stub area    = virtual
+ *   0x0000_0001_0000  LOW: non-PIE program, then its stub area    virtual + LOW_GPA
  *   0x0000_c000_0000  end of LOW
- *   0x0010_0000_0000  RAM: static PIE, mmap region, stacks        = virtual
+ *   0x0010_0000_0000  RAM: static PIE, mmap region, stacks        virtual - RAM_BASE + RAM_GPA
  *                     (bottom up), brk heap from the middle
  *   boot.ram_end      at most LULL_RAM_MAX, less where the CPU has fewer physical address bits
  *   0x00f0_0000_0000  KERN: kernel image, core pages, channel,    virtual - KERN_BASE + KERN_GPA
  *                     page tables, thread slots
+ *   0x00f0_4000_0000  DEV: device registers, only on machines     0xc000_0000 .. 4 GiB
+ *                     that have doorbells (LULL_BOOT_F_DOORBELL)
  *   0x00f4_0000_0000  alias of the program's image, writable, for  = image
  *                     the kernel's rewriting of calls
  *   0x00f8_0000_0000  windows (reserved, unused yet)
+ *
+ * Guest-physical 0 .. 4 GiB belongs to a machine's firmware and devices, where there are any.
  *
  * Inside KERN (offsets):
  *   0x0000_0000  kernel image (text, rodata, data, bss)           2 MiB, 2 MiB pages
@@ -42,14 +46,16 @@
 
 #define LULL_LOW_BASE LULL_UL(0x10000)
 #define LULL_LOW_END LULL_UL(0xc0000000)
+#define LULL_LOW_GPA LULL_UL(0x0200000000)
 
 #define LULL_RAM_BASE LULL_UL(0x1000000000)
 #define LULL_RAM_MAX LULL_UL(0xf000000000)
+#define LULL_RAM_GPA LULL_UL(0x0300000000)
 /* Host mappings and KVM memory slots are made for whole chunks. */
 #define LULL_CHUNK LULL_UL(0x40000000)
 
 #define LULL_KERN_BASE LULL_UL(0xf000000000)
-#define LULL_KERN_GPA LULL_UL(0x0800000000)
+#define LULL_KERN_GPA LULL_UL(0x0100000000)
 #define LULL_KERN_SIZE LULL_UL(0x10000000)
 
 #define LULL_KIMAGE LULL_KERN_BASE
@@ -73,9 +79,14 @@
 #define LULL_PT_PDPT0 (LULL_PTPOOL + LULL_UL(0x1000)) /* 0 .. 512 GiB */
 #define LULL_PT_PDPT1 (LULL_PTPOOL + LULL_UL(0x2000)) /* 512 GiB .. 1 TiB */
 #define LULL_PT_PDKERN (LULL_PTPOOL + LULL_UL(0x3000))
-#define LULL_PT_FIRST_FREE (LULL_PTPOOL + LULL_UL(0x4000))
+#define LULL_PT_PDDEV (LULL_PTPOOL + LULL_UL(0x4000))
+#define LULL_PT_FIRST_FREE (LULL_PTPOOL + LULL_UL(0x5000))
 #define LULL_THREADS (LULL_KERN_BASE + LULL_UL(0x8000000))
 #define LULL_THREADS_SIZE LULL_UL(0x8000000)
+
+#define LULL_DEV_BASE LULL_UL(0xf040000000)
+#define LULL_DEV_GPA LULL_UL(0xc0000000)
+#define LULL_DEV_SIZE LULL_UL(0x40000000)
 
 #define LULL_ALIAS_BASE LULL_UL(0xf400000000)
 #define LULL_WIN_BASE LULL_UL(0xf800000000)
@@ -85,6 +96,9 @@
 
 /* I/O port of every exit to the proxy (32-bit out). */
 #define LULL_PORT 0x10
+
+/* Interrupt vector of a doorbell (LULL_BOOT_F_DOORBELL). */
+#define LULL_VECTOR 0x40
 
 /* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md).
  */
@@ -101,6 +115,7 @@
 #define LULL_SYS_NMI_TOP 0x2000
 #define LULL_SYS_FAULT_TOP 0x3000
 #define LULL_SYS_BP_TOP 0x3800
+#define LULL_SYS_IRQ_TOP 0x4000
 #define LULL_SYS_STRIDE 0x4000
 #define LULL_IDT (LULL_SYSTABLES + LULL_MAX_CORES * LULL_SYS_STRIDE)
 
