@@ -12,7 +12,8 @@ help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
 	@echo "make           build into $(BUILD)/"
 	@echo "make demo      deps, build, then Strassen and FWQ on an isle beside native runs"
-	@echo "make check     deps, build, then all tests"
+	@echo "make check     deps, build, then all tests, on every engine that works here;"
+	@echo "               ENGINE=kvm, qemu (or qemu-kvm, qemu-tcg): on that one alone"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
 	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
@@ -40,7 +41,7 @@ demo: deps
 
 check: deps
 	@$(MAKE) build
-	@ctest --test-dir $(BUILD) --output-on-failure
+	@scripts/check $(BUILD) $(ENGINE)
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"

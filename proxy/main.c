@@ -77,13 +77,19 @@ static void die_by(int signo)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void print_plan(const struct carve_plan *plan, const struct program *p)
+static int print_plan(const struct run_request *req)
 {
-    printf("program: %s\nengine: kvm\ncores: %u (", p->path, plan->ncores);
+    const struct carve_plan *plan = req->plan;
+    char engine[300];
+    int rc = run_name_engine(req, engine, sizeof engine);
+    if (rc)
+        return rc;
+    printf("program: %s\nengine: %s\ncores: %u (", req->program->path, engine, plan->ncores);
     for (unsigned i = 0; i < plan->ncores; i++)
         printf("%s%u", i ? "," : "CPU ", plan->cpu[i]);
     printf("), by %s\nLinux keeps: %d\nmemory: at most %llu MiB\n", plan->why,
            CPU_COUNT(&plan->linux_cpus), (unsigned long long)(plan->mem >> 20));
+    return fflush(stdout) ? LULL_EXIT_FAILED : 0;
 }
 
 int main(int argc, char **argv)
@@ -108,8 +114,7 @@ int main(int argc, char **argv)
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
     rc = carve_plan(&opt, &plan);
     if (rc == 0 && opt.dry_run) {
-        print_plan(&plan, &program);
-        rc = fflush(stdout) ? LULL_EXIT_FAILED : 0;
+        rc = print_plan(&req);
     } else if (rc == 0) {
         take_signals(&req);
         run_isle(&req, &result);

@@ -40,6 +40,9 @@ struct engine_request {
     bool virtual_time;
     const void *kernel; /* the kernel image, an ELF file */
     size_t kernel_size;
+    /* Called from a thread of the engine's when the machine is gone and nobody asked for that. */
+    void (*gone)(void *ctx, const char *why);
+    void *ctx;
 };
 
 struct engine_features {

@@ -100,7 +100,7 @@ static int qemu_open(struct engine **out, const struct engine_request *req, char
     }
     e->req = *req;
     e->accel = chosen;
-    e->mem_fd = e->kernel_fd = e->errors = e->doorbell = e->shm = e->pidfd = -1;
+    e->mem_fd = e->kernel_fd = e->errors = e->doorbell = e->shm = e->pidfd = e->unwatch = -1;
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
         e->core[i].ring = e->core[i].interrupt = e->core[i].stop = -1;
     pthread_mutex_init(&e->lock, NULL);
@@ -247,17 +247,18 @@ static int qemu_start(struct engine *e)
     bool ran;
     e->tsc0 = rdtsc_ordered();
     e->raw0 = raw_ns();
-    if (start_once(e, &ran) == 0)
-        return 0;
-    if (!ran && e->kvm && e->accel != ENGINE_QEMU_KVM) {
+    int r = start_once(e, &ran);
+    if (r && !ran && e->kvm && e->accel != ENGINE_QEMU_KVM) {
         verbose("QEMU does not work with KVM here (%s): without it", e->end);
         qemu_kill(e);
         e->kvm = false;
-        if (start_once(e, &ran) == 0)
-            return 0;
+        r = start_once(e, &ran);
     }
-    message("%s", e->end);
-    return LULL_EXIT_FAILED;
+    if (r == 0 && (r = qemu_watch(e)) < 0)
+        snprintf(e->end, sizeof e->end, "no thread to watch QEMU: %s", strerror(-r));
+    if (r)
+        message("%s", e->end);
+    return r ? LULL_EXIT_FAILED : 0;
 }
 
 static void qemu_clock(struct engine *e, struct engine_clock *out)
@@ -315,13 +316,8 @@ static void qemu_vcpu_run(struct engine *e, unsigned i, struct vcpu_exit *out)
             out->value = c->op;
             return;
         }
-        if (!qemu_alive(e)) {
-            out->kind = VCPU_BROKEN;
-            snprintf(out->why, sizeof out->why, "%s", e->end);
-            return;
-        }
-        struct pollfd p[] = {{k->ring, POLLIN, 0}, {k->stop, POLLIN, 0}, {e->pidfd, POLLIN, 0}};
-        if (poll(p, 3, WATCH_MS) == 0 && __atomic_load_n(&c->halted, __ATOMIC_SEQ_CST))
+        struct pollfd p[] = {{k->ring, POLLIN, 0}, {k->stop, POLLIN, 0}};
+        if (poll(p, 2, WATCH_MS) == 0 && __atomic_load_n(&c->halted, __ATOMIC_SEQ_CST))
             ring(k->interrupt);
     }
 }

@@ -28,9 +28,12 @@ struct engine {
     /* the process */
     pid_t pid;
     int pidfd;
-    int errors;   /* what it writes to stdout and stderr, to read */
-    int doorbell; /* our end of the device's socket */
-    int shm;      /* the device's memory, which nobody uses */
+    int errors;        /* what it writes to stdout and stderr, to read */
+    int doorbell;      /* our end of the device's socket */
+    int shm;           /* the device's memory, which nobody uses */
+    pthread_t watcher; /* waits for the end */
+    bool watched;
+    int unwatch; /* eventfd: the watcher may go */
     bool reaped;
     char end[200];        /* how it ended; empty: it has not */
     pthread_mutex_t lock; /* reaped, end */
@@ -51,6 +54,8 @@ int qemu_spawn(struct engine *e);
 /* Whether it runs; else e->end says how it ended. Never blocks. Any thread. */
 bool qemu_alive(struct engine *e);
 void qemu_kill(struct engine *e);
+/* From now on its end is told to req.gone(). 0 or -errno. */
+int qemu_watch(struct engine *e);
 /* Pins the threads that are cores to their CPUs, the others to Linux's. */
 void qemu_pin(struct engine *e);
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -287,9 +287,42 @@ bool qemu_alive(struct engine *e)
     return alive;
 }
 
+static void *watch(void *arg)
+{
+    struct engine *e = arg;
+    struct pollfd p[] = {{e->pidfd, POLLIN, 0}, {e->unwatch, POLLIN, 0}};
+    pthread_setname_np(pthread_self(), "lull-watch");
+    while (poll(p, 2, -1) < 0 && errno == EINTR)
+        ;
+    if (!p[1].revents && !qemu_alive(e))
+        e->req.gone(e->req.ctx, e->end);
+    return NULL;
+}
+
+int qemu_watch(struct engine *e)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    e->unwatch = ownfd_hide(fd);
+    int r = pthread_create(&e->watcher, NULL, watch, e);
+    e->watched = r == 0;
+    return -r;
+}
+
 void qemu_kill(struct engine *e)
 {
     siginfo_t si;
+    if (e->watched) {
+        uint64_t one = 1;
+        while (write(e->unwatch, &one, sizeof one) < 0 && errno == EINTR)
+            ;
+        pthread_join(e->watcher, NULL);
+        e->watched = false;
+    }
+    if (e->unwatch >= 0)
+        close(e->unwatch);
+    e->unwatch = -1;
     if (e->pid > 0) {
         pthread_mutex_lock(&e->lock);
         if (!e->reaped) {

@@ -97,21 +97,52 @@ static int prepare(struct run *r)
     return start_server(r);
 }
 
-static int open_engine(struct run *r)
+static void machine_gone(void *ctx, const char *why)
 {
-    const struct carve_plan *plan = r->req->plan;
+    struct run *r = ctx;
+    if (!atomic_load(&r->ending))
+        message("the isle's machine is gone: %s", why);
+    run_end(r, LULL_EXIT_FAILED, 0);
+}
+
+/* `r` NULL: only to see which engine it would be. */
+static int open_engine(const struct run_request *req, struct run *r, const struct engine_ops **ops,
+                       struct engine **engine, char *why, size_t size)
+{
+    const struct carve_plan *plan = req->plan;
     struct engine_request want = {
         .ncores = plan->ncores,
         .cpu = plan->cpu,
         .linux_cpus = &plan->linux_cpus,
         .mem = plan->mem,
-        .virtual_time = r->req->opt->virtual_time,
+        .virtual_time = req->opt->virtual_time,
         .kernel = blob_kernel,
         .kernel_size = (size_t)(blob_kernel_end - blob_kernel),
+        .gone = machine_gone,
+        .ctx = r,
     };
+    return engine_open(req->opt->engine, &want, ops, engine, why, size);
+}
+
+int run_name_engine(const struct run_request *req, char *out, size_t size)
+{
+    const struct engine_ops *ops;
+    struct engine *engine;
+    char why[256];
+    int rc = open_engine(req, NULL, &ops, &engine, why, sizeof why);
+    if (rc)
+        return rc;
+    snprintf(out, size, "%s (%s)", ops->name(engine), why);
+    ops->close(engine);
+    return 0;
+}
+
+/* The engine, and memory where it wants it. */
+static int open_isle(struct run *r)
+{
+    const struct carve_plan *plan = r->req->plan;
     struct engine_memory memory;
-    int rc = engine_open(r->req->opt->engine, &want, &r->ops, &r->engine, r->engine_why,
-                         sizeof r->engine_why);
+    int rc = open_engine(r->req, r, &r->ops, &r->engine, r->engine_why, sizeof r->engine_why);
     if (rc)
         return rc;
     r->ops->memory(r->engine, &memory);
@@ -185,7 +216,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
     if (r->irq_fd >= 0)
         r->irq_fd = ownfd_hide(r->irq_fd);
-    int rc = open_engine(r);
+    int rc = open_isle(r);
     if (rc)
         goto out_free;
     rc = prepare(r);

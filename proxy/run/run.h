@@ -4,6 +4,7 @@
 #define PROXY_RUN_RUN_H
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "carve/carve.h"
@@ -25,6 +26,9 @@ struct run_result {
 
 /* The signals that the proxy passes on to the program. */
 void run_forwarded_signals(sigset_t *out);
+
+/* "kvm (why)": what run_isle() would take. 0, or LULL_EXIT_FAILED after one message(). */
+int run_name_engine(const struct run_request *req, char *out, size_t size);
 
 /* Blocks until the isle has ended and everything is given back. */
 void run_isle(const struct run_request *req, struct run_result *out);

@@ -23,9 +23,12 @@ LIST=$CPUS
 FIRST=$FIRST_CPU-$FIRST_CPU
 
 # Nothing of the caller's environment steers a test, but for which engine it is to be tested on.
-ENGINE=${LULL_TEST_ENGINE:-kvm}
+kvm_usable() {
+    [ -r /dev/kvm ] && [ -w /dev/kvm ]
+}
+ENGINE=${LULL_TEST_ENGINE:-$(kvm_usable && echo kvm || echo qemu-tcg)}
 for variable in "${!LULL_@}" "${!OMP_@}" "${!GOMP_@}" "${!T_@}"; do
-    [[ $variable == LULL_BUILD || $variable == LULL_TEST_LIMIT ]] || unset "$variable"
+    [[ $variable =~ ^LULL_(BUILD|TEST_LIMIT|TEST_ENGINE)$ ]] || unset "$variable"
 done
 export LULL_ENGINE=$ENGINE
 # A translated processor is slow, and has no SIMD exceptions: natively they are left out too.
@@ -163,9 +166,20 @@ lull_pids() {
     done
 }
 
+# QEMUs that are an isle.
+qemu_pids() {
+    local p
+    for p in /proc/[0-9]*; do
+        if tr '\0' ' ' 2>/dev/null <"$p/cmdline" | grep -q -- '-name lull,debug-threads'; then
+            echo "${p#/proc/}"
+        fi
+    done
+}
+
 # What could be left behind on this machine: one line each.
 traces() {
     lull_pids | sed 's/^/process /'
+    qemu_pids | sed 's/^/QEMU /'
     find /dev/shm /dev/hugepages /tmp /run -maxdepth 1 -iname '*lull*' -newer "$1" 2>/dev/null |
         sed 's/^/file /'
     find /sys/fs/cgroup -maxdepth 3 -type d -iname '*lull*' 2>/dev/null | sed 's/^/cgroup /'

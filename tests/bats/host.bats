@@ -2,12 +2,15 @@
 # What the host lacks: one clear line with the next step to take, 125, nothing hurt.
 load common
 
+LULL_ENGINE=kvm
+export LULL_ENGINE
+
 # in_namespace SCRIPT: runs it as root of a mount namespace of its own, so that /dev is ours there.
 in_namespace() {
     unshare -m --propagation private bash -c "$1" >isle.out 2>isle.err || code=$?
 }
 
-@test "no /dev/kvm" {
+@test "no /dev/kvm, and that engine asked for" {
     need_root
     code=0
     # shellcheck disable=SC2016
@@ -61,6 +64,7 @@ teardown() {
 
 @test "no root: the right to /dev/kvm is enough" {
     need_root
+    need_engine "there is no KVM to have a right to" kvm
     publish
     code=0
     mknod kvm c 10 232
@@ -77,6 +81,7 @@ teardown() {
 }
 
 @test "more cores than there are" {
+    export LULL_ENGINE=$ENGINE
     run_to isle "$LULL" --cpus 1000 "$PROGRAMS/hello"
     expect 125
     one_line "cpus"
@@ -89,6 +94,7 @@ teardown() {
 }
 
 @test "more memory than there is" {
+    export LULL_ENGINE=$ENGINE
     run_to isle "$LULL" --mem 100T "$PROGRAMS/hello"
     expect 125
     one_line "mem"
@@ -98,12 +104,14 @@ teardown() {
 }
 
 @test "few descriptors, little locked memory" {
+    export LULL_ENGINE=$ENGINE
     (ulimit -l 64 && both_ok hello)
     (ulimit -n 64 && both_ok hello)
     (ulimit -n 64 && both_ok threads)
 }
 
 @test "a limit of address space: works, or 125 in one line" {
+    export LULL_ENGINE=$ENGINE
     code=0
     (ulimit -v 1000000 && limit "$LULL" --cpus "$FIRST" "$PROGRAMS/hello" >isle.out 2>isle.err) || code=$?
     [ "$code" = 0 ] || {

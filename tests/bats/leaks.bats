@@ -3,7 +3,7 @@
 load common
 
 no_lull() {
-    [ -z "$(lull_pids)" ]
+    [ -z "$(lull_pids)$(qemu_pids)" ]
 }
 
 # Open files of the whole machine, as far as other processes leave that number alone.

@@ -153,8 +153,8 @@ load common
     expect 0
 }
 
-@test "--engine kvm and auto" {
-    isle --engine kvm "$PROGRAMS/hello"
+@test "--engine auto, and the tested one" {
+    isle --engine "$ENGINE" "$PROGRAMS/hello"
     expect 0
     isle --engine=auto "$PROGRAMS/hello"
     expect 0

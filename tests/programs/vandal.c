@@ -28,12 +28,27 @@ static struct lull_core *core(void)
     return (struct lull_core *)LULL_CORES;
 }
 
+/* As kernel/dev/doorbell.c, without sleep. */
+static void ring(uint32_t op)
+{
+    volatile uint32_t *doorbell = (volatile uint32_t *)(LULL_DEV_BASE + 12);
+    uint32_t n = core()->request + 1;
+    core()->op = op;
+    __atomic_store_n(&core()->request, n, __ATOMIC_SEQ_CST);
+    *doorbell = 0;
+    while (__atomic_load_n(&core()->reply, __ATOMIC_ACQUIRE) != n)
+        __builtin_ia32_pause();
+}
+
 static int64_t ask(uint32_t op, uint64_t a0, uint64_t a1, uint64_t a2)
 {
     core()->arg[0] = a0;
     core()->arg[1] = a1;
     core()->arg[2] = a2;
-    __asm__ volatile("outl %0, %1" ::"a"(op), "Nd"((uint16_t)LULL_PORT) : "memory");
+    if (((const struct lull_boot *)LULL_BOOT)->flags & LULL_BOOT_F_DOORBELL)
+        ring(op);
+    else
+        __asm__ volatile("outl %0, %1" ::"a"(op), "Nd"((uint16_t)LULL_PORT) : "memory");
     return core()->ret;
 }
 

@@ -197,7 +197,7 @@ int main(void)
     level = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") ? 2
             : __builtin_cpu_supports("avx2")                                         ? 1
                                                                                      : 0;
-    printf("%s\n", level == 2 ? "AVX-512" : level == 1 ? "AVX2" : "SSE");
+    fprintf(stderr, "%s\n", level == 2 ? "AVX-512" : level == 1 ? "AVX2" : "SSE");
     check_section("alone");
     CHECK(survives(1, -1, 1));
     CHECK(survives(2, SYS_getpid, 1) && survives(3, SYS_sched_yield, 1));

@@ -93,6 +93,14 @@ static void test_words(void **state)
     assert_int_equal(o.spin_us, 0);
     assert_int_equal(parse("--spin forever x", &o), 0);
     assert_true(o.spin_us == OPTIONS_SPIN_FOREVER);
+    assert_int_equal(parse("--engine qemu --virtual-time x", &o), 0);
+    assert_int_equal(o.engine, ENGINE_QEMU);
+    assert_true(o.virtual_time);
+    assert_int_equal(parse("--engine qemu-kvm x", &o), 0);
+    assert_int_equal(o.engine, ENGINE_QEMU_KVM);
+    assert_int_equal(parse("--engine qemu-tcg x", &o), 0);
+    assert_int_equal(o.engine, ENGINE_QEMU_TCG);
+    assert_false(o.virtual_time);
     assert_int_equal(parse("--engine auto --cp 1 x", &o), 0); /* unambiguous short form */
     assert_string_equal(o.cpus, "1");
 }
@@ -112,7 +120,7 @@ static void test_bad_line(void **state)
     refused("--mem 12Q x", "--mem '12Q'");
     refused("--mem 1M x", "at least 2M");
     refused("--mem= x", "--mem ''");
-    refused("--engine qemu x", "auto or kvm");
+    refused("--engine steam x", "auto, kvm, qemu, qemu-kvm or qemu-tcg");
     refused("--spin -1 x", "--spin '-1'");
     refused("--spin 1K x", "--spin '1K'");
     refused("--spin 1000000001 x", "--spin");
