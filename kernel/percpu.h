@@ -57,6 +57,9 @@ _Static_assert(offsetof(struct lull_core, halted) == CORE_HALTED, "CORE_HALTED")
 _Static_assert(offsetof(struct lull_core, reply) == CORE_REPLY, "CORE_REPLY");
 _Static_assert(offsetof(struct lull_core, bell) == CORE_BELL, "CORE_BELL");
 
+_Static_assert(offsetof(struct lull_core, kcount) + 8 * LULL_K_INTERRUPT == CORE_INTERRUPTS,
+               "CORE_INTERRUPTS");
+
 static inline struct lull_core *core_of(unsigned index)
 {
     return (struct lull_core *)(LULL_CORES + index * LULL_CORE_STRIDE);

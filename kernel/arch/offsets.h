@@ -12,6 +12,7 @@
 #define CORE_UP_RFLAGS 88
 #define CORE_REPLY 96
 #define CORE_BELL 128
+#define CORE_INTERRUPTS 304 /* kcount[LULL_K_INTERRUPT] */
 
 /* local APIC, in the device pages of a machine with doorbells */
 #define LAPIC (LULL_DEV_BASE + 0xfee00000 - LULL_DEV_GPA)

@@ -63,7 +63,7 @@ enum lull_kcount {
     LULL_K_REFUSED,
     LULL_K_PAGEFAULT, /* faults of the application, by kind */
     LULL_K_FAULT,     /* other exceptions */
-    LULL_K_INTERRUPT, /* vectors 32..255: none is ever expected */
+    LULL_K_INTERRUPT, /* doorbells taken as interrupts; without doorbells none is ever expected */
     LULL_K_UPCALL,    /* kicks that interrupted application code */
     LULL_K_SWITCH,    /* thread switches */
     LULL_K_PREEMPT,   /* of these, at the end of a time slice */
