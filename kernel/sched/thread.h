@@ -73,6 +73,10 @@ struct thread {
     struct timer timer;
     u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
     u64 switched_in; /* TSC */
+    struct {
+        u32 nr;  /* 0: none */
+        u64 end; /* CLOCK_MONOTONIC, ns */
+    } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
@@ -143,6 +147,7 @@ _Noreturn void idle_loop(void);
 void core_ring(unsigned core); /* make another core look around */
 
 /* timer.c */
+long thread_resumes(u32 nr, u64 end_ns);  /* -ERESTART_BLOCK, remembered for restart_syscall(2) */
 bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
 void slice_arm(unsigned core);
 void slice_disarm(void);

@@ -123,6 +123,13 @@ void slice_tick(void)
     }
 }
 
+long thread_resumes(u32 nr, u64 end_ns)
+{
+    current()->resume.nr = nr;
+    current()->resume.end = end_ns;
+    return -ERESTART_BLOCK;
+}
+
 bool thread_block_until(u64 deadline_ns)
 {
     struct thread *t = current();

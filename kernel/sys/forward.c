@@ -11,6 +11,12 @@
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
 #define MSG_NOSIGNAL 0x4000u
 #define IOV_MAX 1024
+#define NR_POLL 7
+#define NR_SELECT 23
+#define NR_EPOLL_WAIT 232
+#define NR_PSELECT6 270
+#define NR_PPOLL 271
+#define NR_EPOLL_PWAIT 281
 
 static struct lull_channel *channel(unsigned core)
 {
@@ -225,7 +231,20 @@ static long forward_once(u32 nr, const u64 arg[6])
 /* Calls that are never restarted behind a handler, whatever SA_RESTART says (signal(7)). */
 static bool never_restarts(u32 nr)
 {
-    return nr == 7 || nr == 23 || nr == 232 || nr == 270 || nr == 271 || nr == 281;
+    return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
+           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT;
+}
+
+/* These look for signals once more before they answer that the time is over. */
+static bool signal_before_timeout(u32 nr)
+{
+    return nr == NR_POLL || nr == NR_SELECT || nr == NR_PSELECT6 || nr == NR_PPOLL;
+}
+
+/* Where a call has its timeout in ms: as a number, so that what is left is worked out here. */
+static int timeout_arg(u32 nr)
+{
+    return nr == NR_POLL ? 2 : nr == NR_EPOLL_WAIT || nr == NR_EPOLL_PWAIT ? 3 : -1;
 }
 
 static bool raises_sigpipe(u32 nr, const u64 arg[6])
@@ -248,9 +267,16 @@ static bool raises_sigpipe(u32 nr, const u64 arg[6])
     }
 }
 
-long forward_raw(u32 nr, const u64 arg[6])
+/* Until `end`, CLOCK_MONOTONIC ns, where it has a timeout; NEVER: none. */
+static long forward_until(u32 nr, const u64 args[6], u64 end)
 {
+    u64 arg[6];
+    memcpy(arg, args, sizeof arg);
     for (;;) {
+        if (end != NEVER) {
+            u64 now = clock_mono();
+            arg[timeout_arg(nr)] = end > now ? (end - now + 999999) / 1000000 : 0;
+        }
         count(LULL_K_FORWARDED);
         long r = forward_once(nr, arg);
         if (r == -EPIPE && raises_sigpipe(nr, arg)) {
@@ -259,19 +285,89 @@ long forward_raw(u32 nr, const u64 arg[6])
         }
         if (r != -EINTR)
             return r;
-        if (signal_pending(current()))
-            return never_restarts(nr) ? -ERESTART_NOHAND : -ERESTART;
+        if (!signal_pending(current()))
+            continue;
+        if (end != NEVER)
+            return thread_resumes(nr, end);
+        return never_restarts(nr) ? -ERESTART_NOHAND : -ERESTART;
     }
+}
+
+long forward_raw(u32 nr, const u64 arg[6])
+{
+    return forward_until(nr, arg, NEVER);
+}
+
+/*
+ * The mask that a call brings along for the time that it waits: 1 and *mask, 0: none, or the error
+ * that Linux has for it, in its order: the time, the size, the mask.
+ */
+static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
+{
+    u64 set[2] = {0, 0}; /* address, size */
+    uaddr time = 0;
+    switch (nr) {
+    case NR_PSELECT6:
+        if (f->r9 && copy_in(set, f->r9, sizeof set))
+            return -EFAULT;
+        time = f->r8;
+        break;
+    case NR_PPOLL:
+        set[0] = f->r10;
+        set[1] = f->r8;
+        time = f->rdx;
+        break;
+    case NR_EPOLL_PWAIT:
+        set[0] = f->r8;
+        set[1] = f->r9;
+        break;
+    default:
+        break;
+    }
+    if (!set[0])
+        return 0;
+    u64 ns;
+    long r = time ? timespec_in(time, &ns) : 0;
+    if (r)
+        return r;
+    if (set[1] != 8)
+        return -EINVAL;
+    return copy_in(mask, set[0], 8) ? -EFAULT : 1;
+}
+
+/* `end`: of a call that goes on; NEVER: the call says itself. */
+static long forward_frame(struct frame *f, u32 nr, u64 end)
+{
+    const struct lull_sysdesc *d = &syscall_table[nr];
+    u64 arg[6], mask;
+    for (unsigned i = 0; i < 6; i++)
+        arg[i] = frame_arg(f, i);
+    long masked = mask_fetch(f, nr, &mask);
+    if (masked < 0)
+        return masked;
+    for (unsigned i = 0; i < d->nargs; i++)
+        check_arg(d, i, arg);
+    int at = timeout_arg(nr);
+    if (end == NEVER && at >= 0 && (i32)arg[at] > 0)
+        end = clock_mono() + (u64)(u32)arg[at] * 1000000;
+    if (masked)
+        signal_mask_begin(mask);
+    long r = forward_until(nr, arg, end);
+    if (r == 0 && signal_before_timeout(nr) && signal_pending(current()))
+        r = -ERESTART_NOHAND;
+    if (masked)
+        signal_mask_end(r == -ERESTART_NOHAND || r == -ERESTART_BLOCK);
+    return r;
 }
 
 long forward_call(struct frame *f, const struct lull_sysdesc *d)
 {
     u32 nr = (u32)(d - syscall_table);
-    u64 arg[6];
-    for (unsigned i = 0; i < 6; i++)
-        arg[i] = frame_arg(f, i);
-    for (unsigned i = 0; i < d->nargs; i++)
-        check_arg(d, i, arg);
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
-    return forward_raw(nr, arg);
+    return forward_frame(f, nr, NEVER);
+}
+
+long forward_resume(struct frame *f, u32 nr, u64 end)
+{
+    return forward_frame(f, nr, end);
 }
