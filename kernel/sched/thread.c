@@ -67,6 +67,7 @@ struct thread *thread_alloc(void)
         t->index = index;
         list_init(&t->rq);
         list_init(&t->futex);
+        list_init(&t->slot_wait);
         t->ktop = (u64)t + THREAD_SLOT;
         t->migrate_to = -1;
         t->fwd_slot = -1;

@@ -70,6 +70,9 @@ struct thread {
     i64 fwd_result;
     i32 fwd_slot; /* -1: none in flight */
     u32 fwd_core;
+    struct list slot_wait;
+    bool fwd_evictable;
+    bool fwd_evicted; /* its call was interrupted to make room: others first */
     struct timer timer;
     u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
     u64 switched_in; /* TSC */
@@ -96,6 +99,9 @@ struct runq {
     struct thread *inflight[LULL_CHAN_DEPTH];
     u32 ninflight;
     u32 next_slot;
+    struct list slot_waiters; /* threads that found all slots taken; the queue's lock */
+    u32 evict_slot;           /* where to look for the next call that has to make room */
+    u64 evict_wait_ns;
 } __attribute__((aligned(64)));
 
 extern struct runq runqs[LULL_MAX_CORES];
@@ -144,6 +150,7 @@ void thread_switched(void);
 void thread_move(struct thread *t, unsigned core);
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);
+void sched_look(void); /* somebody of a higher priority waits here: the current thread gives way */
 void core_ring(unsigned core); /* make another core look around */
 
 /* timer.c */
