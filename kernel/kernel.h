@@ -40,6 +40,7 @@ long refuse(u64 nr); /* -ENOSYS, counted */
 /* sys/rewrite.c */
 void rewrite_init(void);
 void rewrite_site(struct frame *f);
+void rewrite_hide_step(struct frame *f); /* a single step into a stub: as if at the site */
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);

@@ -97,6 +97,8 @@ void syscall_dispatch(struct frame *f)
         r = refuse(nr);
     }
     f->rax = (u64)r;
+    if (f->rflags & FLAGS_TF) /* only iretq sets it for the application and not one step early */
+        f->err |= FR_FULL;
     if (r == -ERESTART || r == -ERESTART_NOHAND || r == -ERESTART_BLOCK)
         thread_set_work(current(), WORK_SIGNAL);
 }
