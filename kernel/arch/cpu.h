@@ -6,6 +6,9 @@
 #include "percpu.h"
 #include "types.h"
 
+#define FLAGS_TF 0x100ul
+#define FLAGS_AC 0x40000ul
+
 static inline u64 rdtsc(void)
 {
     u32 lo, hi;

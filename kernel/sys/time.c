@@ -3,6 +3,12 @@
 #include "sys/sys.h"
 
 #include "kernel.h"
+#include "sched/futex.h"
+
+#define NR_NANOSLEEP 35
+#define NR_FUTEX 202
+#define NR_CLOCK_NANOSLEEP 230
+#define TIMER_ABSTIME 1
 
 enum { BASE_MONO, BASE_REAL, BASE_BOOT, BASE_RAW, BASE_TAI };
 
@@ -154,7 +160,7 @@ static u64 sleep_until(u64 deadline)
     }
 }
 
-static long sleep_decode(uaddr p, u64 *ns)
+long timespec_in(uaddr p, u64 *ns)
 {
     struct timespec ts;
     if (copy_in(&ts, p, sizeof ts))
@@ -165,25 +171,23 @@ static long sleep_decode(uaddr p, u64 *ns)
     return 0;
 }
 
-static long sleep_for(u64 ns, uaddr rem)
+static long sleep_to(u32 nr, u64 end, uaddr rem)
 {
-    u64 left = sleep_until(clock_mono() + ns);
+    u64 left = sleep_until(end);
     if (!left)
         return 0;
     struct timespec ts = to_timespec(left);
     if (rem && copy_out(rem, &ts, sizeof ts))
         return -EFAULT;
-    return -EINTR;
+    return thread_resumes(nr, end);
 }
 
 long sys_nanosleep(struct frame *f)
 {
     u64 ns;
-    long r = sleep_decode(f->rdi, &ns);
-    return r ? r : sleep_for(ns, f->rsi);
+    long r = timespec_in(f->rdi, &ns);
+    return r ? r : sleep_to(NR_NANOSLEEP, clock_mono() + ns, f->rsi);
 }
-
-#define TIMER_ABSTIME 1
 
 long sys_clock_nanosleep(struct frame *f)
 {
@@ -198,12 +202,32 @@ long sys_clock_nanosleep(struct frame *f)
         return -EINVAL;
     if (id > 3 && id != 7 && id != 11)
         return -EOPNOTSUPP;
-    r = sleep_decode(f->rdx, &ns);
+    r = timespec_in(f->rdx, &ns);
     if (r)
         return r;
     if (!(f->rsi & TIMER_ABSTIME))
-        return sleep_for(ns, f->r10);
+        return sleep_to(NR_CLOCK_NANOSLEEP, clock_mono() + ns, f->r10);
     if (ns <= now)
         return 0;
     return sleep_until(clock_mono() + (ns - now)) ? -ERESTART_NOHAND : 0;
+}
+
+/* The arguments still stand where the interrupted call had them. */
+long sys_restart_syscall(struct frame *f)
+{
+    struct thread *t = current();
+    u32 nr = t->resume.nr;
+    t->resume.nr = 0;
+    switch (nr) {
+    case 0:
+        return -EINTR;
+    case NR_NANOSLEEP:
+        return sleep_to(nr, t->resume.end, f->rsi);
+    case NR_CLOCK_NANOSLEEP:
+        return sleep_to(nr, t->resume.end, f->r10);
+    case NR_FUTEX:
+        return futex_resume(f, t->resume.end);
+    default:
+        return forward_resume(f, nr, t->resume.end);
+    }
 }

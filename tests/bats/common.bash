@@ -200,6 +200,7 @@ wait_for() {
 background() {
     local name=$1
     shift
+    rm -f "$name.out" # the last one's "ready" says nothing of this one
     env --default-signal=INT,QUIT "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- &
     pid=$!
     wait_for 10 grep -q ready "$name.out" || {
