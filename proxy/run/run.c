@@ -41,12 +41,19 @@ static void broken(void *ctx, const char *what)
 
 static int start_server(struct run *r)
 {
+    const struct program *p = r->req->program;
+    r->mapped = mapped_create(p->path, p->interp);
+    if (!r->mapped) {
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    }
     struct server_config config = {
         .isle = &r->isle,
         .cpus = r->req->plan->linux_cpus,
         .poll_ns = POLL_NS,
         .reserved_fd_low = ownfd_low(),
         .exe_path = r->req->program->path,
+        .mapped = r->mapped,
         .ring = vcpu_complete,
         .broken = broken,
         .ctx = r,
@@ -264,6 +271,7 @@ out_stop:
     }
 out_close:
     r->ops->close(r->engine);
+    mapped_free(r->mapped);
     isle_destroy(&r->isle);
     irq_snapshot_free(&r->begin.irq);
 out_free:

@@ -11,6 +11,7 @@
 #include "isle/isle_priv.h"
 #include "report/report.h"
 #include "run/run.h"
+#include "serve/mapped.h"
 #include "serve/serve.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 2)
@@ -39,6 +40,7 @@ struct run {
     struct engine *engine;
     char engine_why[256];
     struct server *server;
+    struct mapped *mapped;
     struct vcpu *vcpu;
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */
