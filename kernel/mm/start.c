@@ -144,6 +144,19 @@ static u64 stack_fill(u64 end)
     return sp;
 }
 
+/* As execve(2): the last component, at most 15 bytes. */
+static void name_by_file(char name[16], const char *path)
+{
+    const char *last = path;
+    for (const char *p = path; *p; p++) {
+        if (*p == '/')
+            last = p + 1;
+    }
+    memset(name, 0, 16);
+    for (unsigned i = 0; i < 15 && last[i]; i++)
+        name[i] = last[i];
+}
+
 struct thread *program_start(void)
 {
     const struct lull_boot *b = boot_info();
@@ -165,6 +178,9 @@ struct thread *program_start(void)
     t->sig.alt.flags = SS_DISABLE;
     for (u32 i = 0; i < b->ncores; i++)
         t->affinity[i / 64] |= 1ul << (i % 64);
+    ((struct lull_proc *)LULL_PROC)->stack = f->rsp;
+    name_by_file(t->name, blob(b->execfn_off));
+    memcpy(((struct lull_proc *)LULL_PROC)->main_comm, t->name, sizeof t->name);
     u64 *sp = (u64 *)f;
     *--sp = (u64)thread_first_return;
     t->ksp = (u64)(sp - 6);

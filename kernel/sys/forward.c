@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/sys.h"
 
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
 #define MSG_NOSIGNAL 0x4000u
@@ -272,6 +273,8 @@ long forward_call(struct frame *f, const struct lull_sysdesc *d)
         arg[i] = frame_arg(f, i);
     for (unsigned i = 0; i < d->nargs; i++)
         check_arg(d, i, arg);
+    if (nr == 2 || nr == 257 || nr == 437) /* open, openat, openat2 */
+        procinfo_update();
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
     return forward_raw(nr, arg);
 }

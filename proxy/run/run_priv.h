@@ -13,6 +13,7 @@
 #include "run/run.h"
 #include "serve/mapped.h"
 #include "serve/serve.h"
+#include "serve/view.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 2)
 
@@ -41,6 +42,7 @@ struct run {
     char engine_why[256];
     struct server *server;
     struct mapped *mapped;
+    struct view view;
     struct vcpu *vcpu;
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */

@@ -35,11 +35,12 @@ void arena_free(struct arena *a);
 /* What a call needs to know of its isle. Constant while the server runs. */
 struct call_env {
     const struct isle *isle;
-    int fd_low;            /* descriptors >= this are the proxy's own */
-    uint64_t nofile;       /* RLIMIT_NOFILE of the proxy */
-    int pid;               /* of the proxy */
-    const char *exe_path;  /* NULL: the proxy's own */
-    struct mapped *mapped; /* NULL: mappings have no names */
+    int fd_low;              /* descriptors >= this are the proxy's own */
+    uint64_t nofile;         /* RLIMIT_NOFILE of the proxy */
+    int pid;                 /* of the proxy */
+    const char *exe_path;    /* NULL: the proxy's own */
+    struct mapped *mapped;   /* NULL: mappings have no names */
+    const struct view *view; /* NULL: files that show the proxy are refused */
 };
 
 struct msg_copy; /* vec.c */

@@ -29,8 +29,9 @@ struct server_config {
     uint64_t poll_ns;      /* how long the polling thread looks at idle channels before it sleeps */
     int reserved_fd_low;   /* descriptors >= this are the proxy's own: EBADF for the isle */
     struct mapped *mapped; /* names of mapped files; NULL: none. Kept, not copied */
-    const char *exe_path;  /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
-                              copied */
+    const struct view *view; /* what the program sees of itself; NULL: nothing. Kept */
+    const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
+                             copied */
     /*
      * Called after a completion was published on `core`, from any thread: rings the core if its
      * state asks for it (LULL_CORE_PARKED or LULL_CORE_COMPUTES). Must not block.
