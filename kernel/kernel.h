@@ -41,6 +41,7 @@ long refuse(u64 nr); /* -ENOSYS, counted */
 void rewrite_init(void);
 void rewrite_site(struct frame *f);
 void rewrite_hide_step(struct frame *f); /* a single step into a stub: as if at the site */
+void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_lock */
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);

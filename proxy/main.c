@@ -112,6 +112,8 @@ int main(int argc, char **argv)
     if (rc)
         return rc;
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
+    if (program.interp_fd >= 0)
+        program.interp_fd = ownfd_hide(program.interp_fd);
     rc = carve_plan(&opt, &plan);
     if (rc == 0 && opt.dry_run) {
         rc = print_plan(&req);

@@ -10,6 +10,7 @@
 #include <lull/abi.h>
 #include <lull/channel.h>
 #include <lull/core.h>
+#include <lull/maps.h>
 #include <lull/mark.h>
 #include <lull/syscalls.h>
 
@@ -42,6 +43,8 @@ static void print_boot(void)
     FIELD(struct lull_segment, start);
     FIELD(struct lull_segment, end);
     FIELD(struct lull_segment, prot);
+    FIELD(struct lull_segment, file);
+    FIELD(struct lull_segment, offset);
     SIZE(struct lull_boot);
     FIELD(struct lull_boot, magic);
     FIELD(struct lull_boot, abi_version);

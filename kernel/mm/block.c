@@ -70,7 +70,7 @@ static void reclaim(void)
     u64 i = 0;
     while (i < highest) {
         u64 at = LULL_RAM_BASE + i * LULL_HUGE;
-        struct vma *v = vma_next(at);
+        struct lull_map *v = vma_next(at);
         bool free = (block[i] == BLOCK_USED || block[i] == BLOCK_CLEAN) &&
                     (!v || v->start >= at + LULL_HUGE);
         if (!free) {

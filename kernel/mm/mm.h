@@ -6,11 +6,16 @@
  *   vma.c        which ranges exist, with which rights
  *   pagetable.c  what the processor is told of them
  *   block.c      which 2 MiB blocks of RAM the host has populated
- *   mmap.c       the system calls
+ *   mmap.c       mmap, munmap, mprotect
+ *   file.c       private mappings of files
+ *   remap.c      mremap
+ *   advice.c     madvise, mincore, msync, mlock, brk
  *   start.c      program, stack and heap at start
  */
 #ifndef KERNEL_MM_MM_H
 #define KERNEL_MM_MM_H
+
+#include <lull/maps.h>
 
 #include "sync.h"
 #include "types.h"
@@ -20,36 +25,42 @@
 #define PROT_EXEC 4u
 #define PROT_ANY 7u
 
-#define VMA_STACK (1u << 0) /* MAP_STACK: populated by the host at first touch */
-#define VMA_LAZY (1u << 1)  /* MAP_NORESERVE: the same */
-#define VMA_STALE (1u << 2) /* memory holds somebody's old data: zero before it is opened */
-#define VMA_HEAP (1u << 3)  /* brk */
-#define VMA_IMAGE (1u << 4) /* the program's segments */
+#define MAP_SHARED 0x01u
+#define MAP_PRIVATE 0x02u
+#define MAP_SHARED_VALIDATE 0x03u
+#define MAP_TYPE 0x0fu
+#define MAP_FIXED 0x10u
+#define MAP_ANONYMOUS 0x20u
+#define MAP_32BIT 0x40u
+#define MAP_GROWSDOWN 0x100u
+#define MAP_NORESERVE 0x4000u
+#define MAP_STACK 0x20000u
+#define MAP_FIXED_NOREPLACE 0x100000u
 
-struct vma {
-    u64 start, end; /* page aligned */
-    u32 prot, flags;
-};
+#define IS_LAZY(flags) ((flags) & (LULL_MAP_STACK | LULL_MAP_LAZY))
 
 extern spinlock mm_lock; /* guards everything below but the system calls */
 
 /* vma.c: sorted, disjoint */
-struct vma *vma_at(u64 addr);                   /* containing addr, or NULL */
-struct vma *vma_next(u64 addr);                 /* first that ends behind addr, or NULL */
-struct vma *vma_following(struct vma *v);       /* or NULL */
+struct lull_map *vma_at(u64 addr);                  /* containing addr, or NULL */
+struct lull_map *vma_next(u64 addr);                /* first that ends behind addr, or NULL */
+struct lull_map *vma_following(struct lull_map *v); /* or NULL */
 bool vma_covered(u64 start, u64 end, u32 prot); /* every page mapped, with at least these rights */
 u64 vma_readable_end(u64 addr, u64 max, u32 prot); /* end of the run of such pages from addr */
 u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 0 */
 bool vma_room(unsigned more);
-void vma_insert(u64 start, u64 end, u32 prot, u32 flags);
+void vma_insert(struct lull_map m);
+struct lull_map vma_piece(const struct lull_map *m, u64 from, u64 to); /* of it, inside */
 void vma_remove(u64 start, u64 end);
+void vma_change_begin(void); /* the proxy sees what is between the two at once; they nest */
+void vma_change_end(void);
 
 /* pagetable.c */
 int pt_map(u64 start, u64 end, u32 prot); /* 0 or -ENOMEM */
 void pt_unmap(u64 start, u64 end);
 void pt_flush(void); /* after mapping changed: what became stale, on all cores */
 void pt_init(void);
-int pt_alias(u64 at, u64 start, u64 end); /* a second, writable view; whole blocks; 0 or -ENOMEM */
+int pt_alias(u64 at, u64 block);   /* a second, writable view of a whole block; 0 or -ENOMEM */
 bool pt_allows(u64 addr, u64 err); /* the tables permit the access of a #PF with this error */
 
 /* block.c */
@@ -65,8 +76,14 @@ bool in_ram(u64 start, u64 end);
 void mm_init(void);
 int mm_map(u64 start, u64 end, u32 prot, u32 flags); /* fresh zero pages; under mm_lock */
 void mm_unmap(u64 start, u64 end);
+bool mm_fixed_ok(u64 start, u64 end); /* where a fixed request may lie */
+/* Where a mapping goes, by hint and flags. 0 or -errno. Under mm_lock. */
+long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
+bool mm_range_decode(u64 start, u64 len, u64 *end); /* page aligned, no overflow */
 struct thread *program_start(void);
-void mm_user_fault(struct frame *f, u64 err, u64 addr);
+
+/* file.c */
+long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);
 
 long sys_mmap(struct frame *f);
 long sys_munmap(struct frame *f);

@@ -238,13 +238,11 @@ bool pt_allows(u64 addr, u64 err)
     return !(err & 16 && e & PTE_NX);
 }
 
-int pt_alias(u64 at, u64 start, u64 end)
+int pt_alias(u64 at, u64 block)
 {
-    for (; start < end; start += LULL_HUGE, at += LULL_HUGE) {
-        u64 *pd = directory(at, true);
-        if (!pd)
-            return -ENOMEM;
-        pd[at >> 21 & 511] = lull_gpa(start) | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
-    }
+    u64 *pd = directory(at, true);
+    if (!pd)
+        return -ENOMEM;
+    pd[at >> 21 & 511] = lull_gpa(block) | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
     return 0;
 }

@@ -42,13 +42,21 @@ void mm_init(void)
     for (u32 i = 0; i < b->nsegments && i < LULL_MAX_SEGMENTS; i++) {
         const struct lull_segment *s = &b->segment[i];
         blocks_mark_used(s->start, s->end);
-        vma_insert(s->start, s->end, s->prot, VMA_IMAGE);
+        vma_insert((struct lull_map){.start = s->start,
+                                     .end = s->end,
+                                     .prot = s->prot,
+                                     .flags = LULL_MAP_IMAGE,
+                                     .file = s->file,
+                                     .offset = s->offset});
         map_or_panic(s->start, s->end, s->prot);
     }
     if (b->stub_end > b->stub_start) {
         blocks_mark_used(b->stub_start, b->stub_end);
-        map_or_panic(b->stub_start, b->stub_end, PROT_ANY);
-        vma_insert(b->stub_start, b->stub_end, PROT_READ | PROT_EXEC, VMA_IMAGE);
+        map_or_panic(b->stub_start, b->stub_end, PROT_READ | PROT_EXEC);
+        vma_insert((struct lull_map){.start = b->stub_start,
+                                     .end = b->stub_end,
+                                     .prot = PROT_READ | PROT_EXEC,
+                                     .flags = LULL_MAP_STUBS});
     }
 }
 
@@ -61,9 +69,10 @@ static u64 stack_make(void)
     if (!start)
         panic("no room for the stack", size, 0);
     u64 end = start + LULL_HUGE + size;
-    vma_insert(start, start + LULL_HUGE, 0, VMA_STACK);
+    vma_insert((struct lull_map){
+        .start = start, .end = start + LULL_HUGE, .flags = LULL_MAP_STACK | LULL_MAP_MAIN});
     if (blocks_prepare(end - STACK_TOP_POPULATED, end, false) ||
-        mm_map(start + LULL_HUGE, end, PROT_READ | PROT_WRITE, VMA_STACK))
+        mm_map(start + LULL_HUGE, end, PROT_READ | PROT_WRITE, LULL_MAP_STACK | LULL_MAP_MAIN))
         panic("no memory for the stack", size, b->mem_limit);
     return end;
 }
@@ -135,6 +144,19 @@ static u64 stack_fill(u64 end)
     return sp;
 }
 
+/* As execve(2): the last component, at most 15 bytes. */
+static void name_by_file(char name[16], const char *path)
+{
+    const char *last = path;
+    for (const char *p = path; *p; p++) {
+        if (*p == '/')
+            last = p + 1;
+    }
+    memset(name, 0, 16);
+    for (unsigned i = 0; i < 15 && last[i]; i++)
+        name[i] = last[i];
+}
+
 struct thread *program_start(void)
 {
     const struct lull_boot *b = boot_info();
@@ -143,7 +165,7 @@ struct thread *program_start(void)
         panic("no thread", 0, 0);
     struct frame *f = thread_frame(t);
     memset(f, 0, sizeof *f);
-    f->rip = b->entry;
+    f->rip = b->first_rip;
     f->rsp = stack_fill(stack_make());
     f->cs = LULL_SEL_UCODE;
     f->ss = LULL_SEL_UDATA;
@@ -156,6 +178,9 @@ struct thread *program_start(void)
     t->sig.alt.flags = SS_DISABLE;
     for (u32 i = 0; i < b->ncores; i++)
         t->affinity[i / 64] |= 1ul << (i % 64);
+    ((struct lull_proc *)LULL_PROC)->stack = f->rsp;
+    name_by_file(t->name, blob(b->execfn_off));
+    memcpy(((struct lull_proc *)LULL_PROC)->main_comm, t->name, sizeof t->name);
     u64 *sp = (u64 *)f;
     *--sp = (u64)thread_first_return;
     t->ksp = (u64)(sp - 6);

@@ -3,15 +3,15 @@
 #include "kernel.h"
 #include "mm/mm.h"
 
-#define VMA_MAX (LULL_UL(0x800000) / sizeof(struct vma))
-static struct vma *const vmas = (struct vma *)LULL_KTABLES;
-static unsigned nvmas;
+static struct lull_maps *const maps = (struct lull_maps *)LULL_KTABLES;
+static struct lull_map *const vmas = ((struct lull_maps *)LULL_KTABLES)->map;
+static unsigned nvmas, changes;
 
 spinlock mm_lock;
 
 bool vma_room(unsigned more)
 {
-    return nvmas + more <= VMA_MAX;
+    return nvmas + more <= LULL_MAPS_MAX;
 }
 
 /* Index of the first mapping that ends behind addr. */
@@ -28,19 +28,19 @@ static unsigned index_of(u64 addr)
     return lo;
 }
 
-struct vma *vma_next(u64 addr)
+struct lull_map *vma_next(u64 addr)
 {
     unsigned i = index_of(addr);
     return i < nvmas ? &vmas[i] : NULL;
 }
 
-struct vma *vma_at(u64 addr)
+struct lull_map *vma_at(u64 addr)
 {
-    struct vma *v = vma_next(addr);
+    struct lull_map *v = vma_next(addr);
     return v && v->start <= addr ? v : NULL;
 }
 
-struct vma *vma_following(struct vma *v)
+struct lull_map *vma_following(struct lull_map *v)
 {
     return v + 1 < vmas + nvmas ? v + 1 : NULL;
 }
@@ -49,7 +49,7 @@ u64 vma_readable_end(u64 addr, u64 max, u32 prot)
 {
     u64 at = addr;
     for (unsigned i = index_of(addr); i < nvmas && at < max; i++) {
-        struct vma *v = &vmas[i];
+        struct lull_map *v = &vmas[i];
         if (v->start > at || (v->prot & prot) != prot)
             break;
         at = v->end;
@@ -73,7 +73,7 @@ u64 vma_gap(u64 from, u64 to, u64 len, u64 align)
     return at + len <= to && at + len > at ? at : 0;
 }
 
-static void insert_at(unsigned i, struct vma v)
+static void insert_at(unsigned i, struct lull_map v)
 {
     memmove(&vmas[i + 1], &vmas[i], (nvmas - i) * sizeof *vmas);
     vmas[i] = v;
@@ -86,38 +86,72 @@ static void delete_at(unsigned i, unsigned n)
     nvmas -= n;
 }
 
+void vma_change_begin(void)
+{
+    if (changes++ == 0)
+        __atomic_store_n(&maps->seq, maps->seq + 1, __ATOMIC_SEQ_CST);
+}
+
+void vma_change_end(void)
+{
+    if (--changes)
+        return;
+    maps->count = nvmas;
+    __atomic_store_n(&maps->seq, maps->seq + 1, __ATOMIC_SEQ_CST);
+}
+
+static void cut_front(struct lull_map *m, u64 to)
+{
+    if (m->file)
+        m->offset += to - m->start;
+    m->start = to;
+}
+
+struct lull_map vma_piece(const struct lull_map *m, u64 from, u64 to)
+{
+    struct lull_map piece = *m;
+    cut_front(&piece, from);
+    piece.end = to;
+    return piece;
+}
+
 void vma_remove(u64 start, u64 end)
 {
-    unsigned i = index_of(start);
+    unsigned i = index_of(start), n = 0;
+    vma_change_begin();
     if (i < nvmas && vmas[i].start < start) {
-        struct vma *v = &vmas[i];
-        if (v->end > end) { /* a hole in the middle */
-            struct vma tail = {end, v->end, v->prot, v->flags};
-            v->end = start;
+        struct lull_map *m = &vmas[i];
+        if (m->end > end) { /* a hole in the middle */
+            struct lull_map tail = *m;
+            m->end = start;
+            cut_front(&tail, end);
             insert_at(i + 1, tail);
-            return;
+            goto out;
         }
-        v->end = start;
+        m->end = start;
         i++;
     }
-    unsigned n = 0;
     while (i + n < nvmas && vmas[i + n].end <= end)
         n++;
     if (n)
         delete_at(i, n);
     if (i < nvmas && vmas[i].start < end)
-        vmas[i].start = end;
+        cut_front(&vmas[i], end);
+out:
+    vma_change_end();
 }
 
-static bool joins(const struct vma *a, const struct vma *b)
+static bool joins(const struct lull_map *a, const struct lull_map *b)
 {
-    return a->end == b->start && a->prot == b->prot && a->flags == b->flags;
+    return a->end == b->start && a->prot == b->prot && a->flags == b->flags && a->file == b->file &&
+           (!a->file || a->offset + (a->end - a->start) == b->offset);
 }
 
-void vma_insert(u64 start, u64 end, u32 prot, u32 flags)
+void vma_insert(struct lull_map m)
 {
-    unsigned i = index_of(start);
-    insert_at(i, (struct vma){start, end, prot, flags});
+    unsigned i = index_of(m.start);
+    vma_change_begin();
+    insert_at(i, m);
     if (i + 1 < nvmas && joins(&vmas[i], &vmas[i + 1])) {
         vmas[i].end = vmas[i + 1].end;
         delete_at(i + 1, 1);
@@ -126,4 +160,5 @@ void vma_insert(u64 start, u64 end, u32 prot, u32 flags)
         vmas[i - 1].end = vmas[i].end;
         delete_at(i, 1);
     }
+    vma_change_end();
 }

@@ -10,6 +10,7 @@
 #define FPE_FLTINV 7
 #define ILL_ILLOPN 2
 #define BUS_ADRALN 1
+#define BUS_ADRERR 2
 #define TRAP_TRACE 2
 
 /* A translation that the tables allow may still be missing from a TLB: drop it and try again. */
@@ -53,9 +54,14 @@ static void page_fault(struct frame *f, u64 err)
         return;
     count(LULL_K_PAGEFAULT);
     spin_lock(&mm_lock);
-    bool mapped = vma_at(addr) != NULL;
+    const struct lull_map *m = vma_at(addr);
+    bool mapped = m && !(m->flags & LULL_MAP_HOLD);
+    bool beyond = m && m->flags & LULL_MAP_BEYOND;
     spin_unlock(&mm_lock);
-    signal_force(f, SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, addr, 14, err);
+    if (beyond)
+        signal_force(f, SIGBUS, BUS_ADRERR, addr, 14, err);
+    else
+        signal_force(f, SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, addr, 14, err);
 }
 
 /* x87 and SSE exceptions, decoded from the status registers as Linux does (siginfo.h, FPE_*). */

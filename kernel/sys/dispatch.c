@@ -91,7 +91,8 @@ void syscall_dispatch(struct frame *f)
     if (nr < LULL_NR_MAX && local[nr]) {
         __atomic_fetch_add(&sysstat()->local[nr], 1, __ATOMIC_RELAXED);
         r = local[nr](f);
-    } else if (nr < LULL_NR_MAX && syscall_table[nr].class >= LULL_SYS_QUICK) {
+    } else if (nr < LULL_NR_MAX && syscall_table[nr].class >= LULL_SYS_QUICK &&
+               syscall_table[nr].class < LULL_SYS_INTERNAL) {
         r = forward_call(f, &syscall_table[nr]);
     } else {
         r = refuse(nr);

@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/sys.h"
 
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
 #define MSG_WAITALL 0x100u
@@ -461,6 +462,8 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
 long forward_call(struct frame *f, const struct lull_sysdesc *d)
 {
     u32 nr = (u32)(d - syscall_table);
+    if (nr == 2 || nr == 257 || nr == 437) /* open, openat, openat2 */
+        procinfo_update();
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
     return forward_frame(f, nr, NEVER);
 }

@@ -8,7 +8,8 @@
  *
  * Only at a site's first trap, which proves that the `syscall` is one; only if eax holds what the
  * mov would have loaded, no prefix byte makes it another instruction, and every byte from it to the
- * syscall is understood. The other cores stand still meanwhile and go on by `iretq`, which
+ * syscall is understood. Only in code that comes from a file: what a program makes by itself it may
+ * change at any time. The other cores stand still meanwhile and go on by `iretq`, which
  * serialises (Intel SDM vol. 3A, 9.1.3).
  */
 #include "kernel.h"
@@ -18,62 +19,127 @@
 
 #define STUB_SIZE 64u
 #define BETWEEN_MAX 28u /* bytes between mov and syscall: what a stub has room for */
+#define STUB_MOV 56u     /* in a stub, behind its code: where the mov was that it stands for */
 #define OP_MOV_EAX 0xb8
 #define OP_JMP 0xe9
-#define SITES_MAX 2048
+#define REACH (LULL_UL(0x80000000) - 2 * LULL_HUGE) /* of a jump with 32 bits */
+#define AREA_SIZE LULL_UL(0x10000)
+#define AREAS_MAX 64
+#define ALIASES_MAX 512
+#define SITES_SHIFT 13
+#define SITES (1u << SITES_SHIFT)
+#define SITES_FULL (SITES / 4 * 3)
+#define SITE_GONE 1ul
 
-static spinlock lock;
-static u64 stub_next, stub_end; /* lock */
-static u64 image_start, image_end, alias;
-static u64 stub_mov[SITES_MAX]; /* where the mov was that stub i stands for; lock */
-static u64 seen[SITES_MAX];     /* sites that have been looked at; lock */
+/* All under mm_lock. */
+static bool enabled;
+static struct area { /* its first slot holds the address that all its stubs jump through */
+    u64 start, next, end;
+} areas[AREAS_MAX];
+static u32 nareas;
+static u64
+    aliased[ALIASES_MAX]; /* the blocks that are seen writable at LULL_ALIAS_BASE, in order */
+static u32 naliases;
+static u64 seen[SITES]; /* hash of sites that have been looked at */
 static u32 nseen;
+
+/* The byte at addr in a view that may be written; NULL: no more views. */
+static u8 *writable(u64 addr)
+{
+    u64 block = ALIGN_DOWN(addr, LULL_HUGE), i = 0;
+    while (i < naliases && aliased[i] != block)
+        i++;
+    if (i == naliases) {
+        if (i == ALIASES_MAX || pt_alias(LULL_ALIAS_BASE + i * LULL_HUGE, block))
+            return NULL;
+        aliased[naliases++] = block;
+    }
+    return (u8 *)(LULL_ALIAS_BASE + i * LULL_HUGE + (addr - block));
+}
+
+static bool same_block(u64 start, u64 end)
+{
+    return ALIGN_DOWN(start, LULL_HUGE) == ALIGN_DOWN(end - 1, LULL_HUGE);
+}
+
+static struct area *area_add(u64 start, u64 end)
+{
+    u8 *first = writable(start);
+    if (nareas == AREAS_MAX || !first)
+        return NULL;
+    *(u64 *)first = (u64)lull_fast;
+    areas[nareas] = (struct area){start, start + STUB_SIZE, end};
+    return &areas[nareas++];
+}
 
 void rewrite_init(void)
 {
     const struct lull_boot *b = boot_info();
-    if (b->flags & LULL_BOOT_F_NO_REWRITE || !b->nsegments || b->stub_end <= b->stub_start)
-        return;
-    image_start = ALIGN_DOWN(b->segment[0].start, LULL_HUGE);
-    image_end = b->stub_end;
-    alias = LULL_ALIAS_BASE + (image_start & (LULL_CHUNK - 1));
-    if (pt_alias(alias, image_start, ALIGN_UP(image_end, LULL_HUGE)))
-        return;
-    /* the first slot holds the address that all stubs jump through */
-    *(u64 *)(alias + (b->stub_start - image_start)) = (u64)lull_fast;
-    stub_next = b->stub_start + STUB_SIZE;
-    stub_end = min_u64(b->stub_end, b->stub_start + SITES_MAX * STUB_SIZE);
+    enabled = !(b->flags & LULL_BOOT_F_NO_REWRITE);
+    if (enabled && b->stub_end > b->stub_start)
+        area_add(b->stub_start, b->stub_end);
 }
 
-static u8 *writable(u64 addr)
+/* An area with room for one more stub that a jump at `site` reaches; made if there is none. */
+static struct area *area_near(u64 site)
 {
-    return (u8 *)(alias + (addr - image_start));
-}
-
-static bool in_code(u64 start, u64 end)
-{
-    const struct lull_boot *b = boot_info();
-    for (u32 i = 0; i < b->nsegments; i++) {
-        const struct lull_segment *s = &b->segment[i];
-        if (s->prot & PROT_EXEC && start >= s->start && end <= s->end)
-            return true;
+    for (u32 i = 0; i < nareas; i++) {
+        struct area *a = &areas[i];
+        if (a->next + STUB_SIZE <= a->end && a->start + REACH > site && site + REACH > a->end)
+            return a;
     }
-    return false;
+    u64 low = site > REACH ? site - REACH : 0;
+    u64 at = vma_gap(max_u64(low, boot_info()->mmap_start),
+                     min_u64(site + REACH, boot_info()->ram_end), AREA_SIZE, AREA_SIZE);
+    if (!at || mm_map(at, at + AREA_SIZE, PROT_READ | PROT_EXEC, LULL_MAP_STUBS))
+        return NULL;
+    return area_add(at, at + AREA_SIZE);
 }
 
-static bool is_seen(u64 site)
+static u32 site_hash(u64 site)
 {
-    for (u32 i = 0; i < nseen; i++) {
-        if (seen[i] == site)
-            return true;
+    return (u32)(site * 0x9e3779b97f4a7c15ul >> (64 - SITES_SHIFT));
+}
+
+/* False: it was there, or there is no more room. */
+static bool site_add(u64 site)
+{
+    u32 i = site_hash(site), gone = SITES;
+    while (seen[i] && seen[i] != site) {
+        if (seen[i] == SITE_GONE && gone == SITES)
+            gone = i;
+        i = (i + 1) & (SITES - 1);
     }
-    return false;
+    if (seen[i] || (gone == SITES && nseen == SITES_FULL))
+        return false;
+    nseen += gone == SITES;
+    seen[gone == SITES ? i : gone] = site;
+    return true;
+}
+
+void rewrite_forget(u64 start, u64 end)
+{
+    for (u32 i = 0; nseen && i < SITES; i++) {
+        if (seen[i] >= start && seen[i] < end)
+            seen[i] = SITE_GONE; /* still counted: the chain of its hash goes on behind it */
+    }
+}
+
+/* Where the code around `site` may be read and changed: a file's, and nobody is writing to it. */
+static bool code_around(u64 site, u64 *start, u64 *end)
+{
+    const struct lull_map *m = vma_at(site);
+    if (!m || !m->file || (m->prot & (PROT_EXEC | PROT_WRITE)) != PROT_EXEC)
+        return false;
+    *start = m->start;
+    *end = m->end;
+    return true;
 }
 
 /* Whether [mov, site) is `mov $nr,%eax` and then only what insn.c knows and leaves eax alone. */
 static bool window_ok(u64 mov, u64 site, u32 nr)
 {
-    const u8 *p = writable(mov);
+    const u8 *p = (const u8 *)mov;
     u32 imm;
     if (p[0] != OP_MOV_EAX || (p[-1] & 0xf0) == 0x40 || p[-1] == 0x66)
         return false;
@@ -82,7 +148,7 @@ static bool window_ok(u64 mov, u64 site, u32 nr)
         return false;
     u64 at = mov + 5;
     while (at < site) {
-        struct insn in = insn_decode(writable(at), site - at);
+        struct insn in = insn_decode((const u8 *)at, site - at);
         if (!in.len || in.sets_ax)
             return false;
         at += in.len;
@@ -93,9 +159,12 @@ static bool window_ok(u64 mov, u64 site, u32 nr)
 /* Address of the mov that belongs to this syscall, or 0. */
 static u64 find_mov(u64 site, u32 nr)
 {
+    u64 start, end;
+    if (!code_around(site, &start, &end) || site + 2 > end)
+        return 0;
     for (u64 between = 0; between <= BETWEEN_MAX; between++) {
         u64 mov = site - 5 - between;
-        if (!in_code(mov - 1, site + 2))
+        if (mov - 1 < start || !same_block(mov, mov + 5))
             return 0;
         if (window_ok(mov, site, nr))
             return mov;
@@ -109,67 +178,90 @@ static void put32(u8 *p, u64 target, u64 after)
     memcpy(p, &rel, 4);
 }
 
-/* Copies what stands between; RIP-relative displacements keep their targets. */
+/* Copies what stands between; RIP-relative displacements keep their targets. 0: out of reach. */
 static u32 copy_between(u64 to, u64 from, u64 end)
 {
     u32 done = 0;
     while (from + done < end) {
-        struct insn in = insn_decode(writable(from + done), end - from - done);
+        struct insn in = insn_decode((const u8 *)(from + done), end - from - done);
         u8 *p = writable(to + done);
-        memcpy(p, writable(from + done), in.len);
+        memcpy(p, (const u8 *)(from + done), in.len);
         if (in.rip_disp) {
             i32 disp;
             memcpy(&disp, p + in.rip_disp, 4);
-            put32(p + in.rip_disp, from + done + in.len + (u64)(i64)disp, to + done + in.len);
+            u64 target = from + done + in.len + (u64)(i64)disp, after = to + done + in.len;
+            if ((i64)(target - after) != (i32)(target - after))
+                return ~0u;
+            put32(p + in.rip_disp, target, after);
         }
         done += in.len;
     }
     return done;
 }
 
-static void write_stub(u64 stub, u64 mov, u64 site, u32 nr)
+static bool write_stub(const struct area *a, u64 stub, u64 mov, u64 site, u32 nr)
 {
     u8 *p = writable(stub);
     p[0] = OP_MOV_EAX;
     memcpy(p + 1, &nr, 4);
-    u32 n = 5 + copy_between(stub + 5, mov + 5, site);
+    u32 between = copy_between(stub + 5, mov + 5, site);
+    if (between == ~0u)
+        return false;
+    u32 n = 5 + between;
     p[n] = 0x48; /* lea site+2(%rip), %rcx */
     p[n + 1] = 0x8d;
     p[n + 2] = 0x0d;
     put32(p + n + 3, site + 2, stub + n + 7);
     p[n + 7] = 0xff; /* jmp *first(%rip) */
     p[n + 8] = 0x25;
-    put32(p + n + 9, boot_info()->stub_start, stub + n + 13);
+    put32(p + n + 9, a->start, stub + n + 13);
+    memcpy(p + STUB_MOV, &mov, 8);
+    return true;
+}
+
+static bool rewrite_locked(u64 site, u32 nr)
+{
+    u64 mov = nr < LULL_NR_MAX ? find_mov(site, nr) : 0;
+    struct area *a = mov ? area_near(mov) : NULL;
+    u8 *code = a ? writable(mov) : NULL;
+    if (!code || !write_stub(a, a->next, mov, site, nr))
+        return false;
+    u64 stub = a->next;
+    a->next += STUB_SIZE;
+    u8 jump[5] = {OP_JMP};
+    put32(jump + 1, stub, mov + 5);
+    cores_stop();
+    memcpy(code, jump, sizeof jump);
+    cores_resume();
+    return true;
 }
 
 void rewrite_site(struct frame *f)
 {
     u64 site = f->rip - 2;
-    if (!stub_next || !in_code(site - 6, site + 2))
+    if (!enabled)
         return;
-    u32 nr = (u32)f->orig;
-    spin_lock(&lock);
-    if (is_seen(site) || nseen == SITES_MAX)
-        goto out;
-    seen[nseen++] = site;
-    u64 mov = f->orig < LULL_NR_MAX ? find_mov(site, nr) : 0;
-    if (!mov || stub_next + STUB_SIZE > stub_end) {
-        sysstat()->sites_left++;
-        goto out;
+    spin_lock(&mm_lock);
+    if (site_add(site)) {
+        if (rewrite_locked(site, (u32)f->orig)) {
+            sysstat()->sites_rewritten++;
+            f->err |= FR_FULL; /* this core serialises too */
+        } else {
+            sysstat()->sites_left++;
+        }
+        pt_flush();
     }
-    u64 stub = stub_next;
-    stub_next += STUB_SIZE;
-    write_stub(stub, mov, site, nr);
-    stub_mov[(stub - boot_info()->stub_start) / STUB_SIZE] = mov;
-    u8 jump[5] = {OP_JMP};
-    put32(jump + 1, stub, mov + 5);
-    cores_stop();
-    memcpy(writable(mov), jump, sizeof jump);
-    cores_resume();
-    sysstat()->sites_rewritten++;
-    f->err |= FR_FULL; /* this core serialises too */
-out:
-    spin_unlock(&lock);
+    spin_unlock(&mm_lock);
+}
+
+static bool is_stub(u64 addr)
+{
+    for (u32 i = 0; i < nareas; i++) {
+        const struct area *a = &areas[i];
+        if (addr > a->start && addr < a->next)
+            return (addr - a->start) % STUB_SIZE == 0;
+    }
+    return false;
 }
 
 /*
@@ -178,12 +270,15 @@ out:
  */
 void rewrite_hide_step(struct frame *f)
 {
-    u64 start = boot_info()->stub_start;
-    if (!stub_next || f->rip < start + STUB_SIZE || f->rip >= stub_next ||
-        (f->rip - start) % STUB_SIZE)
-        return;
-    u32 nr;
-    memcpy(&nr, writable(f->rip) + 1, 4);
-    f->rax = nr;
-    f->rip = stub_mov[(f->rip - start) / STUB_SIZE] + 5;
+    spin_lock(&mm_lock);
+    const u8 *stub = is_stub(f->rip) ? writable(f->rip) : NULL;
+    if (stub) {
+        u32 nr;
+        u64 mov;
+        memcpy(&nr, stub + 1, 4);
+        memcpy(&mov, stub + STUB_MOV, 8);
+        f->rax = nr;
+        f->rip = mov + 5;
+    }
+    spin_unlock(&mm_lock);
 }

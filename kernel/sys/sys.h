@@ -7,7 +7,11 @@
 
 typedef long (*syscall_fn)(struct frame *f);
 
+/* procinfo.c: before a call that may open a file of /proc/self */
+void procinfo_update(void);
+
 /* time.c */
+u64 process_cpu_ticks(void); /* of all threads, ended ones too */
 long sys_clock_gettime(struct frame *f);
 long sys_clock_getres(struct frame *f);
 long sys_gettimeofday(struct frame *f);

@@ -53,7 +53,7 @@ static u64 thread_cpu(const struct thread *t)
     return ticks;
 }
 
-static u64 process_cpu(void)
+u64 process_cpu_ticks(void)
 {
     spin_lock(&threads_lock);
     u64 ticks = dead_ticks;
@@ -76,7 +76,7 @@ static long clock_by_id(i32 id, u64 *ns)
         *ns = clock_read(BASE_MONO);
         return 0;
     case 2:
-        *ns = tsc_to_ns(process_cpu());
+        *ns = tsc_to_ns(process_cpu_ticks());
         return 0;
     case 3:
         *ns = tsc_to_ns(thread_cpu(current()));

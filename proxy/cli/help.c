@@ -13,7 +13,7 @@
 
 static const char help[] =
     "Usage: lull [run] [options] [--] PROGRAM [ARGS...]\n"
-    "Runs a static Linux x86-64 program on cores that nothing else disturbs.\n"
+    "Runs a Linux x86-64 program on cores that nothing else disturbs.\n"
     "\n"
     "  --cpus N|LIST      N cores of Lull's choice, or these: 0,2-3 (5-5: only CPU 5).\n"
     "                     Default: OMP_NUM_THREADS, else all allowed cores but one\n"
@@ -30,12 +30,13 @@ static const char help[] =
     "  --virtual-time     time is the count of instructions (TCG, one core), so that\n"
     "                     computing takes the same in each run: noise measured exactly\n"
     "  --no-rewrite       leave every system call trapping\n"
+    "  --no-aslr          the same addresses in every run, for debugging\n"
     "  --help, --version\n"
     "\n"
     "Each is also read from the environment: LULL_CPUS, LULL_MEM, LULL_ENGINE,\n"
     "LULL_SPIN, LULL_REPORT (1 or FILE), LULL_TIMEOUT, LULL_DRY_RUN, LULL_VERBOSE,\n"
-    "LULL_NO_REWRITE, LULL_VIRTUAL_TIME; the command line wins. LULL_QEMU names the\n"
-    "QEMU to run.\n"
+    "LULL_NO_REWRITE, LULL_NO_ASLR, LULL_VIRTUAL_TIME; the command line wins.\n"
+    "LULL_QEMU names the QEMU to run.\n"
     "\n"
     "Exit: the program's own status; 128+n by signal n; 125 Lull itself failed,\n"
     "126 the program cannot be run, 127 it was not found. More: man lull\n";

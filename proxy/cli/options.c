@@ -122,6 +122,11 @@ static const char *set_virtual_time(struct options *o, const char *value)
     return set_flag(&o->virtual_time, value);
 }
 
+static const char *set_no_aslr(struct options *o, const char *value)
+{
+    return set_flag(&o->no_aslr, value);
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
@@ -133,6 +138,7 @@ static const struct option_row rows[] = {
     {"verbose", no_argument, "LULL_VERBOSE", set_verbose},
     {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
     {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
+    {"no-aslr", no_argument, "LULL_NO_ASLR", set_no_aslr},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

@@ -11,9 +11,7 @@
 
 #include "message.h"
 
-#define STUB_AREA 0x20000ull /* 4095 rewritten sites */
 #define SLICE_NS 10000000ull
-#define PIE_STEPS 256
 
 /* Loads one of our own blobs by its program headers. 0 or -1: it does not fit its place. */
 static int load_blob(const uint8_t *blob, size_t size, uint64_t base, uint64_t bias, uint64_t room)
@@ -56,95 +54,6 @@ int boot_kernel(struct isle *isle)
 }
 
 /* ---- the program ---- */
-
-static int read_full(int fd, uint64_t to, uint64_t len, uint64_t offset)
-{
-    while (len) {
-        ssize_t n = pread(fd, (void *)to, len, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : -EIO;
-        to += (uint64_t)n;
-        offset += (uint64_t)n;
-        len -= (uint64_t)n;
-    }
-    return 0;
-}
-
-/* Page-aligned pieces with the union of rights where two segments share a page. */
-static void add_segment(struct lull_boot *b, uint64_t start, uint64_t end, uint32_t prot)
-{
-    start &= ~(LULL_PAGE - 1);
-    end = (end + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
-    if (b->nsegments) {
-        struct lull_segment *last = &b->segment[b->nsegments - 1];
-        if (start < last->end) { /* they share the last page */
-            if (last->start == start) {
-                last->prot |= prot;
-                last->end = end > last->end ? end : last->end;
-                return;
-            }
-            if (last->prot != prot) {
-                last->prot |= prot; /* rare: rights of the whole segment widen */
-            }
-            start = last->end;
-        }
-    }
-    if (start < end && b->nsegments < LULL_MAX_SEGMENTS)
-        b->segment[b->nsegments++] = (struct lull_segment){start, end, prot, 0};
-}
-
-static uint64_t align_up(uint64_t x, uint64_t a)
-{
-    return (x + a - 1) & ~(a - 1);
-}
-
-static int place_program(struct isle *isle, const struct program *p, struct lull_boot *b)
-{
-    const struct elf_image *im = &p->image;
-    uint64_t bias = 0, step = im->align > LULL_HUGE ? im->align : LULL_HUGE;
-    if (im->pie) {
-        uint64_t slots = step == LULL_HUGE ? PIE_STEPS : 1;
-        bias = align_up(LULL_RAM_BASE, step) + (b->random[31] % slots) * step - im->low;
-        bias = align_up(bias, step);
-    }
-    uint64_t low = im->low + bias, high = im->high + bias;
-    b->stub_start = high;
-    b->stub_end = high + STUB_AREA;
-    int r;
-    if (im->pie) {
-        r = isle_map_ram(isle, low & ~(LULL_HUGE - 1), align_up(b->stub_end, LULL_HUGE));
-        b->mmap_start = align_up(b->stub_end, LULL_HUGE);
-    } else {
-        r = isle_map_low(isle, low, b->stub_end);
-        b->mmap_start = LULL_RAM_BASE;
-    }
-    if (r) {
-        message("%s: no memory at its addresses 0x%llx-0x%llx: %s", p->path,
-                (unsigned long long)low, (unsigned long long)b->stub_end, strerror(-r));
-        return LULL_EXIT_NOT_RUNNABLE;
-    }
-    if (isle->mem_loaded > isle->mem_limit) {
-        message("%s: its image alone takes %llu MiB, more than the memory of the isle; raise --mem",
-                p->path, (unsigned long long)(isle->mem_loaded >> 20));
-        return LULL_EXIT_FAILED;
-    }
-    for (unsigned i = 0; i < im->nsegments; i++) {
-        const struct elf_segment *s = &im->segment[i];
-        r = read_full(p->fd, s->vaddr + bias, s->filesz, s->offset);
-        if (r) {
-            message("%s: cannot be read: %s", p->path, strerror(-r));
-            return LULL_EXIT_NOT_RUNNABLE;
-        }
-        add_segment(b, s->vaddr + bias, s->vaddr + bias + s->memsz, s->prot);
-    }
-    b->entry = im->entry + bias;
-    b->phdr = im->phdr ? im->phdr + bias : 0;
-    b->phnum = im->phnum;
-    b->phent = im->phent;
-    return 0;
-}
 
 static uint32_t put_string(struct lull_boot *b, const char *s)
 {
@@ -215,7 +124,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
         message("getrandom: %s", strerror(errno));
         return LULL_EXIT_FAILED;
     }
-    int r = place_program(isle, req->program, b);
+    int r = load_program(isle, req->program, req->opt->no_aslr, b);
     if (r)
         return r;
     r = put_blob(b, req->program, req->envp);
@@ -225,7 +134,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->mem_loaded = isle->mem_loaded;
     b->ram_end = isle->ram_end;
     uint64_t span = (isle->ram_end - LULL_RAM_BASE) / 4 & ~(LULL_CHUNK - 1);
-    b->brk_start = LULL_RAM_BASE + 2 * span + b->random[30] * LULL_HUGE;
+    b->brk_start = LULL_RAM_BASE + 2 * span + (req->opt->no_aslr ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;
     b->stack_size = stack_size();
     b->vdso_size = (uint64_t)(blob_vdso_end - blob_vdso);

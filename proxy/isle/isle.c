@@ -346,6 +346,14 @@ unsigned isle_ncores(const struct isle *isle)
     return isle->ncores;
 }
 
+uint64_t isle_populated(struct isle *isle)
+{
+    pthread_mutex_lock(&isle->lock);
+    uint64_t bytes = isle->populated + isle->mem_loaded;
+    pthread_mutex_unlock(&isle->lock);
+    return bytes;
+}
+
 /* Sums the mappings of the application's memory. */
 void isle_memory_kinds(struct isle *isle, struct memory_kinds *out)
 {

@@ -57,6 +57,9 @@ int isle_copy_kernel(const struct isle *isle, void *dst, uint64_t addr, size_t l
 
 struct lull_core *isle_core(const struct isle *isle, unsigned core);
 
+/* Bytes of memory that the program has: image and populated RAM. */
+uint64_t isle_populated(struct isle *isle);
+
 struct memory_kinds {
     uint64_t hugetlb, thp, small; /* bytes */
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <elf.h>
+#include <limits.h>
 #include <string.h>
 
 #include "program/program.h"
@@ -73,7 +74,7 @@ static enum elf_verdict add_segment(struct elf_image *img, const Elf64_Phdr *ph,
         return ELF_LIES;
     if (ph->p_memsz == 0)
         return ELF_OK; /* Linux maps nothing for it either */
-    if (img->nsegments == LULL_MAX_SEGMENTS)
+    if (img->nsegments == ELF_SEGMENTS_MAX)
         return ELF_LIES;
     if (img->nsegments > 0) {
         const struct elf_segment *last = &img->segment[img->nsegments - 1];
@@ -139,18 +140,22 @@ enum elf_verdict elf_parse(const uint8_t *head, size_t head_len, uint64_t file_s
     out->phnum = eh.e_phnum;
     out->phent = eh.e_phentsize;
 
-    bool interp = false;
     for (unsigned i = 0; i < eh.e_phnum; i++) {
         Elf64_Phdr ph;
         memcpy(&ph, head + eh.e_phoff + i * sizeof ph, sizeof ph);
-        if (ph.p_type == PT_INTERP)
-            interp = true;
-        else if (ph.p_type == PT_GNU_STACK)
+        if (ph.p_type == PT_INTERP && out->interp_size == 0) {
+            if (ph.p_filesz < 2 || ph.p_filesz > PATH_MAX)
+                return ELF_LIES;
+            if (beyond(ph.p_offset, ph.p_filesz, file_size))
+                return ELF_TRUNCATED;
+            out->interp_offset = ph.p_offset;
+            out->interp_size = ph.p_filesz;
+        } else if (ph.p_type == PT_GNU_STACK)
             out->exec_stack = ph.p_flags & PF_X;
         else if (ph.p_type == PT_LOAD && (v = add_segment(out, &ph, file_size)) != ELF_OK)
             return v;
     }
-    return interp ? ELF_DYNAMIC : check_image(out, &eh);
+    return check_image(out, &eh);
 }
 
 const char *elf_verdict_text(enum elf_verdict v)
@@ -168,13 +173,11 @@ const char *elf_verdict_text(enum elf_verdict v)
         return "is for another processor architecture; lull runs x86-64 programs";
     case ELF_WRONG_TYPE:
         return "is a shared library, object or core file; lull runs programs";
-    case ELF_DYNAMIC:
-        return "is dynamically linked; lull runs static programs for now: link it with -static";
     case ELF_LIES:
         return "has contradictory ELF headers; build or copy it anew";
     case ELF_BAD_ADDRESS:
         return "is linked for addresses where lull has no memory for it "
-               "(fixed ones must lie from 64 KiB to 3 GiB): link it with -static-pie";
+               "(fixed ones must lie from 64 KiB to 3 GiB): link it as a PIE";
     }
     return "cannot be run";
 }

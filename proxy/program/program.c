@@ -17,11 +17,12 @@
 #define HEAD_SIZE 65536u
 #define HEAD_MAX (64u << 20) /* program headers further back are not looked for */
 
-/* A file on the way from argv[0] to an ELF file. */
+/* A file on the way from argv[0] to what is loaded. */
 struct step {
-    const char *path;   /* as it was named */
-    const char *script; /* whose interpreter it is; NULL: the program itself */
-    bool by_path;       /* found, or not, in PATH */
+    const char *path; /* as it was named */
+    const char *of;   /* whose `role` it is; NULL: the program itself */
+    const char *role;
+    bool by_path; /* found, or not, in PATH */
 };
 
 /* A name as a terminal can bear it (a script with CR LF names "/bin/sh\r"). */
@@ -38,9 +39,9 @@ static const char *shown(const char *name, char *buf, size_t size)
 static void say(const struct step *s, const char *text)
 {
     char a[400], b[400];
-    if (s->script)
-        message("%s, the interpreter of %s, %s", shown(s->path, a, sizeof a),
-                shown(s->script, b, sizeof b), text);
+    if (s->of)
+        message("%s, the %s of %s, %s", shown(s->path, a, sizeof a), s->role,
+                shown(s->of, b, sizeof b), text);
     else
         message("%s %s", shown(s->path, a, sizeof a), text);
 }
@@ -190,7 +191,7 @@ static void words_free(struct words *w)
 static int resolve(struct words *w, struct program *out)
 {
     char here[PATH_MAX], from[PATH_MAX];
-    struct step step = {out->execfn, NULL, false};
+    struct step step = {.path = out->execfn};
     for (unsigned depth = 0;; depth++) {
         struct script script;
         uint8_t *head = NULL;
@@ -221,7 +222,7 @@ static int resolve(struct words *w, struct program *out)
         out->fd = -1;
         snprintf(from, sizeof from, "%s", step.path);
         snprintf(here, sizeof here, "%s", script.interpreter);
-        step = (struct step){here, from, false};
+        step = (struct step){here, from, "interpreter", false};
     }
 }
 
@@ -237,11 +238,41 @@ static char *path_of(int fd)
     return strdup(path);
 }
 
+/* The dynamic loader, if the program names one. An exit code after a message, or 0. */
+static int open_interp(struct program *out)
+{
+    char name[PATH_MAX];
+    struct step step = {name, out->path, "dynamic loader", false};
+    uint8_t *head = NULL;
+    size_t len = 0;
+    uint64_t size = 0;
+    const struct elf_image *im = &out->image;
+    if (im->interp_size == 0)
+        return 0;
+    ssize_t n = pread(out->fd, name, im->interp_size, (off_t)im->interp_offset);
+    if (n != (ssize_t)im->interp_size || name[n - 1] != '\0') {
+        message("%s %s", out->path, elf_verdict_text(ELF_LIES));
+        return LULL_EXIT_NOT_RUNNABLE;
+    }
+    int rc = open_step(&step, &out->interp_fd, &size, &head, &len);
+    if (rc == 0) {
+        enum elf_verdict v = elf_parse(head, len, size, &out->interp_image);
+        if (v != ELF_OK || !out->interp_image.pie) {
+            say(&step, v != ELF_OK ? elf_verdict_text(v) : "is linked for fixed addresses");
+            rc = LULL_EXIT_NOT_RUNNABLE;
+        }
+    }
+    free(head);
+    if (rc == 0 && !(out->interp = path_of(out->interp_fd)))
+        rc = say_errno(&step, -errno);
+    return rc;
+}
+
 int program_open(int argc, char **argv, struct program *out)
 {
     struct words words = {0};
-    struct step step = {argv[0], NULL, !strchr(argv[0], '/')};
-    *out = (struct program){.fd = -1};
+    struct step step = {.path = argv[0], .by_path = !strchr(argv[0], '/')};
+    *out = (struct program){.fd = -1, .interp_fd = -1};
 
     int rc = search_program(argv[0], getenv("PATH"), &out->execfn);
     if (rc == 0)
@@ -259,6 +290,9 @@ int program_open(int argc, char **argv, struct program *out)
         rc = LULL_EXIT_FAILED;
         goto fail;
     }
+    rc = open_interp(out);
+    if (rc != 0)
+        goto fail;
     out->argc = (int)(words.end - words.first);
     memmove(words.word, words.word + words.first, ((size_t)out->argc + 1) * sizeof *words.word);
     out->argv = words.word;
@@ -279,5 +313,8 @@ void program_close(struct program *p)
     free(p->argv);
     free(p->execfn);
     free(p->path);
-    *p = (struct program){.fd = -1};
+    if (p->interp_fd >= 0)
+        close(p->interp_fd);
+    free(p->interp);
+    *p = (struct program){.fd = -1, .interp_fd = -1};
 }

@@ -22,8 +22,10 @@ struct elf_segment {
     uint32_t prot;   /* LULL_PROT_* */
 };
 
+#define ELF_SEGMENTS_MAX 32
+
 struct elf_image {
-    bool pie;        /* ET_DYN without PT_INTERP: may be loaded anywhere, aligned to `align` */
+    bool pie;        /* ET_DYN: may be loaded anywhere, aligned to `align` */
     bool exec_stack; /* PT_GNU_STACK asks for it */
     uint64_t entry;  /* relative to the load bias, as everything here */
     uint64_t phdr;   /* address of the program headers in memory, 0: not loaded */
@@ -32,8 +34,10 @@ struct elf_image {
     uint64_t low; /* page-aligned span of all segments */
     uint64_t high;
     uint64_t align; /* greatest p_align, a power of two, LULL_PAGE .. LULL_CHUNK: of a PIE's bias */
+    uint64_t interp_offset; /* path of the dynamic loader in the file, NUL included */
+    uint64_t interp_size;   /* 2 .. PATH_MAX; 0: statically linked */
     unsigned nsegments;
-    struct elf_segment segment[LULL_MAX_SEGMENTS];
+    struct elf_segment segment[ELF_SEGMENTS_MAX];
 };
 
 enum elf_verdict {
@@ -42,8 +46,7 @@ enum elf_verdict {
     ELF_TRUNCATED,   /* a header or segment reaches beyond the file */
     ELF_WRONG_CLASS, /* 32-bit */
     ELF_WRONG_MACHINE,
-    ELF_WRONG_TYPE,  /* neither executable nor static PIE (relocatable, core, shared library) */
-    ELF_DYNAMIC,     /* PT_INTERP */
+    ELF_WRONG_TYPE,  /* neither executable nor PIE (relocatable, core, shared library) */
     ELF_LIES,        /* contradictory: overlapping, wrapping, unaligned, absurd */
     ELF_BAD_ADDRESS, /* linked where an isle has no memory for it */
 };
@@ -70,12 +73,16 @@ struct program {
     int argc;     /* with the interpreter's words before, for a #! script */
     char **argv;
     struct elf_image image;
+    int interp_fd; /* of its dynamic loader, as fd; -1: statically linked */
+    char *interp;  /* its absolute path, or NULL */
+    struct elf_image interp_image;
 };
 
 /*
  * Finds argv[0] as execvp(3) would (a slash: that file; else PATH), follows #! lines as Linux does
  * (binfmt_script: one optional argument, at most 5 levels, 256 bytes), opens and parses. Unlike
- * execve(2) it needs the right to read the file; set-user-ID bits have no effect.
+ * execve(2) it needs the right to read the file; set-user-ID bits have no effect. A dynamic program's
+ * loader (PT_INTERP) is opened and parsed too.
  * Returns 0, or after one message() the code that bash gives: LULL_EXIT_NOT_FOUND when the program
  * or a script's interpreter does not exist, else LULL_EXIT_NOT_RUNNABLE; LULL_EXIT_FAILED when
  * memory is short. *out is then empty; program_close() does no harm.

@@ -39,14 +39,65 @@ static void broken(void *ctx, const char *what)
     run_end(ctx, LULL_EXIT_FAILED, 0);
 }
 
+static uint64_t populated(void *ctx)
+{
+    struct run *r = ctx;
+    return isle_populated(&r->isle);
+}
+
+/* CPU time of this process without that of the cores. */
+static uint64_t server_ns(void *ctx)
+{
+    struct run *r = ctx;
+    struct timespec ts;
+    clockid_t id;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    int64_t ns = (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+    for (unsigned i = 0; i < r->nvcpus; i++) {
+        if (r->vcpu[i].started && pthread_getcpuclockid(r->vcpu[i].thread, &id) == 0 &&
+            clock_gettime(id, &ts) == 0)
+            ns -= (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+    }
+    return ns > 0 ? (uint64_t)ns : 0;
+}
+
+static void view_fill(struct run *r)
+{
+    const struct program *p = r->req->program;
+    r->view = (struct view){
+        .argc = p->argc,
+        .argv = p->argv,
+        .envp = environ,
+        .cpu = r->req->plan->cpu,
+        .node = r->req->plan->node,
+        .ncores = r->req->plan->ncores,
+        .mem_limit = r->req->plan->mem,
+        .vdso_size = (uint64_t)(blob_vdso_end - blob_vdso),
+        .maps = (const struct lull_maps *)LULL_KTABLES,
+        .proc = (const struct lull_proc *)LULL_PROC,
+        .populated = populated,
+        .server_ns = server_ns,
+        .ctx = r,
+    };
+}
+
 static int start_server(struct run *r)
 {
+    const struct program *p = r->req->program;
+    view_fill(r);
+    r->mapped = mapped_create(p->path, p->interp);
+    if (!r->mapped) {
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    }
     struct server_config config = {
         .isle = &r->isle,
         .cpus = r->req->plan->linux_cpus,
         .poll_ns = POLL_NS,
         .reserved_fd_low = ownfd_low(),
         .exe_path = r->req->program->path,
+        .mapped = r->mapped,
+        .view = &r->view,
         .ring = vcpu_complete,
         .broken = broken,
         .ctx = r,
@@ -264,6 +315,7 @@ out_stop:
     }
 out_close:
     r->ops->close(r->engine);
+    mapped_free(r->mapped);
     isle_destroy(&r->isle);
     irq_snapshot_free(&r->begin.irq);
 out_free:

@@ -11,7 +11,9 @@
 #include "isle/isle_priv.h"
 #include "report/report.h"
 #include "run/run.h"
+#include "serve/mapped.h"
 #include "serve/serve.h"
+#include "serve/view.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 2)
 
@@ -39,6 +41,8 @@ struct run {
     struct engine *engine;
     char engine_why[256];
     struct server *server;
+    struct mapped *mapped;
+    struct view view;
     struct vcpu *vcpu;
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */

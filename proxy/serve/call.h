@@ -35,10 +35,12 @@ void arena_free(struct arena *a);
 /* What a call needs to know of its isle. Constant while the server runs. */
 struct call_env {
     const struct isle *isle;
-    int fd_low;           /* descriptors >= this are the proxy's own */
-    uint64_t nofile;      /* RLIMIT_NOFILE of the proxy */
-    int pid;              /* of the proxy */
-    const char *exe_path; /* NULL: the proxy's own */
+    int fd_low;              /* descriptors >= this are the proxy's own */
+    uint64_t nofile;         /* RLIMIT_NOFILE of the proxy */
+    int pid;                 /* of the proxy */
+    const char *exe_path;    /* NULL: the proxy's own */
+    struct mapped *mapped;   /* NULL: mappings have no names */
+    const struct view *view; /* NULL: files that show the proxy are refused */
 };
 
 struct msg_copy; /* vec.c */
@@ -83,6 +85,7 @@ int64_t call_finish(struct call *c, int64_t r);
  */
 extern long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel);
 long server_syscall(long nr, long a, long b, long c, long d);
+long server_syscall6(long nr, const long arg[6]);
 
 /* -- used by the decoders ------------------------------------------------------------------- */
 
@@ -117,6 +120,8 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+/* LULL_NR_MAP_FILE (mapfile.c) */
+int64_t map_file(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);

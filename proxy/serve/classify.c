@@ -145,6 +145,7 @@ enum place classify(const struct server *s, const struct lull_sqe *e, struct are
 {
     switch (lull_systable[e->nr].class) {
     case LULL_SYS_QUICK:
+    case LULL_SYS_INTERNAL:
         return PLACE_HERE;
     case LULL_SYS_FDWAIT:
         if (e->nr == SYS_fcntl || e->nr == SYS_ioctl)

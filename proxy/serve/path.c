@@ -2,7 +2,7 @@
 /*
  * Paths: one copy, which Linux gets, and what /proc says of the process. The program is the process
  * there, but its memory, command line and threads are in the isle: files that would show the
- * proxy's instead are refused.
+ * proxy's instead are made anew (view.h) or refused.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +18,7 @@
 
 #include "message.h"
 #include "serve/call.h"
+#include "serve/view.h"
 
 char *path_copy(struct call *c, uint64_t va, bool *fault)
 {
@@ -203,19 +204,22 @@ static bool file_shows_proxy(const char *rest)
     return false;
 }
 
-/* By the file that was opened, so that no directory, link or mount on the way matters. */
-int64_t finish_open(struct call *c, int64_t fd)
+/* Where the file behind fd is, as Linux names it. False: not to be had. */
+static bool path_of_fd(int64_t fd, char *path, size_t size)
 {
-    struct statfs fs;
-    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 || fs.f_type != PROC_SUPER_MAGIC)
-        return fd;
-    char link[64], path[512];
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", (int)fd);
-    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
+    long n = server_syscall(SYS_readlink, (long)link, (long)path, (long)size - 1, 0);
     if (n < 0)
-        return fd;
+        return false;
     path[n] = 0;
-    /* The mount point may be anywhere: look for the process's number in every place. */
+    return true;
+}
+
+/* What comes behind the process's own number in a path of procfs, wherever that is mounted; NULL:
+   another file. */
+static const char *proc_rest(const struct call *c, const char *path)
+{
     for (const char *p = path; (p = strchr(p, '/'));) {
         long pid;
         const char *rest = number(++p, &pid), *q;
@@ -224,12 +228,57 @@ int64_t finish_open(struct call *c, int64_t fd)
         q = component(rest, "task");
         if (q && *q && (q = number(q, &pid)))
             rest = q;
-        if (!file_shows_proxy(rest))
-            continue;
-        verbose("refused: open of %s would show the proxy, not the program", path);
-        server_syscall(SYS_close, fd, 0, 0, 0);
-        c->refused = true;
-        return -ENOSYS;
+        return rest;
     }
+    return NULL;
+}
+
+/* Only who reads sees a copy: writing, or a name alone (O_PATH), is the file's own business. */
+static bool opened_to_read(int64_t fd)
+{
+    long flags = server_syscall(SYS_fcntl, fd, F_GETFL, 0, 0);
+    return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY;
+}
+
+static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
+{
+    const struct view *v = c->env->view;
+    struct text t = {0};
+    bool read = v && opened_to_read(fd);
+    const char *rest = proc_rest(c, path), *name = strrchr(path, '/');
+    if (!rest && read && name && view_proc(c, (int)fd, name + 1, &t))
+        return view_publish((int)fd, &t);
+    if (!rest || !file_shows_proxy(rest))
+        return fd;
+    if (read && view_proc_self(c, (int)fd, rest, &t))
+        return view_publish((int)fd, &t);
+    text_free(&t);
+    verbose("refused: open of %s would show the proxy, not the program", path);
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    c->refused = true;
+    return -ENOSYS;
+}
+
+static int64_t finish_open_sys(struct call *c, int64_t fd, const char *path)
+{
+    static const char dir[] = "/devices/system/";
+    const char *name = strstr(path, dir);
+    struct text t = {0};
+    if (name && c->env->view && opened_to_read(fd) &&
+        view_sys(c, (int)fd, name + sizeof dir - 1, &t))
+        return view_publish((int)fd, &t);
     return fd;
+}
+
+/* By the file that was opened, so that no directory, link or mount on the way matters. */
+int64_t finish_open(struct call *c, int64_t fd)
+{
+    struct statfs fs;
+    char path[512];
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 ||
+        (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC) ||
+        !path_of_fd(fd, path, sizeof path))
+        return fd;
+    return fs.f_type == PROC_SUPER_MAGIC ? finish_open_proc(c, fd, path)
+                                         : finish_open_sys(c, fd, path);
 }

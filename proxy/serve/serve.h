@@ -25,9 +25,11 @@ struct server;
 
 struct server_config {
     struct isle *isle;
-    cpu_set_t cpus;       /* Linux cores for server threads; empty: no polling, see below */
-    uint64_t poll_ns;     /* how long the polling thread looks at idle channels before it sleeps */
-    int reserved_fd_low;  /* descriptors >= this are the proxy's own: EBADF for the isle */
+    cpu_set_t cpus;        /* Linux cores for server threads; empty: no polling, see below */
+    uint64_t poll_ns;      /* how long the polling thread looks at idle channels before it sleeps */
+    int reserved_fd_low;   /* descriptors >= this are the proxy's own: EBADF for the isle */
+    struct mapped *mapped; /* names of mapped files; NULL: none. Kept, not copied */
+    const struct view *view; /* what the program sees of itself; NULL: nothing. Kept */
     const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
                              copied */
     /*

@@ -209,7 +209,9 @@ int server_start(const struct server_config *config, struct server **out)
                                .fd_low = config->reserved_fd_low,
                                .nofile = files.rlim_cur,
                                .pid = getpid(),
-                               .exe_path = config->exe_path};
+                               .exe_path = config->exe_path,
+                               .mapped = config->mapped,
+                               .view = config->view};
     pthread_mutex_init(&s->pool_lock, NULL);
     for (unsigned i = 0; i < n; i++) {
         pthread_mutex_init(&s->core[i].lock, NULL);

@@ -34,7 +34,7 @@ void server_break(struct server *s, unsigned core, const char *how)
 
 static bool class_is_forwarded(uint8_t class)
 {
-    return class == LULL_SYS_QUICK || class == LULL_SYS_FDWAIT || class == LULL_SYS_WAIT;
+    return class >= LULL_SYS_QUICK && class <= LULL_SYS_INTERNAL;
 }
 
 /* What is wrong with a submission, or NULL. */

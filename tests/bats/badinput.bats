@@ -184,13 +184,6 @@ refused() {
     like_bash ./level7 "."
 }
 
-@test "a dynamically linked program" {
-    cp /bin/true bad
-    refused "dynamic"
-    printf '#!/bin/sh\n' >bad
-    refused "dynamic"
-}
-
 @test "nothing is left behind by any of these" {
     touch stamp
     traces stamp >before

@@ -8,6 +8,11 @@ load common
     both_ok memory-pie
 }
 
+@test "private mappings of files" {
+    both_ok mapfile .
+    both_ok mapfile-musl .
+}
+
 @test "faults reach a handler with signal, code and address" {
     both_ok faults
     both_ok faults-musl

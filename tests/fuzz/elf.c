@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_segments(const struct elf_image *img, uint64_t file_size)
 {
     bool entry = false;
-    REQUIRE(img->nsegments >= 1 && img->nsegments <= LULL_MAX_SEGMENTS);
+    REQUIRE(img->nsegments >= 1 && img->nsegments <= ELF_SEGMENTS_MAX);
     for (unsigned i = 0; i < img->nsegments; i++) {
         const struct elf_segment *s = &img->segment[i];
         REQUIRE(s->memsz > 0 && s->filesz <= s->memsz);

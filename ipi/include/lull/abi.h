@@ -63,11 +63,19 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 struct lull_segment {
     uint64_t start; /* bytes, virtual */
     uint64_t end;
-    uint32_t prot; /* LULL_PROT_* */
-    uint32_t pad;
+    uint32_t prot;   /* LULL_PROT_* */
+    uint32_t file;   /* LULL_FILE_*: what it was read from */
+    uint64_t offset; /* in that file */
 };
-LULL_ASSERT_SIZE(struct lull_segment, 24);
-#define LULL_MAX_SEGMENTS 32
+LULL_ASSERT_SIZE(struct lull_segment, 32);
+#define LULL_MAX_SEGMENTS 128
+
+/* Files that are mapped, by number: given by the proxy, known to it alone. */
+#define LULL_FILE_NONE 0u    /* anonymous memory */
+#define LULL_FILE_PROGRAM 1u /* what /proc/self/exe names */
+#define LULL_FILE_INTERP 2u  /* the program's dynamic loader */
+#define LULL_FILE_FIRST 3u   /* mapped by the program */
+#define LULL_FILE_MAX 0xffffu
 
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
 #define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
@@ -92,8 +100,8 @@ struct lull_boot {
     uint64_t spin_tsc;   /* TSC ticks that an idle core spins before it parks; ~0: for ever */
     uint64_t slice_ns;   /* time slice of round robin, ns */
     /* program */
-    uint64_t entry;
-    uint64_t phdr; /* AT_PHDR */
+    uint64_t entry; /* AT_ENTRY */
+    uint64_t phdr;  /* AT_PHDR */
     uint32_t phnum;
     uint32_t phent;
     uint64_t interp_base; /* AT_BASE, 0 for static */
@@ -123,12 +131,13 @@ struct lull_boot {
     struct lull_segment segment[LULL_MAX_SEGMENTS];
     uint16_t cpu[LULL_MAX_CORES];  /* Linux's number of each core: what getcpu(2) answers */
     uint16_t node[LULL_MAX_CORES]; /* NUMA node of each core */
+    uint64_t first_rip;            /* where the program starts: entry, or that of its loader */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 24 * 32 + 4 * 240);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 8);
 
 /*
  * Clock parameters at LULL_TIMEPAGE, written by the proxy (seqlock: odd while it writes), read by

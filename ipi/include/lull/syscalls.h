@@ -22,6 +22,7 @@ enum lull_sysclass {
     LULL_SYS_QUICK,       /* forwarded; never waits for anything but storage */
     LULL_SYS_FDWAIT,      /* forwarded; may wait unless arg0 is a regular file or directory */
     LULL_SYS_WAIT,        /* forwarded; may wait */
+    LULL_SYS_INTERNAL,    /* between kernel and proxy; ENOSYS for the application */
 };
 
 /* What an argument is. LULL_A_* kinds; param: a size in bytes or the index of another argument. */
@@ -116,6 +117,14 @@ struct lull_sysdesc {
     {                                                                                              \
         LULL_A_SPECIAL, 0, 0                                                                       \
     }
+
+/*
+ * Calls that only the kernel makes; numbers that Linux does not have.
+ * MAP_FILE: descriptor, start, length, offset in the file, LULL_PROT_*: copies the file to where it
+ * is to be mapped, zeroes the rest of its last page. Answers LULL_FILE_* << 40 | bytes that the
+ * file covers, or what mmap(2) would.
+ */
+#define LULL_NR_MAP_FILE 500u
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The program's mappings, at LULL_KTABLES: written by the kernel, read by the proxy for
+ * /proc/self/maps and the like, as hostile as all of isle memory.
+ */
+#ifndef LULL_MAPS_H
+#define LULL_MAPS_H
+
+#include <lull/abi.h>
+
+/* lull_map.flags */
+#define LULL_MAP_STACK (1u << 0)  /* MAP_STACK: populated by the host at first touch */
+#define LULL_MAP_LAZY (1u << 1)   /* MAP_NORESERVE: the same */
+#define LULL_MAP_STALE (1u << 2)  /* memory holds somebody's old data: zero before it is opened */
+#define LULL_MAP_HEAP (1u << 3)   /* brk */
+#define LULL_MAP_IMAGE (1u << 4)  /* a segment that the proxy loaded */
+#define LULL_MAP_MAIN (1u << 5)   /* the main thread's stack */
+#define LULL_MAP_HOLD (1u << 6)   /* reserved by an mmap that is under way */
+#define LULL_MAP_BEYOND (1u << 7) /* of a file, behind its end: an access is SIGBUS */
+#define LULL_MAP_STUBS (1u << 8)  /* stubs of rewritten system calls */
+#define LULL_MAP_WINDOW (1u << 9) /* shared with Linux: the proxy has it mapped MAP_SHARED */
+
+struct lull_map {
+    uint64_t start, end; /* bytes, page aligned, end > start */
+    uint32_t prot;       /* LULL_PROT_* */
+    uint32_t flags;      /* LULL_MAP_* */
+    uint32_t file;       /* LULL_FILE_*; 0: anonymous */
+    uint32_t pad;
+    uint64_t offset; /* in the file, of start */
+};
+LULL_ASSERT_SIZE(struct lull_map, 40);
+
+struct lull_maps {
+    LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
+    uint32_t count;
+    LULL_LINE struct lull_map map[]; /* ascending, disjoint */
+};
+LULL_ASSERT_OFF(struct lull_maps, map, 64);
+
+/*
+ * What /proc/self tells besides: written by the kernel before it forwards an open(2), as of the
+ * thread that opens. At LULL_PROC.
+ */
+struct lull_proc {
+    uint32_t threads;
+    uint32_t tid;
+    uint64_t sigpnd, shdpnd, sigblk, sigign, sigcgt; /* bit n-1: signal n */
+    uint64_t cpu_ns;                                 /* of all threads so far */
+    uint64_t stack;                                  /* address where the program's arguments lie */
+    char comm[16];                                   /* name of that thread */
+    char main_comm[16];                              /* of the main thread */
+};
+LULL_ASSERT_SIZE(struct lull_proc, 96);
+#define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
+
+#define LULL_MAPS_SIZE LULL_UL(0x800000) /* bytes of the table */
+#define LULL_MAPS_MAX ((LULL_MAPS_SIZE - 64) / sizeof(struct lull_map))
+
+#endif

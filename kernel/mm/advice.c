@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* madvise(2), mincore(2), msync(2), mlock(2), brk(2). */
+#include "kernel.h"
+#include "mm/mm.h"
+
+#define MADV_DONTNEED 4
+#define MADV_FREE 8
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
+
+static void dontneed(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        struct lull_map *v = vma_next(at);
+        if (!v || v->start >= end)
+            return;
+        u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
+        if (!v->prot) {
+            /* nobody can see it before it is opened */
+            struct lull_map m = vma_piece(v, from, to);
+            m.flags |= LULL_MAP_STALE;
+            vma_change_begin();
+            vma_remove(from, to);
+            vma_insert(m);
+            vma_change_end();
+        } else if (to - from >= DISCARD_WORTH && in_ram(from, to)) {
+            blocks_discard(from, to);
+        } else {
+            if (!(v->prot & PROT_WRITE))
+                pt_map(from, to, v->prot | PROT_WRITE);
+            memset((void *)from, 0, to - from);
+            if (!(v->prot & PROT_WRITE))
+                pt_map(from, to, v->prot);
+        }
+        at = to;
+    }
+}
+
+long sys_madvise(struct frame *f)
+{
+    u64 start = f->rdi, end;
+    u32 advice = (u32)f->rdx;
+    if (!mm_range_decode(start, f->rsi, &end))
+        return -EINVAL;
+    /* 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 14 15 (NO)HUGEPAGE, 16 17 (NO)DUMP, 20 21 COLD
+       PAGEOUT: advice that changes no answer; FREE may be done at any time, so also never */
+    bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) ||
+                advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
+                advice == MADV_POPULATE_WRITE;
+    if (!hint && advice != MADV_DONTNEED)
+        return advice > 25 && advice < 100 ? -EINVAL : refuse(28);
+    spin_lock(&mm_lock);
+    long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    if (advice == MADV_DONTNEED && vma_room(2))
+        dontneed(start, end);
+    pt_flush();
+    spin_unlock(&mm_lock);
+    return r;
+}
+
+long sys_mincore(struct frame *f)
+{
+    u64 end;
+    if (!mm_range_decode(f->rdi, f->rsi, &end))
+        return f->rdi & (LULL_PAGE - 1) ? -EINVAL : -ENOMEM;
+    spin_lock(&mm_lock);
+    bool covered = vma_covered(f->rdi, end, 0);
+    spin_unlock(&mm_lock);
+    if (!covered)
+        return -ENOMEM;
+    for (u64 at = f->rdi, i = 0; at < end; at += LULL_PAGE, i++) {
+        u8 resident = pt_allows(at, 0);
+        if (copy_out(f->rdx + i, &resident, 1))
+            return -EFAULT;
+    }
+    return 0;
+}
+
+long sys_msync(struct frame *f)
+{
+    u64 end;
+    if (!mm_range_decode(f->rdi, f->rsi, &end) || f->rdx & ~7ul || (f->rdx & 5) == 5)
+        return -EINVAL;
+    spin_lock(&mm_lock);
+    bool covered = vma_covered(f->rdi, end, 0);
+    spin_unlock(&mm_lock);
+    return covered ? 0 : -ENOMEM; /* no shared file mappings: nothing to write */
+}
+
+/* mlock, munlock: what is mapped is memory of the isle, which Linux may page only if --mem was
+   more than there is; the answer is about the range. */
+long sys_mlock(struct frame *f)
+{
+    u64 start = ALIGN_DOWN(f->rdi, LULL_PAGE);
+    u64 end = ALIGN_UP(f->rdi + f->rsi, LULL_PAGE);
+    if (end < start)
+        return -EINVAL;
+    spin_lock(&mm_lock);
+    bool covered = vma_covered(start, end, 0);
+    spin_unlock(&mm_lock);
+    return covered ? 0 : -ENOMEM;
+}
+
+static u64 brk_now; /* mm_lock */
+
+long sys_brk(struct frame *f)
+{
+    const struct lull_boot *b = boot_info();
+    spin_lock(&mm_lock);
+    if (!brk_now)
+        brk_now = b->brk_start;
+    u64 want = f->rdi;
+    if (want >= b->brk_start && want <= b->brk_end) {
+        u64 old_end = ALIGN_UP(brk_now, LULL_PAGE), new_end = ALIGN_UP(want, LULL_PAGE);
+        bool ok = true;
+        if (new_end > old_end) {
+            struct lull_map *v = vma_next(old_end);
+            ok = (!v || v->start >= new_end) &&
+                 mm_map(old_end, new_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) == 0;
+        } else if (new_end < old_end) {
+            mm_unmap(new_end, old_end);
+        }
+        if (ok)
+            brk_now = want;
+        pt_flush();
+    }
+    u64 now = brk_now;
+    spin_unlock(&mm_lock);
+    return (long)now;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A private mapping of a file is a copy of it, made when it is mapped: no page is ever missing
+ * afterwards. The proxy copies; until it is done the range is held, so that no other thread's mmap
+ * finds it free.
+ */
+#include "kernel.h"
+#include "mm/mm.h"
+
+#define BYTES_MASK ((1ul << 40) - 1) /* of the answer to LULL_NR_MAP_FILE */
+
+/* Reserves what is free in [start, end). */
+static void hold(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        struct lull_map *m = vma_next(at);
+        u64 to = m ? min_u64(m->start, end) : end;
+        if (to > at)
+            vma_insert((struct lull_map){.start = at, .end = to, .flags = LULL_MAP_HOLD});
+        m = vma_next(to);
+        at = m ? m->end : end;
+    }
+}
+
+static void hold_end(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        struct lull_map *m = vma_next(at);
+        if (!m || m->start >= end)
+            return;
+        u64 to = min_u64(m->end, end);
+        if (m->flags & LULL_MAP_HOLD)
+            vma_remove(max_u64(m->start, start), to);
+        at = to;
+    }
+}
+
+static int prepare(u64 hint, u64 len, u32 flags, u64 *out)
+{
+    long r = mm_place(hint, len, flags, out);
+    if (r)
+        return (int)r;
+    if (!vma_room(64)) /* for the holes and what becomes of them */
+        return -ENOMEM;
+    if (*out >= LULL_RAM_BASE && blocks_prepare(*out, *out + len, false))
+        return -ENOMEM;
+    hold(*out, *out + len);
+    return 0;
+}
+
+/* Memory has the contents: rights, and nothing behind the file's last page. */
+static int open_range(struct lull_map m, u64 covered)
+{
+    u64 middle = m.start + ALIGN_UP(covered, LULL_PAGE);
+    struct lull_map beyond = vma_piece(&m, min_u64(middle, m.end), m.end);
+    m.end = beyond.start;
+    beyond.prot = 0;
+    beyond.flags = LULL_MAP_BEYOND;
+    vma_remove(m.start, beyond.end);
+    pt_unmap(beyond.start, beyond.end);
+    if (beyond.end > beyond.start)
+        vma_insert(beyond);
+    if (m.end == m.start)
+        return 0;
+    vma_insert(m);
+    if (m.prot)
+        return pt_map(m.start, m.end, m.prot);
+    pt_unmap(m.start, m.end);
+    return 0;
+}
+
+long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
+{
+    spin_lock(&mm_lock);
+    long r = prepare(f->rdi, len, (u32)f->r10, out);
+    spin_unlock(&mm_lock);
+    if (r)
+        return r;
+    u64 start = *out, end = start + len;
+    u64 arg[6] = {f->r8, start, len, f->r9, prot};
+    r = forward_raw(LULL_NR_MAP_FILE, arg);
+    spin_lock(&mm_lock);
+    vma_change_begin();
+    hold_end(start, end);
+    blocks_mark_used(start, end);
+    if (r >= 0) {
+        rewrite_forget(start, end);
+        struct lull_map m = {
+            .start = start, .end = end, .prot = prot, .file = (u32)((u64)r >> 40), .offset = f->r9};
+        r = open_range(m, (u64)r & BYTES_MASK);
+        if (r)
+            mm_unmap(start, end);
+    } else if (r == -ENOSYS) {
+        r = refuse(9);
+    }
+    vma_change_end();
+    pt_flush();
+    spin_unlock(&mm_lock);
+    return r;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* LULL_NR_MAP_FILE: a private mapping of a file, as a copy at the place of the mapping. */
+#include <errno.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/call.h"
+#include "serve/mapped.h"
+
+/* What Linux says of such a mapping: rights, kind of file, noexec file systems. 0 or -errno. */
+static long probe(int fd, uint64_t prot, uint64_t offset)
+{
+    long arg[6] = {0, LULL_PAGE, (long)(prot & 7), MAP_PRIVATE, fd, (long)offset};
+    long p = server_syscall6(SYS_mmap, arg);
+    if (p < 0)
+        return p;
+    server_syscall(SYS_munmap, p, LULL_PAGE, 0, 0);
+    return 0;
+}
+
+/* Copies until the file or the range ends. Bytes, or -errno. */
+static int64_t copy_file(int fd, char *to, uint64_t len, uint64_t offset)
+{
+    uint64_t done = 0;
+    while (done < len) {
+        uint64_t n = len - done < CALL_MAX_RW ? len - done : CALL_MAX_RW;
+        long r = server_syscall(SYS_pread64, fd, (long)(to + done), (long)n, (long)(offset + done));
+        if (r == -EINTR)
+            continue;
+        if (r < 0)
+            return r;
+        if (r == 0)
+            break;
+        done += (uint64_t)r;
+    }
+    uint64_t page_end = (done + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
+    memset(to + done, 0, page_end - done);
+    return (int64_t)done;
+}
+
+static uint32_t number_of(const struct call *c, int fd, const struct stat *st)
+{
+    char link[64], path[PATH_MAX];
+    if (!c->env->mapped)
+        return LULL_FILE_NONE;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
+    if (n < 0)
+        return LULL_FILE_NONE;
+    path[n] = 0;
+    return mapped_number(c->env->mapped, st->st_dev, st->st_ino, path);
+}
+
+int64_t map_file(struct call *c)
+{
+    int fd = call_fd(c->env, c->user[0]);
+    uint64_t len = c->user[2], offset = c->user[3];
+    char *to = len ? call_mem(c, c->user[1], len) : NULL;
+    struct stat st;
+    if (!to || (c->user[1] | len | offset) & (LULL_PAGE - 1))
+        return -EINVAL; /* not what the kernel asks for */
+    long r = probe(fd, c->user[4], offset);
+    if (r)
+        return r;
+    memset(&st, 0, sizeof st);
+    r = server_syscall(SYS_fstat, fd, (long)&st, 0, 0);
+    if (r)
+        return r;
+    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5)) { /* /dev/zero: anonymous memory */
+        memset(to, 0, len);
+        return (int64_t)len;
+    }
+    if (!S_ISREG(st.st_mode))
+        return -ENOSYS; /* devices */
+    int64_t bytes = copy_file(fd, to, len, offset);
+    return bytes < 0 ? bytes : (int64_t)number_of(c, fd, &st) << 40 | bytes;
+}

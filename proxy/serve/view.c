@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "serve/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#include "serve/call.h"
+
+#define FILE_MAX (16u << 20) /* bytes of a file of /proc that are read */
+
+/* Room for n more bytes and a NUL. */
+static bool text_grow(struct text *t, size_t n)
+{
+    size_t room = t->room ? t->room : 4096;
+    if (t->failed)
+        return false;
+    while (room - t->len <= n)
+        room *= 2;
+    if (room != t->room) {
+        char *p = realloc(t->p, room);
+        if (!p) {
+            t->failed = true;
+            return false;
+        }
+        t->p = p;
+        t->room = room;
+    }
+    return true;
+}
+
+void text_add(struct text *t, const char *bytes, size_t n)
+{
+    if (!text_grow(t, n))
+        return;
+    memcpy(t->p + t->len, bytes, n);
+    t->len += n;
+    t->p[t->len] = '\0';
+}
+
+void text_printf(struct text *t, const char *format, ...)
+{
+    char line[512];
+    va_list ap;
+    va_start(ap, format);
+    int n = vsnprintf(line, sizeof line, format, ap);
+    va_end(ap);
+    if (n > 0)
+        text_add(t, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+void text_free(struct text *t)
+{
+    free(t->p);
+    *t = (struct text){0};
+}
+
+int64_t view_read(int fd, struct text *out)
+{
+    for (;;) {
+        if (out->len > FILE_MAX || !text_grow(out, 65536))
+            return -ENOMEM;
+        long n = server_syscall(SYS_pread64, fd, (long)(out->p + out->len), 65536, (long)out->len);
+        if (n == -EINTR)
+            continue;
+        if (n < 0)
+            return n;
+        out->len += (size_t)n;
+        out->p[out->len] = '\0';
+        if (n == 0)
+            return 0;
+    }
+}
+
+static int64_t fill(int fd, const struct text *t)
+{
+    for (size_t done = 0; done < t->len;) {
+        long n = server_syscall(SYS_write, fd, (long)(t->p + done), (long)(t->len - done), 0);
+        if (n == -EINTR)
+            continue;
+        if (n <= 0)
+            return n ? n : -EIO;
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int64_t view_publish(int fd, struct text *t)
+{
+    static const char name[] = "lull";
+    char path[64];
+    int64_t r = -ENOMEM;
+    long reader = -1, own = -1;
+    if (t->failed)
+        goto out;
+    long cloexec = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
+    r = own = server_syscall(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0);
+    if (own < 0 || (r = fill((int)own, t)) < 0)
+        goto out;
+    snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
+    r = reader = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+    if (reader < 0)
+        goto out;
+    r = server_syscall(SYS_dup3, reader, fd, cloexec == FD_CLOEXEC ? O_CLOEXEC : 0, 0);
+out:
+    if (reader >= 0)
+        server_syscall(SYS_close, reader, 0, 0, 0);
+    if (own >= 0)
+        server_syscall(SYS_close, own, 0, 0, 0);
+    if (r < 0)
+        server_syscall(SYS_close, fd, 0, 0, 0);
+    text_free(t);
+    return r;
+}
+
+/* ---- directories ---- */
+
+enum directory { DIR_ANY = 0, DIR_FDS, DIR_CPUS, DIR_NODES };
+
+static enum directory directory_kind(const struct call *c, int fd)
+{
+    struct statfs fs;
+    char link[64], path[256], own[64];
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 ||
+        (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC))
+        return DIR_ANY;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
+    if (n < 0)
+        return DIR_ANY;
+    path[n] = '\0';
+    const char *last = strrchr(path, '/');
+    if (!last)
+        return DIR_ANY;
+    if (fs.f_type == PROC_SUPER_MAGIC) {
+        snprintf(own, sizeof own, "/%d/", c->env->pid);
+        bool fds = !strcmp(last, "/fd") || !strcmp(last, "/fdinfo");
+        return fds && strstr(path, own) ? DIR_FDS : DIR_ANY;
+    }
+    if (!c->env->view)
+        return DIR_ANY;
+    if (strstr(path, "/devices/system/cpu") && !strcmp(last, "/cpu"))
+        return DIR_CPUS;
+    return strstr(path, "/devices/system/node") && !strncmp(last, "/node", 5) ? DIR_NODES : DIR_ANY;
+}
+
+/* The number behind `prefix`, if that is all of the name; -1. */
+static long number_after(const char *name, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    char *end;
+    if (strncmp(name, prefix, n) || name[n] < '0' || name[n] > '9')
+        return -1;
+    long v = strtol(name + n, &end, 10);
+    return *end ? -1 : v;
+}
+
+static bool entry_hidden(const struct call *c, enum directory kind, const char *name)
+{
+    const struct view *v = c->env->view;
+    long n;
+    if (kind == DIR_FDS)
+        return number_after(name, "") >= c->env->fd_low;
+    if ((n = number_after(name, "cpu")) >= 0)
+        return !view_has_cpu(v, (unsigned)n);
+    if (kind == DIR_NODES && (n = number_after(name, "node")) >= 0)
+        return !view_has_node(v, (unsigned)n);
+    return false;
+}
+
+size_t view_filter(const struct call *c, int fd, bool long_form, char *entries, size_t len)
+{
+    enum directory kind = directory_kind(c, fd);
+    size_t kept = 0, name_at = long_form ? 19 : 18; /* struct linux_dirent64, linux_dirent */
+    if (kind == DIR_ANY)
+        return len;
+    for (size_t at = 0; at + name_at < len;) {
+        uint16_t size;
+        memcpy(&size, entries + at + 16, sizeof size);
+        if (size <= name_at || size > len - at)
+            return len; /* not what Linux writes */
+        char name[256];
+        snprintf(name, sizeof name, "%.*s", (int)(size - name_at), entries + at + name_at);
+        if (!entry_hidden(c, kind, name)) {
+            memmove(entries + kept, entries + at, size);
+            kept += size;
+        }
+        at += size;
+    }
+    return kept;
+}

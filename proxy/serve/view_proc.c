@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* Files of /proc, as proc(5) describes them. Everything that comes from the isle is copied first.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "serve/call.h"
+#include "serve/mapped.h"
+#include "serve/view.h"
+
+#define TRIES 50           /* to see the table of mappings between two changes */
+#define NAME_COLUMN 73     /* of a mapping's name */
+#define TICKS_NS 10000000u /* USER_HZ is 100 */
+
+/* ---- mappings ---- */
+
+/* A copy that the caller frees; NULL: no memory. */
+static struct lull_map *maps_copy(const struct view *v, uint32_t *count)
+{
+    struct lull_map *copy = NULL;
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t seq = __atomic_load_n(&v->maps->seq, __ATOMIC_ACQUIRE);
+        uint32_t n = __atomic_load_n(&v->maps->count, __ATOMIC_RELAXED);
+        if (n > LULL_MAPS_MAX)
+            n = 0;
+        free(copy);
+        copy = malloc((n + 1) * sizeof *copy);
+        if (!copy)
+            return NULL;
+        memcpy(copy, v->maps->map, n * sizeof *copy);
+        *count = n;
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (!(seq & 1) && __atomic_load_n(&v->maps->seq, __ATOMIC_RELAXED) == seq)
+            break;
+        usleep(20);
+    }
+    return copy;
+}
+
+static void put_name(struct text *out, size_t line, const char *name)
+{
+    text_add(out, " ", 1);
+    while (*name && out->len - line < NAME_COLUMN && !out->failed)
+        text_add(out, " ", 1);
+    for (const char *p = name; *p; p++) {
+        if (*p == '\n')
+            text_add(out, "\\012", 4);
+        else
+            text_add(out, p, 1);
+    }
+    text_add(out, "\n", 1);
+}
+
+static void put_map(struct text *out, const struct lull_map *m, const struct mapped_file *f,
+                    const char *name)
+{
+    size_t line = out->len;
+    text_printf(out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu", m->start, m->end,
+                m->prot & LULL_PROT_READ ? 'r' : '-', m->prot & LULL_PROT_WRITE ? 'w' : '-',
+                m->prot & LULL_PROT_EXEC ? 'x' : '-', m->flags & LULL_MAP_WINDOW ? 's' : 'p',
+                f ? m->offset : 0, f ? major(f->dev) : 0, f ? minor(f->dev) : 0, f ? f->ino : 0);
+    put_name(out, line, name);
+}
+
+static void one_map(const struct call *c, const struct lull_map *m, struct text *out)
+{
+    struct mapped_file f;
+    bool file = m->file && c->env->mapped && mapped_get(c->env->mapped, m->file, &f) == 0;
+    const char *name = file                                  ? f.path
+                       : m->flags & LULL_MAP_HEAP            ? "[heap]"
+                       : m->flags & LULL_MAP_MAIN && m->prot ? "[stack]"
+                                                             : "";
+    put_map(out, m, file ? &f : NULL, name);
+    if (file)
+        free(f.path);
+}
+
+static bool put_maps(const struct call *c, struct text *out)
+{
+    const struct view *v = c->env->view;
+    uint32_t n = 0;
+    uint64_t end = 0;
+    struct lull_map *m = maps_copy(v, &n);
+    if (!m)
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (m[i].start < end || m[i].end <= m[i].start)
+            continue; /* not what the kernel writes */
+        end = m[i].end;
+        if (!(m[i].flags & LULL_MAP_HOLD))
+            one_map(c, &m[i], out);
+    }
+    free(m);
+    uint64_t size = (v->vdso_size + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
+    struct lull_map vdso = {LULL_VDSO, LULL_VDSO + size, LULL_PROT_READ | LULL_PROT_EXEC, 0, 0, 0,
+                            0},
+                    vvar = {LULL_TIMEPAGE, LULL_TIMEPAGE + LULL_PAGE, LULL_PROT_READ, 0, 0, 0, 0};
+    if (size)
+        put_map(out, &vdso, NULL, "[vdso]");
+    put_map(out, &vvar, NULL, "[vvar]");
+    return true;
+}
+
+struct sizes {
+    uint64_t all, data, stack, text; /* bytes */
+};
+
+static struct sizes sizes_of(const struct view *v)
+{
+    struct sizes s = {0};
+    uint32_t n = 0;
+    struct lull_map *m = maps_copy(v, &n);
+    for (uint32_t i = 0; m && i < n; i++) {
+        uint64_t len = m[i].end > m[i].start ? m[i].end - m[i].start : 0;
+        s.all += len;
+        if (m[i].flags & LULL_MAP_MAIN)
+            s.stack += len;
+        else if (m[i].prot & LULL_PROT_WRITE)
+            s.data += len;
+        if (m[i].file == LULL_FILE_PROGRAM && m[i].prot & LULL_PROT_EXEC)
+            s.text += len;
+    }
+    free(m);
+    return s;
+}
+
+/* ---- status, stat, statm ---- */
+
+static uint64_t resident(const struct view *v)
+{
+    return v->populated ? v->populated(v->ctx) : 0;
+}
+
+static void put_cpus(struct text *out, const struct view *v, bool list)
+{
+    unsigned top = 0;
+    const char *comma = "";
+    for (unsigned i = 0; i < v->ncores; i++)
+        top = v->cpu[i] > top ? v->cpu[i] : top;
+    for (unsigned i = 0; list && i <= top; i++) {
+        if (!view_has_cpu(v, i))
+            continue;
+        unsigned to = i;
+        while (view_has_cpu(v, to + 1))
+            to++;
+        text_printf(out, to > i ? "%s%u-%u" : "%s%u", comma, i, to);
+        comma = ",";
+        i = to;
+    }
+    for (unsigned g = list ? 0 : top / 32 + 1; g-- > 0;) {
+        unsigned word = 0;
+        for (unsigned b = 0; b < 32; b++)
+            word |= view_has_cpu(v, g * 32 + b) ? 1u << b : 0;
+        if (g == top / 32)
+            text_printf(out, "%x%s", word, g ? "," : "");
+        else
+            text_printf(out, "%08x%s", word, g ? "," : "");
+    }
+    text_add(out, "\n", 1);
+}
+
+/* One line of status that is the isle's own to say; false: Linux's stands. */
+static bool put_status_line(const struct view *v, const struct lull_proc *p, const char *key,
+                            size_t n, struct text *out)
+{
+#define IS(k) (n == sizeof(k) - 1 && !memcmp(key, k, n))
+    static const struct {
+        const char *name;
+        size_t at;
+    } mask[] = {{"SigPnd", offsetof(struct lull_proc, sigpnd)},
+                {"ShdPnd", offsetof(struct lull_proc, shdpnd)},
+                {"SigBlk", offsetof(struct lull_proc, sigblk)},
+                {"SigIgn", offsetof(struct lull_proc, sigign)},
+                {"SigCgt", offsetof(struct lull_proc, sigcgt)}};
+    for (size_t i = 0; i < sizeof mask / sizeof *mask; i++) {
+        uint64_t bits;
+        if (n != strlen(mask[i].name) || memcmp(key, mask[i].name, n))
+            continue;
+        memcpy(&bits, (const char *)p + mask[i].at, sizeof bits);
+        text_printf(out, "%s:\t%016lx\n", mask[i].name, bits);
+        return true;
+    }
+    if (IS("Name"))
+        text_printf(out, "Name:\t%.15s\n", p->main_comm);
+    else if (IS("State"))
+        text_printf(out, "State:\tR (running)\n");
+    else if (IS("Threads"))
+        text_printf(out, "Threads:\t%u\n", p->threads);
+    else if (IS("VmSize"))
+        text_printf(out, "VmSize:\t%8lu kB\n", sizes_of(v).all >> 10);
+    else if (IS("VmRSS"))
+        text_printf(out, "VmRSS:\t%8lu kB\n", resident(v) >> 10);
+    else if (IS("VmData"))
+        text_printf(out, "VmData:\t%8lu kB\n", sizes_of(v).data >> 10);
+    else if (IS("VmStk"))
+        text_printf(out, "VmStk:\t%8lu kB\n", sizes_of(v).stack >> 10);
+    else if (IS("VmExe"))
+        text_printf(out, "VmExe:\t%8lu kB\n", sizes_of(v).text >> 10);
+    else if (IS("Cpus_allowed") || IS("Cpus_allowed_list")) {
+        text_printf(out, "%.*s:\t", (int)n, key);
+        put_cpus(out, v, IS("Cpus_allowed_list"));
+    } else /* not known: better no line than the proxy's */
+        return !strncmp(key, "Vm", 2) || !strncmp(key, "Rss", 3) || IS("HugetlbPages") ||
+               IS("voluntary_ctxt_switches") || IS("nonvoluntary_ctxt_switches");
+    return true;
+#undef IS
+}
+
+static bool put_status(const struct view *v, const struct lull_proc *p, int fd, struct text *out)
+{
+    struct text real = {0};
+    bool ok = view_read(fd, &real) == 0;
+    for (char *line = real.p; ok && *line;) {
+        char *end = strchr(line, '\n'), *colon = strchr(line, ':');
+        if (!end || !colon || colon > end)
+            break;
+        if (!put_status_line(v, p, line, (size_t)(colon - line), out))
+            text_add(out, line, (size_t)(end + 1 - line));
+        line = end + 1;
+    }
+    text_free(&real);
+    return ok;
+}
+
+/* What field n of stat is in the isle; false: Linux's stands. Numbers as in proc(5). */
+static bool stat_field(const struct view *v, const struct lull_proc *p, unsigned n, uint64_t *out)
+{
+    switch (n) {
+    case 14: /* utime */
+        *out = p->cpu_ns / TICKS_NS;
+        return true;
+    case 15: /* stime */
+        *out = (v->server_ns ? v->server_ns(v->ctx) : 0) / TICKS_NS;
+        return true;
+    case 20:
+        *out = p->threads;
+        return true;
+    case 23:
+        *out = sizes_of(v).all;
+        return true;
+    case 24:
+        *out = resident(v) / LULL_PAGE;
+        return true;
+    case 28:
+        *out = p->stack;
+        return true;
+    case 26: /* code, data, brk, arguments: as to somebody without the right to look */
+    case 27:
+    case 29:
+    case 30:
+    case 35:
+    case 45:
+    case 46:
+    case 47:
+    case 48:
+    case 49:
+    case 50:
+    case 51:
+        *out = 0;
+        return true;
+    case 31:
+        *out = p->sigpnd & 0x7fffffff;
+        return true;
+    case 32:
+        *out = p->sigblk & 0x7fffffff;
+        return true;
+    case 33:
+        *out = p->sigign & 0x7fffffff;
+        return true;
+    case 34:
+        *out = p->sigcgt & 0x7fffffff;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool put_stat(const struct view *v, const struct lull_proc *p, int fd, struct text *out)
+{
+    struct text real = {0};
+    char *save = NULL, *rest = view_read(fd, &real) == 0 ? strrchr(real.p, ')') : NULL;
+    unsigned n = 3;
+    bool ok = rest != NULL;
+    if (ok)
+        text_printf(out, "%ld (%.15s)", atol(real.p), p->main_comm);
+    for (char *f = ok ? strtok_r(rest + 1, " \n", &save) : NULL; f;
+         f = strtok_r(NULL, " \n", &save), n++) {
+        uint64_t value;
+        if (n == 3)
+            text_printf(out, " R");
+        else if (stat_field(v, p, n, &value))
+            text_printf(out, " %lu", value);
+        else
+            text_printf(out, " %s", f);
+    }
+    text_add(out, "\n", 1);
+    text_free(&real);
+    return ok;
+}
+
+static void put_strings(char *const *s, int n, struct text *out)
+{
+    for (int i = 0; n < 0 ? s[i] != NULL : i < n; i++)
+        text_add(out, s[i], strlen(s[i]) + 1);
+}
+
+bool view_proc_self(const struct call *c, int fd, const char *name, struct text *out)
+{
+    const struct view *v = c->env->view;
+    struct lull_proc p;
+    memcpy(&p, v->proc, sizeof p);
+    text_add(out, "", 0); /* a file may be empty */
+    if (!strcmp(name, "maps"))
+        return put_maps(c, out);
+    if (!strcmp(name, "status"))
+        return put_status(v, &p, fd, out);
+    if (!strcmp(name, "stat"))
+        return put_stat(v, &p, fd, out);
+    if (!strcmp(name, "statm")) {
+        struct sizes s = sizes_of(v);
+        text_printf(out, "%lu %lu 0 %lu 0 %lu 0\n", s.all / LULL_PAGE, resident(v) / LULL_PAGE,
+                    s.text / LULL_PAGE, (s.data + s.stack) / LULL_PAGE);
+        return true;
+    }
+    if (!strcmp(name, "cmdline")) {
+        put_strings(v->argv, v->argc, out);
+        return true;
+    }
+    if (!strcmp(name, "environ")) {
+        put_strings(v->envp, -1, out);
+        return true;
+    }
+    if (!strcmp(name, "comm")) {
+        text_printf(out, "%.15s\n", p.main_comm);
+        return true;
+    }
+    return false;
+}
+
+/* ---- the machine ---- */
+
+/* Blocks of cpuinfo, each up to an empty line, that begin with the processor's number. */
+static void cpuinfo_filter(const struct view *v, char *text, struct text *out)
+{
+    while (*text) {
+        char *end = strstr(text, "\n\n");
+        size_t len = end ? (size_t)(end + 2 - text) : strlen(text);
+        unsigned cpu;
+        if (sscanf(text, "processor : %u", &cpu) != 1 || view_has_cpu(v, cpu))
+            text_add(out, text, len);
+        text += len;
+    }
+}
+
+static void meminfo_filter(const struct view *v, char *text, struct text *out)
+{
+    uint64_t limit = v->mem_limit >> 10, used = resident(v) >> 10,
+             left = limit > used ? limit - used : 0;
+    while (*text) {
+        char *end = strchr(text, '\n'), name[32] = "";
+        unsigned long kb;
+        size_t len = end ? (size_t)(end + 1 - text) : strlen(text);
+        if (sscanf(text, "%31[A-Za-z]: %lu kB", name, &kb) == 2) {
+            bool total = !strcmp(name, "MemTotal");
+            uint64_t most = total ? limit : left;
+            if ((total || !strcmp(name, "MemFree") || !strcmp(name, "MemAvailable")) && kb > most)
+                kb = most;
+            text_printf(out, "%s:%*lu kB\n", name, 23 - (int)strlen(name), kb);
+        } else {
+            text_add(out, text, len);
+        }
+        text += len;
+    }
+}
+
+bool view_proc(const struct call *c, int fd, const char *name, struct text *out)
+{
+    const struct view *v = c->env->view;
+    bool cpus = !strcmp(name, "cpuinfo"), memory = !strcmp(name, "meminfo");
+    struct text real = {0};
+    bool ok = (cpus || memory) && view_read(fd, &real) == 0;
+    if (ok && cpus)
+        cpuinfo_filter(v, real.p, out);
+    else if (ok)
+        meminfo_filter(v, real.p, out);
+    text_free(&real);
+    return ok;
+}
