@@ -133,8 +133,8 @@ static void arguments(const struct engine *e, struct args *a)
 }
 
 /* In the child, where another thread may have held any lock: system calls only. */
-static _Noreturn void become_qemu(const char *const *argv, const int from[CHILD_END], int output,
-                                  pid_t parent)
+static _Noreturn void become_qemu(const char *const *argv, char *const *env,
+                                  const int from[CHILD_END], int output, pid_t parent)
 {
     static const int held[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
     sigset_t set;
@@ -155,7 +155,7 @@ static _Noreturn void become_qemu(const char *const *argv, const int from[CHILD_
             _exit(1);
     }
     close_range(CHILD_END, ~0u, 0);
-    execv(argv[0], (char *const *)argv);
+    execve(argv[0], (char *const *)argv, env);
     static const char text[] = "cannot be run\n";
     ssize_t n = write(2, text, sizeof text - 1);
     (void)n;
@@ -179,12 +179,15 @@ int qemu_spawn(struct engine *e)
     arguments(e, &a);
     const int from[CHILD_END] = {
         [CHILD_DOORBELL] = device, [CHILD_MEMORY] = e->mem_fd, [CHILD_KERNEL] = e->kernel_fd};
+    /* LD_PRELOAD and the like are for the program */
+    char path[4096], *const env[] = {path, NULL};
+    snprintf(path, sizeof path, "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
     pid_t parent = getpid();
     int pidfd = -1;
     /* exit signal 0: the program's wait(2) and SIGCHLD never hear of it */
     long pid = syscall(SYS_clone, CLONE_PIDFD, NULL, &pidfd, NULL, 0);
     if (pid == 0)
-        become_qemu(a.v, from, output, parent);
+        become_qemu(a.v, env, from, output, parent);
     r = pid < 0 ? -errno : 0;
     close(output);
     if (r)
@@ -239,7 +242,7 @@ static int version(const struct engine *e)
     int major = 0;
     if (strchr(e->binary, '\''))
         return 0;
-    snprintf(command, sizeof command, "'%s' --version 2>/dev/null </dev/null", e->binary);
+    snprintf(command, sizeof command, "env -i '%s' --version 2>/dev/null </dev/null", e->binary);
     FILE *f = popen(command, "re");
     if (!f)
         return 0;
