@@ -144,7 +144,7 @@ static _Noreturn void become_qemu(const char *const *argv, char *const *env,
         sigaddset(&set, held[i]);
     sigprocmask(SIG_SETMASK, &set, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (syscall(SYS_getppid) != parent)
         _exit(1);
     int null = open("/dev/null", O_RDONLY);
     /* ours are all far above the numbers here */
@@ -182,7 +182,7 @@ int qemu_spawn(struct engine *e)
     /* LD_PRELOAD and the like are for the program */
     char path[4096], *const env[] = {path, NULL};
     snprintf(path, sizeof path, "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
-    pid_t parent = getpid();
+    pid_t parent = (pid_t)syscall(SYS_getpid);
     int pidfd = -1;
     /* exit signal 0: the program's wait(2) and SIGCHLD never hear of it */
     long pid = syscall(SYS_clone, CLONE_PIDFD, NULL, &pidfd, NULL, 0);
