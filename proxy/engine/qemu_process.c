@@ -84,8 +84,10 @@ static void arguments(const struct engine *e, struct args *a)
              CHILD_MEMORY, (unsigned long long)(total >> 20));
     snprintf(device, 256, "ivshmem-doorbell,chardev=doorbell,vectors=%u,addr=1", e->req.ncores);
     add(a, e->binary);
+    char *name = text(a); /* names its proxy to whoever finds it */
+    snprintf(name, 256, "lull-%d,debug-threads=on", (int)syscall(SYS_getpid));
     add(a, "-name");
-    add(a, "lull,debug-threads=on");
+    add(a, name);
     add(a, "-nodefaults");
     add(a, "-no-user-config");
     add(a, "-no-reboot");

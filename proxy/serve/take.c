@@ -172,7 +172,7 @@ bool flight_looks(const struct flight *f)
  */
 static long look_once(const struct call *c, long r)
 {
-    static const int64_t no_time[2];
+    int64_t no_time[2] = {0, 0}; /* Linux writes to it */
     long arg[6];
     memcpy(arg, c->arg, sizeof arg);
     switch (c->nr) {
