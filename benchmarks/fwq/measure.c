@@ -53,10 +53,10 @@ static bool meet(struct fwq_run *r)
 
 static void sample(uint64_t *stamp, uint64_t samples, uint64_t work)
 {
-    stamp[0] = tsc_now();
-    for (uint64_t i = 1; i <= samples; i++) {
-        fwq_work(work);
+    /* one quantum more than needed, so that the first interval has no other instructions */
+    for (uint64_t i = 0; i <= samples; i++) {
         stamp[i] = tsc_now();
+        fwq_work(work);
     }
 }
 
