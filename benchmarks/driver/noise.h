@@ -10,7 +10,7 @@
 #include "driver/driver.h"
 
 /* A sample that is longer than the shortest one by more than this is a detour. */
-#define NOISE_DETOUR_US 1.0
+#define NOISE_DETOUR_NS 1000.0
 
 enum noise_system { NOISE_ISLE, NOISE_STOCK, NOISE_STOCK_2, NOISE_TUNED, NOISE_SYSTEMS };
 extern const char *const noise_name[NOISE_SYSTEMS];  /* for files and JSON: "tuned" */
@@ -26,8 +26,8 @@ struct noise_result {
     bool ran;
     char why[512]; /* not */
     size_t n;
-    double *us; /* samples in order: instructions of fwq's processor, 1 ns each, as us */
-    double shortest_us, longest_us /* detour */, seconds, rate;
+    double *ns; /* samples in order: whole numbers, the instructions of fwq's processor */
+    double shortest_ns, longest_ns /* detour */, seconds, rate;
     size_t detours, changed; /* changed: longer than the shortest at all */
     /* by the clock that two processors share; NAN where there is one processor */
     double clock_detours, clock_rate;

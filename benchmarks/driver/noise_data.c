@@ -21,7 +21,7 @@ void noise_path(const char *dir, enum noise_system s, const char *suffix, char *
 
 void noise_free(struct noise_result *r)
 {
-    free(r->us);
+    free(r->ns);
     json_decref(r->events);
     *r = (struct noise_result){.n = 0};
 }
@@ -78,10 +78,11 @@ int noise_unpack(struct noise_result *r, const char *dir, enum noise_system s)
             snprintf(r->kernel, sizeof r->kernel, "%s", data);
         else if (strcmp(name, "status") == 0)
             status = atoi(data);
-        else if (strcmp(name, "error") == 0)
-            complain("noise, %s: the Linux under QEMU: %s", noise_name[s], data);
-        else if (strcmp(name, "text") == 0 && status != 0)
-            complain("noise, %s: fwq: %.*s", noise_name[s], (int)strcspn(data, "\n"), data);
+        else if (strcmp(name, "error") == 0) {
+            complain("noise, %s: the init in the Linux under QEMU: %s", noise_name[s], data);
+            bad = true;
+        } else if (strcmp(name, "text") == 0 && status != 0)
+            complain("noise, %s: %.*s", noise_name[s], (int)strcspn(data, "\n"), data);
         ended = strcmp(name, "end") == 0;
         free(data);
     }
@@ -96,8 +97,8 @@ int noise_unpack(struct noise_result *r, const char *dir, enum noise_system s)
     return rc;
 }
 
-/* The last n + 1 lines "OWN ALL" of the plugin: own instructions between two, as us. */
-static int read_counts(const char *path, double *us, size_t n)
+/* The last n + 1 lines "OWN ALL" of the plugin: own instructions between two. */
+static int read_counts(const char *path, double *ns, size_t n)
 {
     FILE *f = fopen(path, "r");
     uint64_t own, all, *ring = calloc(n + 1, sizeof *ring);
@@ -110,7 +111,7 @@ static int read_counts(const char *path, double *us, size_t n)
         goto out;
     }
     for (size_t i = 0; i < n; i++)
-        us[i] = (double)(ring[(lines + i + 1) % (n + 1)] - ring[(lines + i) % (n + 1)]) / 1000;
+        ns[i] = (double)(ring[(lines + i + 1) % (n + 1)] - ring[(lines + i) % (n + 1)]);
     rc = 0;
 out:
     free(ring);
@@ -121,18 +122,18 @@ out:
 
 static void set_figures(struct noise_result *r)
 {
-    double sum = 0, max = r->us[0];
-    r->shortest_us = r->us[0];
+    double sum = 0, min = r->ns[0], max = r->ns[0];
     for (size_t i = 0; i < r->n; i++) {
-        sum += r->us[i];
-        max = r->us[i] > max ? r->us[i] : max;
-        r->shortest_us = r->us[i] < r->shortest_us ? r->us[i] : r->shortest_us;
+        sum += r->ns[i];
+        min = r->ns[i] < min ? r->ns[i] : min;
+        max = r->ns[i] > max ? r->ns[i] : max;
     }
-    r->seconds = sum / 1e6;
-    r->longest_us = max - r->shortest_us;
-    r->rate = stats_noise_rate(r->us, r->n);
-    r->detours = stats_count_detours(r->us, r->n, NOISE_DETOUR_US);
-    r->changed = stats_count_detours(r->us, r->n, 0);
+    r->seconds = sum / 1e9;
+    r->shortest_ns = min;
+    r->longest_ns = max - min;
+    r->rate = stats_noise_rate(r->ns, r->n);
+    r->detours = stats_count_detours(r->ns, r->n, NOISE_DETOUR_NS);
+    r->changed = stats_count_detours(r->ns, r->n, 0);
 }
 
 int noise_read(struct noise_result *r, const char *dir, enum noise_system s, bool counts)
@@ -151,8 +152,8 @@ int noise_read(struct noise_result *r, const char *dir, enum noise_system s, boo
     }
     /* fwq took the counter's rate by the clock; a tick is a nanosecond exactly */
     for (size_t i = 0; i < f.samples; i++)
-        f.us[i] = round(f.us[i] * f.tsc_hz / 1e6) / 1000;
-    r->us = f.us;
+        f.us[i] = round(f.us[i] * f.tsc_hz / 1e6);
+    r->ns = f.us;
     r->n = f.samples;
     r->clock_detours = r->clock_rate = NAN;
     set_figures(r);
@@ -160,15 +161,15 @@ int noise_read(struct noise_result *r, const char *dir, enum noise_system s, boo
         return 0;
     r->clock_detours = (double)r->detours;
     r->clock_rate = r->rate;
-    double by_clock = r->shortest_us;
+    double by_clock = r->shortest_ns;
     noise_path(dir, s, "counts", path, sizeof path);
-    if (read_counts(path, r->us, r->n))
+    if (read_counts(path, r->ns, r->n))
         return -1;
     set_figures(r);
-    if (fabs(r->shortest_us - by_clock) > 0.1) {
-        complain("noise, %s: the shortest sample is %g us by the clock, %g us by counted "
+    if (fabs(r->shortest_ns - by_clock) > 100) {
+        complain("noise, %s: the shortest sample is %.0f ns by the clock, %.0f by counted "
                  "instructions: they are not about the same samples",
-                 noise_name[s], by_clock, r->shortest_us);
+                 noise_name[s], by_clock, r->shortest_ns);
         return -1;
     }
     return 0;
