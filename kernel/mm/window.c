@@ -211,8 +211,8 @@ long sys_shmat(struct frame *f)
     if (r == 0) {
         r = window_call(LULL_WIN_SHM, at, (u64)len, f->rdi, flags & (SHM_RDONLY | SHM_EXEC), 0);
         struct lull_map m = {.start = at, .end = at + (u64)len, .flags = LULL_MAP_SHM};
-        m.prot = PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) |
-                 (flags & SHM_EXEC ? PROT_EXEC : 0);
+        m.prot =
+            PROT_READ | (flags & SHM_RDONLY ? 0 : PROT_WRITE) | (flags & SHM_EXEC ? PROT_EXEC : 0);
         if (r >= 0)
             r = window_open(m, (u64)r);
     }

@@ -84,6 +84,7 @@ struct thread {
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
 _Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");
+_Static_assert(offsetof(struct thread, tid) == TH_TID, "TH_TID");
 _Static_assert(sizeof(struct thread) <= THREAD_XSAVE, "thread slot");
 
 struct runq {

@@ -10,14 +10,12 @@
 #define NR_CLOCK_NANOSLEEP 230
 #define TIMER_ABSTIME 1
 
-enum { BASE_MONO, BASE_REAL, BASE_BOOT, BASE_RAW, BASE_TAI };
-
 static u64 scale(u64 ticks, u64 mult)
 {
     return (u64)((unsigned __int128)ticks * mult >> 32);
 }
 
-static u64 clock_read(unsigned base)
+static u64 clock_read(enum lull_clock id)
 {
     const struct lull_timepage *t = (const struct lull_timepage *)LULL_TIMEPAGE;
     u32 seq;
@@ -25,8 +23,7 @@ static u64 clock_read(unsigned base)
     do {
         while ((seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE)) & 1)
             cpu_relax();
-        const u64 bases[] = {t->mono_ns, t->real_ns, t->boot_ns, t->raw_ns, t->tai_ns};
-        ns = bases[base] + scale(rdtsc() - t->tsc_base, t->mult);
+        ns = t->at[id].sec * 1000000000ul + t->at[id].nsec + scale(rdtsc() - t->tsc_base, t->mult);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (__atomic_load_n(&t->seq, __ATOMIC_RELAXED) != seq);
     return ns;
@@ -34,11 +31,11 @@ static u64 clock_read(unsigned base)
 
 u64 clock_mono(void)
 {
-    return clock_read(BASE_MONO);
+    return clock_read(LULL_CLOCK_MONOTONIC);
 }
 u64 clock_real(void)
 {
-    return clock_read(BASE_REAL);
+    return clock_read(LULL_CLOCK_REALTIME);
 }
 u64 tsc_to_ns(u64 ticks)
 {
@@ -69,11 +66,11 @@ static long clock_by_id(i32 id, u64 *ns)
     switch (id) {
     case 0:
     case 5: /* REALTIME_COARSE */
-        *ns = clock_read(BASE_REAL);
+        *ns = clock_read(LULL_CLOCK_REALTIME);
         return 0;
     case 1:
     case 6: /* MONOTONIC_COARSE */
-        *ns = clock_read(BASE_MONO);
+        *ns = clock_read(LULL_CLOCK_MONOTONIC);
         return 0;
     case 2:
         *ns = tsc_to_ns(process_cpu_ticks());
@@ -82,13 +79,13 @@ static long clock_by_id(i32 id, u64 *ns)
         *ns = tsc_to_ns(thread_cpu(current()));
         return 0;
     case 4:
-        *ns = clock_read(BASE_RAW);
+        *ns = clock_read(LULL_CLOCK_RAW);
         return 0;
     case 7:
-        *ns = clock_read(BASE_BOOT);
+        *ns = clock_read(LULL_CLOCK_BOOTTIME);
         return 0;
     case 11:
-        *ns = clock_read(BASE_TAI);
+        *ns = clock_read(LULL_CLOCK_TAI);
         return 0;
     default:
         if (id < 0)

@@ -35,7 +35,7 @@ struct options {
     bool dry_run;     /* --dry-run / LULL_DRY_RUN */
     bool verbose;     /* --verbose / LULL_VERBOSE */
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
-    bool no_aslr;      /* --no-aslr / LULL_NO_ASLR */
+    bool no_aslr;     /* --no-aslr / LULL_NO_ASLR */
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
     int argc;          /* PROGRAM ARGS... */
     char **argv;

@@ -69,6 +69,9 @@ enum lull_kcount {
     LULL_K_PREEMPT,   /* of these, at the end of a time slice */
     LULL_K_FLUSH,     /* TLB flushes */
     LULL_K_SIGNAL,    /* handlers entered */
+    LULL_K_GETPID,    /* rewritten calls that were answered without entering the kernel */
+    LULL_K_GETTID,
+    LULL_K_YIELD,
     LULL_K_COUNT = 16
 };
 
