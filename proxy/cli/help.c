@@ -23,7 +23,7 @@ static const char help[] =
     "  --spin US          microseconds that an idle core spins before it sleeps, or\n"
     "                     forever. Default: 200\n"
     "  --report[=FILE]    at the end, what disturbed the cores: text on stderr, or\n"
-    "                     JSON to FILE\n"
+    "                     JSON to FILE (%r in it: the MPI rank, %p: the pid)\n"
     "  --timeout TIME     end the program after TIME: 90, 1.5m, 2h. Default: never\n"
     "  --dry-run          check everything, say what would run where, run nothing\n"
     "  --verbose          say on stderr what is done\n"

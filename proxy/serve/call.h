@@ -124,6 +124,7 @@ bool decode_close_range(struct call *c, int64_t *answer);
 int64_t map_file(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
+bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
 /* String of at most PATH_MAX bytes and a NUL in the arena; NULL: *fault or no memory. */
 char *path_copy(struct call *c, uint64_t va, bool *fault);

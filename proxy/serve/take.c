@@ -194,10 +194,9 @@ static long look_once(const struct call *c, long r)
         return r;
     }
     const int no_cancel = 0;
-    long ready;
-    do
+    long ready = -EINTR;
+    for (int tries = 0; ready == -EINTR && tries < 8; tries++)
         ready = server_syscall_fn(c->nr, arg, &no_cancel);
-    while (ready == -EINTR);
     return ready > 0 ? ready : r;
 }
 
