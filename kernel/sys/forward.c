@@ -226,7 +226,8 @@ static long forward_once(u32 nr, const u64 arg[6])
 /* Calls that are never restarted behind a handler, whatever SA_RESTART says (signal(7)). */
 static bool never_restarts(u32 nr)
 {
-    return nr == 7 || nr == 23 || nr == 232 || nr == 270 || nr == 271 || nr == 281;
+    return nr == 7 || nr == 23 || nr == 65 || nr == 220 || nr == 232 || nr == 270 || nr == 271 ||
+           nr == 281;
 }
 
 static bool raises_sigpipe(u32 nr, const u64 arg[6])

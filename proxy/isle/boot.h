@@ -23,8 +23,8 @@ struct boot_request {
 int boot_kernel(struct isle *isle);
 int boot_program(struct isle *isle, const struct boot_request *req);
 
-/* load.c: program and dynamic loader at their addresses; fills what of b tells of them. 0 or 125/126
-   after one message(). */
+/* load.c: program and dynamic loader at their addresses; fills what of b tells of them. 0 or
+   125/126 after one message(). */
 int load_program(struct isle *isle, const struct program *p, bool no_aslr, struct lull_boot *b);
 
 /* Descriptor tables and page tables of all cores; 0x0 of the GDT and TSS of core i are at
