@@ -77,7 +77,21 @@ void doorbell_init(void); /* core 0 */
 void doorbell_leave(struct lull_core *c);
 void doorbell_start_cores(void);
 
-/* Asks the proxy; see enum lull_op. */
+/* Asks the proxy; see enum lull_op. arg: six numbers. */
+static inline i64 proxy_call6(u32 op, const u64 *arg)
+{
+    struct lull_core *c = this_core();
+    c->op = op;
+    for (int i = 0; i < 6; i++)
+        c->arg[i] = arg[i];
+    if (machine.doorbell)
+        doorbell_leave(c);
+    else
+        leave_to_proxy();
+    return c->ret;
+}
+
+/* The same with fewer. */
 static inline i64 proxy_call(u32 op, u64 a0, u64 a1, u64 a2)
 {
     struct lull_core *c = this_core();

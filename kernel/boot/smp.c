@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What cores ask of each other: forget translations, stand still while code is changed. */
 #include "kernel.h"
+#include "mm/mm.h"
 #include "sched/thread.h"
 
 static u64 flush_generation; /* atomic */
@@ -86,6 +87,8 @@ void core_answer_bell(void)
     core_serve_requests();
     if (__atomic_load_n(&stop_generation, __ATOMIC_ACQUIRE) & 1) /* whoever runs next waits too */
         __atomic_fetch_or(&core_of(p->index)->bell, LULL_BELL_KICK, __ATOMIC_SEQ_CST);
+    if (bell & LULL_BELL_WINDOW)
+        windows_recheck();
     if (bell & LULL_BELL_SIGNAL)
         signals_from_proxy();
     if (bell & LULL_BELL_TIMER) {

@@ -5,6 +5,7 @@
 
 #define MADV_DONTNEED 4
 #define MADV_FREE 8
+#define MADV_REMOVE 9
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
@@ -16,7 +17,9 @@ static void dontneed(u64 start, u64 end)
         if (!v || v->start >= end)
             return;
         u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
-        if (!v->prot) {
+        if (v->flags & LULL_MAP_WINDOW) {
+            ; /* the pages are Linux's, and stay */
+        } else if (!v->prot) {
             /* nobody can see it before it is opened */
             struct lull_map m = vma_piece(v, from, to);
             m.flags = (m.flags & ~LULL_MAP_TOUCHED) | LULL_MAP_STALE;
@@ -37,6 +40,16 @@ static void dontneed(u64 start, u64 end)
     }
 }
 
+/* Any private mapping of a file. */
+static bool file_between(u64 start, u64 end)
+{
+    for (struct lull_map *m = vma_next(start); m && m->start < end; m = vma_following(m)) {
+        if (m->file && !(m->flags & LULL_MAP_WINDOW))
+            return true;
+    }
+    return false;
+}
+
 long sys_madvise(struct frame *f)
 {
     u64 start = f->rdi, end;
@@ -48,12 +61,16 @@ long sys_madvise(struct frame *f)
     bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) ||
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
-    if (!hint && advice != MADV_DONTNEED)
+    if (!hint && advice != MADV_DONTNEED && advice != MADV_REMOVE)
         return advice > 25 && advice < 100 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
     long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
-    if (advice == MADV_DONTNEED && vma_room(2))
+    if (advice == MADV_DONTNEED && file_between(start, end))
+        r = refuse(28); /* they would be the file's again */
+    else if (advice == MADV_DONTNEED && vma_room(2))
         dontneed(start, end);
+    else if (advice == MADV_REMOVE && r == 0)
+        r = window_each(start, end, LULL_WIN_REMOVE, 0);
     pt_flush();
     spin_unlock(&mm_lock);
     return r;
@@ -83,9 +100,11 @@ long sys_msync(struct frame *f)
     if (!mm_range_decode(f->rdi, f->rsi, &end) || f->rdx & ~7ul || (f->rdx & 5) == 5)
         return -EINVAL;
     spin_lock(&mm_lock);
-    bool covered = vma_covered(f->rdi, end, 0);
+    long r = window_each(f->rdi, end, LULL_WIN_SYNC, f->rdx);
+    if (!vma_covered(f->rdi, end, 0))
+        r = -ENOMEM;
     spin_unlock(&mm_lock);
-    return covered ? 0 : -ENOMEM; /* no shared file mappings: nothing to write */
+    return r;
 }
 
 /* mlock, munlock: what is mapped is memory of the isle, which Linux may page only if --mem was

@@ -8,6 +8,7 @@
  *   block.c      which 2 MiB blocks of RAM the host has populated
  *   mmap.c       mmap, munmap, mprotect
  *   file.c       private mappings of files
+ *   window.c     memory shared with Linux
  *   remap.c      mremap
  *   advice.c     madvise, mincore, msync, mlock, brk
  *   start.c      program, stack and heap at start
@@ -36,6 +37,7 @@
 #define MAP_NORESERVE 0x4000u
 #define MAP_STACK 0x20000u
 #define MAP_FIXED_NOREPLACE 0x100000u
+#define MAP_KNOWN 0x7c07f9f3u /* what MAP_SHARED_VALIDATE takes everywhere (linux/mman.h) */
 
 #define IS_LAZY(flags) ((flags) & (LULL_MAP_STACK | LULL_MAP_LAZY))
 #define MEMORY_STATE (LULL_MAP_STALE | LULL_MAP_TOUCHED) /* of a closed mapping */
@@ -83,6 +85,18 @@ bool mm_fixed_ok(u64 start, u64 end); /* where a fixed request may lie */
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
 bool mm_range_decode(u64 start, u64 len, u64 *end); /* page aligned, no overflow */
 struct thread *program_start(void);
+
+/* window.c: memory shared with Linux. All but the first under mm_lock. */
+long map_window(struct frame *f, u64 len, u32 prot, u64 *out);
+bool in_windows(u64 start, u64 end);
+void window_unmap(u64 start, u64 end); /* a part of a window whose translations are gone */
+long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags);
+long window_each(u64 start, u64 end, u64 op, u64 arg); /* LULL_WIN_SYNC, LULL_WIN_REMOVE */
+void windows_recheck(void); /* some file was cut short; takes mm_lock itself */
+/* A fault at addr: true when there is memory now; takes mm_lock itself. */
+bool window_fault(u64 addr, u64 err);
+long sys_shmat(struct frame *f);
+long sys_shmdt(struct frame *f);
 
 /* file.c */
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);

@@ -46,6 +46,8 @@ void mm_unmap(u64 start, u64 end)
         if (v->prot & PROT_EXEC)
             rewrite_forget(from, to);
         pt_unmap(from, to);
+        if (v->flags & LULL_MAP_WINDOW)
+            window_unmap(from, to);
         if (discard) {
             pt_flush();
             blocks_discard(from, to);
@@ -135,13 +137,18 @@ long sys_mmap(struct frame *f)
     u32 type = flags & MAP_TYPE;
     if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
         return -EINVAL;
+    if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
+        return -EOPNOTSUPP;
+    bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
     long r;
-    if (flags & MAP_ANONYMOUS)
+    if (type != MAP_PRIVATE && windows)
+        r = map_window(f, len, prot, &at);
+    else if (flags & MAP_ANONYMOUS)
         r = map_anonymous(f->rdi, len, prot, flags, &at);
     else if (type == MAP_PRIVATE)
         r = map_private_file(f, len, prot, &at);
     else
-        r = refuse(9); /* shared file mappings: windows, not yet */
+        r = refuse(9); /* a shared file mapping, and the engine has no windows */
     return r ? r : (long)at;
 }
 
@@ -149,7 +156,7 @@ bool mm_range_decode(u64 start, u64 len, u64 *end)
 {
     *end = start + ALIGN_UP(len, LULL_PAGE);
     return !(start & (LULL_PAGE - 1)) && ALIGN_UP(len, LULL_PAGE) >= len && *end >= start &&
-           *end <= LULL_RAM_MAX;
+           (*end <= LULL_RAM_MAX || in_windows(start, *end));
 }
 
 long sys_munmap(struct frame *f)
@@ -171,17 +178,22 @@ long sys_munmap(struct frame *f)
 /* One piece of one mapping. */
 static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
 {
-    if (prot && in_ram(from, to) && blocks_prepare(from, to, IS_LAZY(v.flags)))
+    bool window = v.flags & LULL_MAP_WINDOW;
+    if (window && prot & PROT_WRITE && v.flags & LULL_MAP_READONLY)
+        return -EACCES;
+    if (prot && !window && in_ram(from, to) && blocks_prepare(from, to, IS_LAZY(v.flags)))
         return -ENOMEM;
     bool zero = prot && v.flags & LULL_MAP_STALE;
-    if (pt_map(from, to, zero ? prot | PROT_WRITE : prot))
+    if (v.flags & LULL_MAP_BEYOND)
+        pt_unmap(from, to);
+    else if (pt_map(from, to, zero ? prot | PROT_WRITE : prot))
         return -ENOMEM;
     if (zero) {
         memset((void *)from, 0, to - from);
         if (!(prot & PROT_WRITE))
             pt_map(from, to, prot);
     }
-    if (prot)
+    if (prot && !window)
         blocks_mark_used(from, to);
     struct lull_map m = vma_piece(&v, from, to);
     m.prot = prot;
@@ -215,7 +227,7 @@ long sys_mprotect(struct frame *f)
             break;
         }
         u64 to = min_u64(v->end, end);
-        if (v->prot != prot && !(v->flags & LULL_MAP_BEYOND))
+        if (v->prot != prot && (v->flags & LULL_MAP_WINDOW || !(v->flags & LULL_MAP_BEYOND)))
             r = protect_piece(*v, at, to, prot);
         at = to;
     }

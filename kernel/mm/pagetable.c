@@ -79,6 +79,12 @@ void pt_flush(void)
     }
 }
 
+/* Where the isle's machine has what the application sees at va (memmap.h). */
+static u64 to_gpa(u64 va)
+{
+    return in_windows(va, va) ? va - LULL_WIN_BASE + boot_info()->win_gpa : lull_gpa(va);
+}
+
 /* The page directory that maps va; NULL when there is none and none is to be made (or can be). */
 static u64 *directory(u64 va, bool make)
 {
@@ -124,7 +130,7 @@ static u64 *split(u64 *pde, u64 block)
     if (old & PTE_P) {
         u64 bits = old & ~(PTE_ADDR | PTE_PS);
         for (u64 i = 0; i < 512; i++)
-            pt[i] = (lull_gpa(block) + i * LULL_PAGE) | bits;
+            pt[i] = (to_gpa(block) + i * LULL_PAGE) | bits;
         mark_stale(block, block + LULL_PAGE); /* one invlpg drops the large translation */
     }
     *pde = lull_gpa((u64)pt) | TABLE_BITS;
@@ -138,7 +144,7 @@ static bool is_table(u64 pde)
 
 static void set_block(u64 *pde, u64 block, u64 bits)
 {
-    u64 old = *pde, new = bits ? lull_gpa(block) | bits | PTE_PS : 0;
+    u64 old = *pde, new = bits ? to_gpa(block) | bits | PTE_PS : 0;
     if (old == new)
         return;
     *pde = new;
@@ -158,10 +164,10 @@ static void maybe_join(u64 *pde, u64 block)
     if (!(bits & PTE_P))
         return;
     for (u64 i = 0; i < 512; i++) {
-        if (pt[i] != ((lull_gpa(block) + i * LULL_PAGE) | bits))
+        if (pt[i] != ((to_gpa(block) + i * LULL_PAGE) | bits))
             return;
     }
-    *pde = lull_gpa(block) | bits | PTE_PS;
+    *pde = to_gpa(block) | bits | PTE_PS;
     table_retire(pt);
 }
 
@@ -192,7 +198,7 @@ static int set_range(u64 start, u64 end, u64 bits)
             return -ENOMEM;
         u64 first = at, last = at;
         for (; at < stop; at += LULL_PAGE) {
-            u64 new = bits ? lull_gpa(at) | bits : 0;
+            u64 new = bits ? to_gpa(at) | bits : 0;
             u64 old = pt[at >> 12 & 511];
             if (old == new)
                 continue;
@@ -223,7 +229,7 @@ void pt_unmap(u64 start, u64 end)
 
 bool pt_allows(u64 addr, u64 err)
 {
-    if (addr >= LULL_RAM_MAX)
+    if (addr >= LULL_RAM_MAX && !in_windows(addr, addr + 1))
         return false;
     u64 *pd = directory(addr, false);
     if (!pd)
@@ -243,6 +249,6 @@ int pt_alias(u64 at, u64 block)
     u64 *pd = directory(at, true);
     if (!pd)
         return -ENOMEM;
-    pd[at >> 21 & 511] = lull_gpa(block) | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
+    pd[at >> 21 & 511] = to_gpa(block) | entry_bits(PROT_READ | PROT_WRITE) | PTE_PS;
     return 0;
 }

@@ -54,6 +54,10 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     if (!vma_room(4))
         return -ENOMEM;
     struct lull_map was = *v;
+    if (was.flags & LULL_MAP_WINDOW)
+        return flags & ~MREMAP_MAYMOVE
+                   ? refuse(25)
+                   : window_remap(vma_piece(&was, old, was.end), old_len, new_len, flags);
     if (was.file && new_len > old_len)
         return refuse(25); /* more of the file */
     if (flags & MREMAP_DONTUNMAP && (was.file || was.flags & LULL_MAP_BEYOND))

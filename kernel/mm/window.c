@@ -174,6 +174,23 @@ static bool window_extend(struct lull_map m, u64 addr)
     return true;
 }
 
+/* Windows that are not whole any more are opened anew, page by page, as they are touched. */
+void windows_recheck(void)
+{
+    spin_lock(&mm_lock);
+    for (struct lull_map *m = vma_next(LULL_RAM_BASE); m; m = vma_next(m->end)) {
+        if ((m->flags & (LULL_MAP_WINDOW | LULL_MAP_BEYOND)) != LULL_MAP_WINDOW ||
+            !window_call(LULL_WIN_PROBE, m->start, m->end - m->start, 0, 0, 0))
+            continue;
+        pt_unmap(m->start, m->end);
+        vma_change_begin();
+        m->flags |= LULL_MAP_BEYOND;
+        vma_change_end();
+    }
+    pt_flush();
+    spin_unlock(&mm_lock);
+}
+
 bool window_fault(u64 addr, u64 err)
 {
     u32 want = err & 16 ? PROT_EXEC : err & 2 ? PROT_WRITE : PROT_READ;

@@ -3,6 +3,7 @@
 #include "sched/futex.h"
 
 #include "kernel.h"
+#include "mm/mm.h"
 
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
@@ -281,10 +282,32 @@ static long futex_wake_op(struct frame *f)
     return (long)n;
 }
 
+/* Other processes may wait there too: then Linux keeps the queue. */
+static bool is_window(uaddr addr)
+{
+    spin_lock(&mm_lock);
+    const struct lull_map *m = vma_at(addr);
+    bool window = m && m->flags & LULL_MAP_WINDOW;
+    spin_unlock(&mm_lock);
+    return window;
+}
+
+static long futex_shared(struct frame *f, int cmd)
+{
+    bool wait = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET;
+    u64 arg[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
+    if (cmd > FUTEX_WAKE_BITSET || cmd == 2 || (cmd > FUTEX_WAKE_OP && cmd < FUTEX_WAIT_BITSET))
+        return refuse(202);
+    long r = forward_raw(LULL_NR_FUTEX, arg);
+    return r == -ERESTART && wait && f->r10 ? -EINTR : r;
+}
+
 long sys_futex(struct frame *f)
 {
     int op = (int)f->rsi;
     int cmd = op & 0x7f;
+    if (!(op & FUTEX_PRIVATE_FLAG) && is_window(f->rdi))
+        return futex_shared(f, cmd);
     if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET)
         return -ENOSYS;
     if (f->rdi & 3)

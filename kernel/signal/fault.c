@@ -31,7 +31,8 @@ void kernel_fault(struct frame *f)
         if (spurious(addr, f->err))
             return;
         if (f->rip >= (u64)user_access_start && f->rip < (u64)user_access_end) {
-            f->rip = (u64)user_copy_fault;
+            if (!window_fault(addr, f->err))
+                f->rip = (u64)user_copy_fault;
             return;
         }
         panic("page fault in the kernel", f->rip, addr);
@@ -53,10 +54,14 @@ static void page_fault(struct frame *f, u64 err)
     if (spurious(addr, err))
         return;
     count(LULL_K_PAGEFAULT);
+    if (window_fault(addr, err))
+        return;
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_at(addr);
     bool mapped = m && !(m->flags & LULL_MAP_HOLD);
-    bool beyond = m && m->flags & LULL_MAP_BEYOND;
+    u32 want = err & 2 ? PROT_WRITE : PROT_READ;
+    bool beyond =
+        m && m->flags & LULL_MAP_BEYOND && (!(m->flags & LULL_MAP_WINDOW) || m->prot & want);
     spin_unlock(&mm_lock);
     if (beyond)
         signal_force(f, SIGBUS, BUS_ADRERR, addr, 14, err);

@@ -189,7 +189,7 @@ static void kvm_vcpu_run(struct engine *e, unsigned i, struct vcpu_exit *out)
                 out->kind = VCPU_KICKED;
                 return;
             }
-            out->kind = VCPU_BROKEN;
+            out->kind = errno == EFAULT ? VCPU_NO_MEMORY : VCPU_BROKEN;
             snprintf(out->why, sizeof out->why, "KVM_RUN: %s", strerror(errno));
             return;
         }

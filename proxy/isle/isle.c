@@ -68,8 +68,15 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
     isle->hugetlb = where->fd < 0 &&
                     read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
     isle->thp = thp_available();
+    isle->windows = where->fd < 0;
     unsigned bits = physical_bits();
-    isle->ram_end = bits < 40 ? LULL_RAM_BASE + (1ull << bits) - LULL_RAM_GPA : LULL_RAM_MAX;
+    /* with few bits, windows and RAM share what there is */
+    isle->win_gpa = lull_gpa(LULL_RAM_MAX - 1) + 1;
+    isle->ram_end = LULL_RAM_MAX;
+    if (bits < 40) {
+        isle->win_gpa = (1ull << bits) - LULL_WIN_SIZE;
+        isle->ram_end = LULL_RAM_BASE + isle->win_gpa - LULL_RAM_GPA;
+    }
     if (where->ram_bytes < isle->ram_end - LULL_RAM_BASE)
         isle->ram_end = LULL_RAM_BASE + where->ram_bytes;
     if (fixed_map(isle, LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
@@ -90,6 +97,10 @@ void isle_destroy(struct isle *isle)
     for (size_t i = 0; i < ISLE_CHUNKS; i++) {
         if (isle->chunk[i])
             munmap((void *)(LULL_RAM_BASE + i * LULL_CHUNK), LULL_CHUNK);
+    }
+    for (size_t i = 0; i < ISLE_WIN_CHUNKS; i++) {
+        if (isle->win_chunk[i])
+            munmap((void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
     }
     pthread_mutex_destroy(&isle->lock);
 }
@@ -176,7 +187,7 @@ static int populate_by_touch(uint64_t start, uint64_t len)
     return 0;
 }
 
-static int populate(struct isle *isle, uint64_t start, uint64_t len)
+int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
 {
     if (isle->hugetlb && !any_lazy(isle, start, len)) {
         isle->hugetlb_used = true;
@@ -225,7 +236,7 @@ static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len
         missing += block_bit(isle, i) ? 0 : LULL_HUGE;
     if (missing > isle->mem_limit || isle->populated > isle->mem_limit - missing)
         return -ENOMEM;
-    int r = populate(isle, start, len);
+    int r = isle_populate(isle, start, len);
     if (r == 0)
         blocks_set(isle, start, len, true);
     return r;
@@ -235,7 +246,7 @@ int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end)
 {
     int r = chunks_need(isle, start, end - start);
     if (r == 0)
-        r = populate(isle, start, end - start);
+        r = isle_populate(isle, start, end - start);
     if (r == 0)
         isle->mem_loaded += end - start;
     return r;
@@ -310,6 +321,14 @@ bool isle_app_range(const struct isle *isle, isle_addr addr, size_t len)
         return false;
     if (start >= isle->low_start && end <= isle->low_end)
         return true;
+    if (start >= LULL_WIN_BASE && end <= LULL_WIN_END) {
+        for (uint64_t i = (start - LULL_WIN_BASE) / LULL_CHUNK;
+             i <= (end - 1 - LULL_WIN_BASE) / LULL_CHUNK; i++) {
+            if (!isle->win_chunk[i])
+                return false;
+        }
+        return true;
+    }
     if (start < LULL_RAM_BASE || end > isle->ram_end)
         return false;
     for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;

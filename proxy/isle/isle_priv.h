@@ -11,6 +11,7 @@
 
 #define ISLE_BLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
+#define ISLE_WIN_CHUNKS (LULL_WIN_SIZE / LULL_CHUNK)
 
 /* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno.
  */
@@ -24,12 +25,15 @@ struct isle {
     uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
     uint64_t ram_end;
     uint64_t mem_limit;
-    uint64_t mem_loaded;                /* bytes of the program's image in RAM or LOW */
-    _Atomic uint8_t chunk[ISLE_CHUNKS]; /* 1: mapped here and known to the engine */
-    pthread_mutex_t lock;               /* of everything below */
-    uint64_t populated;                 /* bytes of RAM, by what follows */
-    uint8_t block[ISLE_BLOCKS / 8];     /* bit: populated */
-    uint8_t lazy[ISLE_BLOCKS / 8];      /* bit: may hold data in small pages */
+    uint64_t mem_loaded;                        /* bytes of the program's image in RAM or LOW */
+    _Atomic uint8_t chunk[ISLE_CHUNKS];         /* 1: mapped here and known to the engine */
+    bool windows;                               /* memory can be shared with Linux */
+    uint64_t win_gpa;                           /* guest-physical address of LULL_WIN_BASE */
+    _Atomic uint8_t win_chunk[ISLE_WIN_CHUNKS]; /* as chunk */
+    pthread_mutex_t lock;                       /* of everything below */
+    uint64_t populated;                         /* bytes of RAM, by what follows */
+    uint8_t block[ISLE_BLOCKS / 8];             /* bit: populated */
+    uint8_t lazy[ISLE_BLOCKS / 8];              /* bit: may hold data in small pages */
     bool hugetlb_used;
     bool hugetlb; /* worth trying */
     bool thp;     /* the host gives transparent huge pages on request */
@@ -51,6 +55,18 @@ int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end);
 
 /* LULL_OP_MEMORY as the isle asked for it: every number is hostile. 0, -ENOMEM, -EINVAL. */
 int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how);
+
+/* LULL_OP_WINDOW; descriptors are checked by the caller, everything else is hostile. window.c */
+int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
+                        uint32_t prot);
+int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags);
+int64_t isle_window_shm_size(int id);
+int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t len, uint64_t a3,
+                       uint64_t a4);
+/* From now on the proxy survives pages of windows that have no memory. */
+void isle_window_guard(void);
+/* Under isle->lock. 0 or -errno. */
+int isle_populate(struct isle *isle, uint64_t start, uint64_t len);
 
 /* Copy out of the kernel's region (panic texts, register dumps). 0 or -1 outside of it. */
 int isle_copy_kernel(const struct isle *isle, void *dst, uint64_t addr, size_t len);

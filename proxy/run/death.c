@@ -90,7 +90,9 @@ static void print_frames(const struct run *r, const struct lull_death *d)
     for (unsigned i = 0; i < n; i++) {
         uint64_t off = 0,
                  at = d->frame[i] - bias - (i > 0); /* a return address is behind its call */
-        const char *name = s.nsyms ? symbols_find(&s, at, &off) : NULL;
+        /* of the program alone: its libraries are elsewhere */
+        bool own = s.nsyms && at >= p->image.low && at < p->image.high;
+        const char *name = own ? symbols_find(&s, at, &off) : NULL;
         dprintf(message_fd(), "    #%-2u 0x%016llx", i, (unsigned long long)d->frame[i]);
         if (name)
             dprintf(message_fd(), " %s+0x%llx", name, (unsigned long long)(off + (i > 0)));

@@ -289,6 +289,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     if (wanted)
         marks_snapshot(r, &rep->run); /* what is there at the start */
+    isle_window_guard();
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,

@@ -71,6 +71,9 @@ bool vcpus_stop(struct run *r); /* after run_end(): kicks and joins; false: one 
 void vcpu_ring(struct run *r, unsigned core); /* its bell is set: make it look. Any thread */
 void vcpu_complete(void *ctx, unsigned core); /* server_config.ring */
 
+/* window.c */
+int64_t window_op(struct run *r, const uint64_t arg[6]);
+
 /* death.c */
 void death_print(const struct run *r, const struct lull_death *d);
 

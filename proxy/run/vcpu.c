@@ -12,6 +12,8 @@
 #include "message.h"
 #include "run/run_priv.h"
 
+#define NO_MEMORY_TRIES 20 /* in a row */
+
 static _Thread_local struct vcpu *this_vcpu;
 
 uint64_t now_ns(void)
@@ -195,6 +197,8 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return marks_op(r, arg[0]);
     case LULL_OP_STOP:
         return op_stop(r, arg[0]);
+    case LULL_OP_WINDOW:
+        return window_op(r, arg);
     default:
         message("the isle asked for something that there is not (request %u): it is ended", op);
         run_end(r, LULL_EXIT_FAILED, 0);
@@ -210,8 +214,26 @@ static void divert(struct vcpu *v)
         v->run->ops->vcpu_interrupt(v->run->engine, v->index, c);
 }
 
+/*
+ * A file was cut short under its mapping. The kernel takes the page out of its tables, and the
+ * access becomes a fault of the program's; unless the kernel itself came upon it.
+ */
+static void no_memory(struct vcpu *v, unsigned *times)
+{
+    struct run *r = v->run;
+    if (++*times > NO_MEMORY_TRIES) {
+        message("%s: killed by SIGBUS: a file that it maps shared was cut short",
+                r->req->program->path);
+        run_end(r, 128 + SIGBUS, SIGBUS);
+        return;
+    }
+    __atomic_fetch_or(&core_page(v)->bell, LULL_BELL_WINDOW, __ATOMIC_SEQ_CST);
+    divert(v);
+}
+
 static void vcpu_loop(struct vcpu *v)
 {
+    unsigned nothing = 0;
     struct run *r = v->run;
     struct lull_core *c = core_page(v);
     struct vcpu_exit x;
@@ -232,12 +254,17 @@ static void vcpu_loop(struct vcpu *v)
             timepage_refresh();
             break;
         }
+        case VCPU_NO_MEMORY:
+            v->exits[EXIT_OTHER]++;
+            no_memory(v, &nothing);
+            continue;
         default:
             v->exits[EXIT_OTHER]++;
             if (!atomic_load(&r->ending))
                 message("core %u of the isle cannot go on: %s", v->index, x.why);
             run_end(r, LULL_EXIT_FAILED, 0);
         }
+        nothing = 0;
     }
 }
 

@@ -204,6 +204,16 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_ioctl(c, answer);
     case SYS_close_range:
         return decode_close_range(c, answer);
+    case SYS_shmctl:
+        decode_shmctl(c);
+        return true;
+    case SYS_semctl:
+        return decode_semctl(c, answer);
+    case SYS_semop:
+    case SYS_semtimedop:
+        return decode_semop(c, answer);
+    case LULL_NR_FUTEX:
+        return decode_futex(c, answer);
     case LULL_NR_MAP_FILE:
         return call_answer(answer, map_file(c));
     default:

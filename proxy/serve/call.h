@@ -120,6 +120,11 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+/* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */
+void decode_shmctl(struct call *c);
+bool decode_semctl(struct call *c, int64_t *answer);
+bool decode_semop(struct call *c, int64_t *answer);
+bool decode_futex(struct call *c, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */
 int64_t map_file(struct call *c);
 /* paths (path.c) */

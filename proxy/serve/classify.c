@@ -145,7 +145,10 @@ enum place classify(const struct server *s, const struct lull_sqe *e, struct are
 {
     switch (lull_systable[e->nr].class) {
     case LULL_SYS_QUICK:
+        return PLACE_HERE;
     case LULL_SYS_INTERNAL:
+        if (e->nr == LULL_NR_FUTEX) /* those that wait, and those that are over at once */
+            return (e->arg[1] & 127) == 0 || (e->arg[1] & 127) == 9 ? PLACE_AWAY : PLACE_HERE;
         return PLACE_HERE;
     case LULL_SYS_FDWAIT:
         if (e->nr == SYS_fcntl || e->nr == SYS_ioctl)

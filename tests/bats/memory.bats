@@ -13,6 +13,26 @@ load common
     both_ok mapfile-musl .
 }
 
+@test "memory shared with Linux" {
+    need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
+    both_ok shared .
+    both_ok shared-musl .
+}
+
+@test "another process sees the same page" {
+    need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
+    head -c 4096 /dev/zero >page
+    background isle "$LULL" --cpus "$FIRST" "$PROGRAMS/shared" meet page
+    for _ in $(seq 200); do
+        [ "$(head -c 1 page)" != A ] || break
+        sleep 0.05
+    done
+    printf B | dd of=page bs=1 seek=1 conv=notrunc 2>dd.err
+    ended
+    expect 0
+    [ "$(head -c 3 page)" = ABC ]
+}
+
 @test "faults reach a handler with signal, code and address" {
     both_ok faults
     both_ok faults-musl

@@ -18,7 +18,7 @@ int main(void)
         {"execve", SYS_execve},
         {"wait4", SYS_wait4},
         {"ptrace", SYS_ptrace},
-        {"shmget", SYS_shmget},
+        {"msgget", SYS_msgget},
         {"setuid", SYS_setuid},
         {"io_uring_setup", SYS_io_uring_setup},
         {"unshare", SYS_unshare},

@@ -22,7 +22,7 @@
     _Static_assert(__builtin_offsetof(type, field) == (off), #type "." #field " offset")
 #define LULL_LINE __attribute__((aligned(64)))
 
-/* Guest-physical address of an address in LOW, RAM or KERN. */
+/* Guest-physical address of an address in LOW, RAM or KERN; of windows: lull_boot.win_gpa. */
 static inline uint64_t lull_gpa(uint64_t va)
 {
     return va < LULL_RAM_BASE    ? va + LULL_LOW_GPA
@@ -82,6 +82,7 @@ LULL_ASSERT_SIZE(struct lull_segment, 32);
 /* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
    (lull_core.request), take kicks as LULL_VECTOR, take CPUID at its word. */
 #define LULL_BOOT_F_DOORBELL (1u << 2)
+#define LULL_BOOT_F_WINDOWS (1u << 3) /* the engine can share memory with Linux */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only
@@ -132,12 +133,13 @@ struct lull_boot {
     uint16_t cpu[LULL_MAX_CORES];  /* Linux's number of each core: what getcpu(2) answers */
     uint16_t node[LULL_MAX_CORES]; /* NUMA node of each core */
     uint64_t first_rip;            /* where the program starts: entry, or that of its loader */
+    uint64_t win_gpa;              /* guest-physical address of LULL_WIN_BASE */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 8);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 16);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

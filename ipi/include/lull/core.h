@@ -31,6 +31,7 @@ enum lull_op {
     LULL_OP_STOP,    /* arg0: stop signal: stop the proxy as that signal would */
     LULL_OP_CLOCK,   /* core 0 before anything else, doorbell machines only: arg0: its TSC now.
                         Asked again until ret is 1: boot information is complete then */
+    LULL_OP_WINDOW,  /* arg0: enum lull_window; memory shared with Linux */
     LULL_OP_COUNT
 };
 
@@ -40,11 +41,32 @@ enum lull_memory {
     LULL_MEM_DISCARD,      /* give back: zero at the next touch; multiples of LULL_PAGE */
 };
 
+/*
+ * arg1: start, arg2: length, bytes, multiples of LULL_PAGE, in RAM or in the windows. -errno of the
+ * call that Linux makes of it.
+ */
+enum lull_window {
+    LULL_WIN_MAP = 0, /* arg3: descriptor, -1: anonymous; arg4: offset; arg5: LULL_PROT_*. What is
+                         there is replaced. Answers LULL_WIN_* bits */
+    LULL_WIN_UNMAP,   /* in RAM private zero pages come in its place */
+    LULL_WIN_MOVE,    /* arg3: new start, arg4: new length */
+    LULL_WIN_SYNC,    /* arg3: flags of msync(2) */
+    LULL_WIN_REMOVE,  /* MADV_REMOVE */
+    LULL_WIN_PROBE,   /* 0: every page has memory; -EFAULT: behind the end of its file */
+    LULL_WIN_SHM,     /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
+    LULL_WIN_SHMSIZE, /* arg3: System V segment: its bytes, whole pages */
+};
+/* Answer of MAP and SHM: LULL_FILE_* << 44, READONLY, bytes that the file covers. */
+#define LULL_WIN_FILE_SHIFT 44
+#define LULL_WIN_READONLY (1ul << 43) /* may never be written through this mapping */
+#define LULL_WIN_BYTES (LULL_WIN_READONLY - 1)
+
 /* lull_core.bell: bits set by either side with atomic OR, taken by the kernel with XCHG. */
 #define LULL_BELL_KICK (1u << 0)       /* look around: another core wants something */
 #define LULL_BELL_SIGNAL (1u << 1)     /* lull_signals has news */
 #define LULL_BELL_TIMER (1u << 2)      /* the timer of this core fired */
 #define LULL_BELL_COMPLETION (1u << 3) /* the channel has completions */
+#define LULL_BELL_WINDOW (1u << 4)     /* a page of a window has no memory any more */
 
 /* lull_core.state, written by the kernel. */
 enum lull_core_state {

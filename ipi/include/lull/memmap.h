@@ -17,7 +17,7 @@
  *                     that have doorbells (LULL_BOOT_F_DOORBELL)
  *   0x00f4_0000_0000  alias of the program's image, writable, for  = image
  *                     the kernel's rewriting of calls
- *   0x00f8_0000_0000  windows (reserved, unused yet)
+ *   0x00f8_0000_0000  windows: memory shared with Linux             behind RAM (boot.win_gpa)
  *
  * Guest-physical 0 .. 4 GiB belongs to a machine's firmware and devices, where there are any.
  *
@@ -90,6 +90,8 @@
 
 #define LULL_ALIAS_BASE LULL_UL(0xf400000000)
 #define LULL_WIN_BASE LULL_UL(0xf800000000)
+#define LULL_WIN_SIZE LULL_UL(0x7c0000000) /* 31 GiB */
+#define LULL_WIN_END (LULL_WIN_BASE + LULL_WIN_SIZE)
 
 /* Cores of one isle at most: bounded by the core pages and channels above. */
 #define LULL_MAX_CORES 240

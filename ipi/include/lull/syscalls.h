@@ -125,6 +125,8 @@ struct lull_sysdesc {
  * file covers, or what mmap(2) would.
  */
 #define LULL_NR_MAP_FILE 500u
+/* futex(2) on memory that is shared with Linux. */
+#define LULL_NR_FUTEX 501u
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Windows: pages of Linux's at the isle's addresses. Address space for them is reserved, and known
+ * to the engine, in chunks; a file is mapped over a part of it. The engine's machine follows the
+ * proxy's mappings, so nothing more has to be said to it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "isle/isle_priv.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+static bool in_windows(uint64_t start, uint64_t len)
+{
+    return start >= LULL_WIN_BASE && start < LULL_WIN_END && len <= LULL_WIN_END - start;
+}
+
+/* Neither accessible nor anybody else's. */
+static int reserve(uint64_t start, uint64_t len, int how)
+{
+    void *p = mmap((void *)start, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how,
+                   -1, 0);
+    return p == MAP_FAILED ? -errno : 0;
+}
+
+static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
+{
+    uint64_t first = (start - LULL_WIN_BASE) / LULL_CHUNK,
+             last = (start + len - 1 - LULL_WIN_BASE) / LULL_CHUNK;
+    for (uint64_t i = first; i <= last; i++) {
+        uint64_t at = LULL_WIN_BASE + i * LULL_CHUNK;
+        if (isle->win_chunk[i])
+            continue;
+        int r = reserve(at, LULL_CHUNK, MAP_FIXED_NOREPLACE);
+        if (r)
+            return r;
+        r = isle->add_memory(isle->engine, isle->win_gpa + i * LULL_CHUNK, (void *)at, LULL_CHUNK);
+        if (r) {
+            munmap((void *)at, LULL_CHUNK);
+            return r;
+        }
+        isle->win_chunk[i] = 1;
+    }
+    return 0;
+}
+
+/* [start, start + len) may be replaced by a window. */
+static int range_need(struct isle *isle, uint64_t start, uint64_t len)
+{
+    if (!len || (start | len) & (LULL_PAGE - 1))
+        return -EINVAL;
+    if (in_windows(start, len))
+        return chunks_need(isle, start, len);
+    return start >= LULL_RAM_BASE && isle_app_range(isle, (isle_addr){start}, len) ? 0 : -EINVAL;
+}
+
+/* Bytes of the file from `offset` on, at most len. */
+static uint64_t covered(int fd, uint64_t offset, uint64_t len)
+{
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st))
+        return len;
+    if (!S_ISREG(st.st_mode)) /* shared /dev/zero */
+        return len;
+    uint64_t size = (uint64_t)st.st_size;
+    if (size <= offset)
+        return 0;
+    return size - offset < len ? size - offset : len;
+}
+
+int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
+                        uint32_t prot)
+{
+    struct stat st;
+    if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) &&
+        !(S_ISCHR(st.st_mode) && st.st_rdev == 0x105))
+        return S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? -ENOSYS : -ENODEV;
+    pthread_mutex_lock(&isle->lock);
+    int64_t r = range_need(isle, start, len);
+    if (r == 0) {
+        int how = MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS | MAP_POPULATE : 0);
+        int rights = PROT_READ | PROT_WRITE | (prot & LULL_PROT_EXEC ? PROT_EXEC : 0);
+        void *p = mmap((void *)start, len, rights, how, fd, (off_t)offset);
+        bool readonly = false;
+        if (p == MAP_FAILED && errno == EACCES && !(prot & LULL_PROT_WRITE)) {
+            readonly = true;
+            p = mmap((void *)start, len, rights & ~PROT_WRITE, how, fd, (off_t)offset);
+        }
+        r = p == MAP_FAILED
+                ? -errno
+                : (int64_t)(covered(fd, offset, len) | (readonly ? LULL_WIN_READONLY : 0));
+    }
+    pthread_mutex_unlock(&isle->lock);
+    return r;
+}
+
+int64_t isle_window_shm_size(int id)
+{
+    struct shmid_ds ds;
+    if (shmctl(id, IPC_STAT, &ds))
+        return -errno;
+    return (int64_t)((ds.shm_segsz + LULL_PAGE - 1) & ~(LULL_PAGE - 1));
+}
+
+int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags)
+{
+    int64_t size = isle_window_shm_size(id);
+    if (size < 0 || (uint64_t)size != len)
+        return size < 0 ? size : -EINVAL;
+    pthread_mutex_lock(&isle->lock);
+    int64_t r = range_need(isle, start, len);
+    if (r == 0) {
+        void *p = shmat(id, (void *)start, (flags & (SHM_RDONLY | SHM_EXEC)) | SHM_REMAP);
+        r = p == (void *)-1 ? -errno
+                            : (int64_t)(len | (flags & SHM_RDONLY ? LULL_WIN_READONLY : 0));
+    }
+    pthread_mutex_unlock(&isle->lock);
+    return r;
+}
+
+static int64_t unmap(struct isle *isle, uint64_t start, uint64_t len)
+{
+    if (in_windows(start, len))
+        return reserve(start, len, MAP_FIXED);
+    /* RAM again, as populated as the blocks around it */
+    void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    isle_populate(isle, start, len);
+    return 0;
+}
+
+/* The pages go with it; where it was is reserved again. */
+static int64_t move(struct isle *isle, uint64_t start, uint64_t len, uint64_t to, uint64_t to_len)
+{
+    int64_t r = range_need(isle, to, to_len);
+    if (r || (to < start + len && start < to + to_len))
+        return r ? r : -EINVAL;
+    void *p = mremap((void *)start, len, to_len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
+    if (p == MAP_FAILED)
+        return -errno;
+    return unmap(isle, start, len);
+}
+
+int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t len, uint64_t a3,
+                       uint64_t a4)
+{
+    void *at = (void *)start;
+    pthread_mutex_lock(&isle->lock);
+    int64_t r = range_need(isle, start, len);
+    if (r == 0) {
+        switch (op) {
+        case LULL_WIN_UNMAP:
+            r = unmap(isle, start, len);
+            break;
+        case LULL_WIN_MOVE:
+            r = move(isle, start, len, a3, a4);
+            break;
+        case LULL_WIN_SYNC:
+            r = msync(at, len, (int)a3) ? -errno : 0;
+            break;
+        case LULL_WIN_REMOVE:
+            r = madvise(at, len, MADV_REMOVE) ? -errno : 0;
+            break;
+        case LULL_WIN_PROBE:
+            r = madvise(at, len, MADV_POPULATE_READ) ? -errno : 0;
+            break;
+        default:
+            r = -EINVAL;
+        }
+    }
+    pthread_mutex_unlock(&isle->lock);
+    return r;
+}
+
+/*
+ * The proxy itself meets a page that is not there: a file was cut short after the program's pointer
+ * was checked, or the pointer was never right. A page of zeroes comes there, and the call goes on.
+ */
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+    uint64_t at = (uint64_t)info->si_addr & ~(LULL_PAGE - 1);
+    (void)context;
+    if (in_windows(at, LULL_PAGE) &&
+        mmap((void *)at, LULL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+             -1, 0) != MAP_FAILED)
+        return;
+    signal(signo, SIG_DFL); /* it happens again, and is the end */
+}
+
+void isle_window_guard(void)
+{
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGBUS, &sa, NULL);
+    sigaction(SIGSEGV, &sa, NULL);
+}

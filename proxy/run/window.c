@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* LULL_OP_WINDOW: what the isle asks for in the program's name, with the program's descriptors. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ownfd.h"
+#include "run/run_priv.h"
+
+/* What /proc/self/maps shows of the file. */
+static uint64_t file_number(struct run *r, int fd)
+{
+    char link[64], path[PATH_MAX];
+    struct stat st;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0 || fstat(fd, &st))
+        return LULL_FILE_NONE;
+    path[n] = 0;
+    return mapped_number(r->mapped, st.st_dev, st.st_ino, path);
+}
+
+static int64_t op_map(struct run *r, const uint64_t arg[6])
+{
+    int fd = (int)arg[3];
+    if (fd >= ownfd_low() || (fd < 0 && arg[3] != UINT64_MAX))
+        return -EBADF;
+    int64_t ret = isle_window_map(&r->isle, arg[1], arg[2], fd, arg[4], (uint32_t)arg[5] & 7);
+    if (ret >= 0 && fd >= 0)
+        ret |= (int64_t)(file_number(r, fd) << LULL_WIN_FILE_SHIFT);
+    return ret;
+}
+
+static int64_t op_shm(struct run *r, const uint64_t arg[6])
+{
+    char name[32];
+    int64_t ret = isle_window_shm(&r->isle, arg[1], arg[2], (int)arg[3], (int)arg[4]);
+    snprintf(name, sizeof name, "/SYSV%08x", (unsigned)arg[3]);
+    if (ret >= 0)
+        ret |= (int64_t)mapped_number(r->mapped, 0, arg[3], name) << LULL_WIN_FILE_SHIFT;
+    return ret;
+}
+
+int64_t window_op(struct run *r, const uint64_t arg[6])
+{
+    if (!r->isle.windows)
+        return -ENOSYS;
+    switch (arg[0]) {
+    case LULL_WIN_MAP:
+        return op_map(r, arg);
+    case LULL_WIN_SHM:
+        return op_shm(r, arg);
+    case LULL_WIN_SHMSIZE:
+        return isle_window_shm_size((int)arg[3]);
+    default:
+        return isle_window_op(&r->isle, arg[0], arg[1], arg[2], arg[3], arg[4]);
+    }
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* System V segments and semaphores (svipc(7)), and futexes in memory shared with Linux. */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/syscall.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/call.h"
+
+#define SEMOPS_MAX 500u /* more than kernel.sem allows by default; beyond: E2BIG */
+#define SEMS_MAX 32000u /* in a set */
+
+/* Size of what the last argument points to; 0: a number or nothing. */
+static size_t shm_size(int cmd)
+{
+    switch (cmd) {
+    case IPC_STAT:
+    case IPC_SET:
+    case SHM_STAT:
+    case SHM_STAT_ANY:
+        return sizeof(struct shmid_ds);
+    case IPC_INFO:
+        return sizeof(struct shminfo);
+    case SHM_INFO:
+        return sizeof(struct shm_info);
+    default:
+        return 0;
+    }
+}
+
+void decode_shmctl(struct call *c)
+{
+    int cmd = (int)c->user[1];
+    size_t size = shm_size(cmd);
+    c->arg[1] = cmd;
+    c->arg[2] = size ? (long)call_ptr(c, c->user[2], size) : 0;
+}
+
+static unsigned sems_of(int id)
+{
+    struct semid_ds ds;
+    memset(&ds, 0, sizeof ds);
+    if (server_syscall(SYS_semctl, id, 0, IPC_STAT, (long)&ds) < 0)
+        return 0;
+    return ds.sem_nsems < SEMS_MAX ? (unsigned)ds.sem_nsems : SEMS_MAX;
+}
+
+bool decode_semctl(struct call *c, int64_t *answer)
+{
+    int cmd = (int)c->user[2];
+    c->arg[2] = cmd;
+    c->arg[3] = (long)c->user[3];
+    switch (cmd) {
+    case IPC_STAT:
+    case IPC_SET:
+    case SEM_STAT:
+    case SEM_STAT_ANY:
+        c->arg[3] = (long)call_ptr(c, c->user[3], sizeof(struct semid_ds));
+        return true;
+    case IPC_INFO:
+    case SEM_INFO:
+        c->arg[3] = (long)call_ptr(c, c->user[3], sizeof(struct seminfo));
+        return true;
+    case GETALL:
+    case SETALL: { /* the set may be another one by now: through a buffer for the largest */
+        unsigned n = sems_of((int)c->user[0]);
+        void *dst = call_ptr(c, c->user[3], n * sizeof(unsigned short));
+        unsigned short *own = arena_alloc(c->mem, SEMS_MAX * sizeof *own);
+        if (!own)
+            return call_answer(answer, -ENOMEM);
+        memset(own, 0, SEMS_MAX * sizeof *own);
+        c->arg[3] = (long)own;
+        if (n && dst == (void *)LULL_BAD_PTR)
+            c->arg[3] = (long)LULL_BAD_PTR;
+        else if (n && cmd == SETALL)
+            call_copy_in(c, own, c->user[3], n * sizeof *own);
+        else if (n)
+            call_back(c, dst, own, n * sizeof *own, false);
+        return true;
+    }
+    default:
+        return true;
+    }
+}
+
+bool decode_semop(struct call *c, int64_t *answer)
+{
+    uint32_t n = (uint32_t)c->user[2];
+    bool fault;
+    c->arg[2] = (long)n;
+    c->arg[1] = (long)LULL_BAD_PTR;
+    if (n == 0 || n > SEMOPS_MAX) /* EINVAL, E2BIG */
+        return true;
+    void *own = call_dup(c, c->user[1], n * sizeof(struct sembuf), &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    if (own)
+        c->arg[1] = (long)own;
+    return true;
+}
+
+/* LULL_NR_FUTEX: a futex(2) on memory that Linux sees too; the kernel has left the private ones. */
+bool decode_futex(struct call *c, int64_t *answer)
+{
+    int op = (int)c->user[1] & FUTEX_CMD_MASK;
+    bool two = op == FUTEX_REQUEUE || op == FUTEX_CMP_REQUEUE || op == FUTEX_WAKE_OP;
+    bool wait = op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET;
+    if (!two && !wait && op != FUTEX_WAKE && op != FUTEX_WAKE_BITSET)
+        return call_refuse(c, answer);
+    c->nr = SYS_futex;
+    c->arg[0] = (long)call_ptr(c, c->user[0], 4);
+    c->arg[1] = (int)c->user[1];
+    c->arg[2] = (long)c->user[2];
+    c->arg[3] = (long)c->user[3];
+    c->arg[4] = two ? (long)call_ptr(c, c->user[4], 4) : 0;
+    c->arg[5] = (long)c->user[5];
+    if (wait && c->user[3]) {
+        bool fault;
+        void *own = call_dup(c, c->user[3], sizeof(struct timespec), &fault);
+        if (!own)
+            return call_answer(answer, fault ? -EFAULT : -ENOMEM);
+        c->arg[3] = (long)own;
+    }
+    return true;
+}
