@@ -7,6 +7,7 @@
 
 long sys_futex(struct frame *f);
 u32 futex_wake_addr(uaddr addr, u32 n);
+void futexes_reset(void); /* nobody waits any more */
 void robust_list_release(struct thread *t);
 
 #endif

@@ -30,6 +30,8 @@
 
 #define SIG_DFL 0
 #define SIG_IGN 1
+#define SA_NOCLDSTOP 1u
+#define SA_NOCLDWAIT 2u
 #define SA_SIGINFO 4u
 #define SA_RESTORER 0x04000000u
 #define SA_ONSTACK 0x08000000u
@@ -111,6 +113,7 @@ bool signal_pending(struct thread *t); /* deliverable now */
 void signals_deliver(struct frame *f);
 void signals_from_proxy(void);
 void signals_thread_exit(struct thread *t);
+void signals_forked(struct thread *t); /* nothing is pending for a new process */
 
 long sys_rt_sigaction(struct frame *f);
 long sys_rt_sigprocmask(struct frame *f);

@@ -127,6 +127,14 @@ static const char *set_no_aslr(struct options *o, const char *value)
     return set_flag(&o->no_aslr, value);
 }
 
+static const char *set_exec(struct options *o, const char *value)
+{
+    if (*value == '\0')
+        return "a file name";
+    o->exec = value;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
@@ -139,6 +147,7 @@ static const struct option_row rows[] = {
     {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
     {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
     {"no-aslr", no_argument, "LULL_NO_ASLR", set_no_aslr},
+    {"exec", required_argument, NULL, set_exec},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -191,7 +200,7 @@ static int parse_line(int argc, char **argv, struct options *out, bool *given)
 static int parse_environment(struct options *out, const bool *given)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        const char *value = getenv(rows[i].variable);
+        const char *value = rows[i].variable ? getenv(rows[i].variable) : NULL;
         if (!value || *value == '\0' || given[i])
             continue;
         const char *expected = NULL;

@@ -35,8 +35,9 @@ struct options {
     bool dry_run;     /* --dry-run / LULL_DRY_RUN */
     bool verbose;     /* --verbose / LULL_VERBOSE */
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
-    bool no_aslr;      /* --no-aslr / LULL_NO_ASLR */
+    bool no_aslr;     /* --no-aslr / LULL_NO_ASLR */
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
+    const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
     int argc;          /* PROGRAM ARGS... */
     char **argv;
 };

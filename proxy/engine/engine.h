@@ -20,8 +20,8 @@
 struct engine;
 
 enum vcpu_exit_kind {
-    VCPU_OUT,    /* the isle asks for `value` (enum lull_op) */
-    VCPU_KICKED, /* vcpu_stop(), or a signal */
+    VCPU_OUT,       /* the isle asks for `value` (enum lull_op) */
+    VCPU_KICKED,    /* vcpu_stop(), or a signal */
     VCPU_NO_MEMORY, /* where it wants to read or write the proxy has none */
     VCPU_BROKEN,    /* the core cannot go on: `why` */
 };
@@ -85,7 +85,8 @@ struct engine_ops {
     /* Makes vcpu_run() of core i return VCPU_KICKED now or at its next call. Async-signal-safe;
        to be called on that vCPU's thread. */
     void (*vcpu_stop)(struct engine *e, unsigned i);
-    /* After VCPU_KICKED or VCPU_NO_MEMORY: core i looks at its bell before it runs application code again. */
+    /* After VCPU_KICKED or VCPU_NO_MEMORY: core i looks at its bell before it runs application code
+     * again. */
     void (*vcpu_interrupt)(struct engine *e, unsigned i, struct lull_core *core);
     /* The task of Linux's that is core i, for its counters in /proc; NULL: the thread that calls
        vcpu_run(), which then belongs on that core, and else on Linux's cores. */
