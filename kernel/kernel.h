@@ -33,6 +33,7 @@ void forward_reap(void);
 void forward_cancel(struct thread *t);
 
 /* sys/dispatch.c */
+long syscall_local(struct frame *f, u64 nr); /* one that is answered here */
 extern const struct lull_sysdesc syscall_table[512];
 long refuse(u64 nr); /* -ENOSYS, counted */
 #define NR_RESTART_SYSCALL 219
@@ -45,6 +46,7 @@ void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);
+void cores_reset(void); /* in a forked child */
 void cores_flush(u64 start,
                  u64 pages); /* TLB: here, and on every core that runs application code */
 void cores_stop(void);       /* until cores_resume() no other core runs application code */

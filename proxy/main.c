@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,20 +70,6 @@ static int pin_report_file(struct options *opt)
     return rc;
 }
 
-/* As the program died, so do we; without a core file of the proxy's own. */
-static void die_by(int signo)
-{
-    struct rlimit none = {0, 0};
-    sigset_t set;
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0);
-    signal(signo, SIG_DFL);
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    raise(signo);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-}
-
 static int print_plan(const struct run_request *req)
 {
     const struct carve_plan *plan = req->plan;
@@ -109,6 +93,7 @@ int main(int argc, char **argv)
     struct run_request req = {.opt = &opt, .plan = &plan, .program = &program};
     struct run_result result;
     req.started_ns = monotonic_ns();
+    sched_getaffinity(0, sizeof req.affinity, &req.affinity);
     int rc = options_parse(argc, argv, &opt);
     if (rc)
         return rc == OPTIONS_DONE ? 0 : rc;
@@ -117,7 +102,7 @@ int main(int argc, char **argv)
     rc = pin_report_file(&opt);
     if (rc)
         return rc;
-    rc = program_open(opt.argc, opt.argv, &program);
+    rc = program_open(opt.exec, opt.argc, opt.argv, &program);
     if (rc)
         return rc;
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
@@ -131,7 +116,7 @@ int main(int argc, char **argv)
         run_isle(&req, &result);
         rc = result.status;
         if (result.signo)
-            die_by(result.signo);
+            run_die_by(result.signo);
     }
     program_close(&program);
     return rc;

@@ -12,6 +12,17 @@
 static int low;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the limit, while it is raised */
 
+/* Around fork(2): a child finds it free. */
+static void lock_take(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void lock_give(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 /*
  * Just above the soft limit when the hard one leaves room: open(2) never gives numbers there, and a
  * descriptor above the limit stays valid (getrlimit(2)).
@@ -21,6 +32,7 @@ int ownfd_low(void)
     struct rlimit l;
     if (low)
         return low;
+    pthread_atfork(lock_take, lock_give, lock_give);
     low = 1024;
     if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
         rlim_t at = l.rlim_cur < HIGHEST ? l.rlim_cur : HIGHEST;

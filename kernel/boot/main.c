@@ -2,7 +2,7 @@
 /* The first core makes the isle, every core then idles until there is a thread for it. */
 #include "kernel.h"
 #include "mm/mm.h"
-#include "sched/thread.h"
+#include "sched/child.h"
 
 extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
 extern char lull_fault_stubs[], lull_irq_stub[], lull_ring0_bp[], lull_ring0_fatal[];
@@ -31,7 +31,7 @@ const struct lull_kernel_header lull_header
 
 /* The idle thread of a core has no slot: its stack is the rest of the core page. */
 static struct thread idle_threads[LULL_MAX_CORES] __attribute__((aligned(64)));
-static u32 isle_ready;
+static u32 isle_ready; /* lull_boot.forks + 1 */
 
 static void idle_init(struct percpu *p, unsigned index)
 {
@@ -52,6 +52,37 @@ static void idle_init(struct percpu *p, unsigned index)
     runqs[index].idle = t;
 }
 
+static struct thread *first_thread(void)
+{
+    if (boot_info()->forks)
+        return fork_resume();
+    if (machine.doorbell)
+        doorbell_start_cores();
+    signals_init();
+    mm_init();
+    rewrite_init();
+    return program_start();
+}
+
+/* On core 0. */
+static void isle_start(void)
+{
+    const struct lull_boot *b = boot_info();
+    if (b->magic != LULL_ABI_MAGIC || b->abi_version != LULL_ABI_VERSION)
+        panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
+    if (!b->forks)
+        machine_init();
+    memset(runqs, 0, sizeof runqs);
+    /* a thread may be placed on a core whose vCPU has not had its turn yet */
+    for (unsigned i = 0; i < b->ncores; i++) {
+        sched_init_core(i);
+        idle_init(percpu_of(i), i);
+    }
+    struct thread *t = first_thread();
+    __atomic_store_n(&isle_ready, b->forks + 1, __ATOMIC_RELEASE);
+    thread_start(t);
+}
+
 void core_start(struct lull_core *core);
 void core_start(struct lull_core *core)
 {
@@ -61,26 +92,9 @@ void core_start(struct lull_core *core)
     p->index = index;
     p->cpu = b->cpu[index];
     p->bp_top = LULL_SYSTABLES + index * LULL_SYS_STRIDE + LULL_SYS_BP_TOP;
-    if (index == 0) {
-        machine_init();
-        /* a thread may be placed on a core whose vCPU has not had its turn yet */
-        for (unsigned i = 0; i < b->ncores; i++) {
-            sched_init_core(i);
-            idle_init(percpu_of(i), i);
-        }
-        if (b->magic != LULL_ABI_MAGIC || b->abi_version != LULL_ABI_VERSION)
-            panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
-        if (machine.doorbell)
-            doorbell_start_cores();
-        signals_init();
-        mm_init();
-        rewrite_init();
-        struct thread *t = program_start();
-        __atomic_store_n(&isle_ready, 1, __ATOMIC_RELEASE);
-        thread_start(t);
-    } else {
-        while (!__atomic_load_n(&isle_ready, __ATOMIC_ACQUIRE))
-            cpu_relax();
-    }
+    if (index == 0)
+        isle_start();
+    while (__atomic_load_n(&isle_ready, __ATOMIC_ACQUIRE) != b->forks + 1)
+        cpu_relax();
     idle_loop();
 }

@@ -8,6 +8,20 @@ static u64 flush_generation; /* atomic */
 static u64 stop_generation;  /* atomic; odd: cores must not run application code */
 static spinlock stop_lock;
 
+void cores_reset(void)
+{
+    flush_generation = stop_generation = 0;
+    stop_lock = (spinlock){0};
+    for (unsigned i = 0; i < boot_info()->ncores; i++) {
+        struct percpu *p = percpu_of(i);
+        p->flushed = p->stopped = 0;
+        p->fpu_owner = NULL;
+        p->prev = NULL;
+        p->armed_ns = 0;
+        p->slice_on = false;
+    }
+}
+
 void core_serve_requests(void)
 {
     struct percpu *p = this_cpu();

@@ -42,6 +42,11 @@ static struct bucket *bucket_lock(uaddr addr)
     return b;
 }
 
+void futexes_reset(void)
+{
+    memset(buckets, 0, sizeof buckets);
+}
+
 /* Two buckets in address order, so that two requeues cannot wait for each other. */
 static void bucket_lock_two(uaddr x, uaddr y, struct bucket **bx, struct bucket **by)
 {

@@ -4,9 +4,12 @@
 
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/child.h"
 #include "sched/futex.h"
 
 #define CLONE_VM 0x100u
+#define CLONE_VFORK 0x4000u
+#define CLONE_CLEAR_SIGHAND 0x100000000ul
 #define CLONE_FS 0x200u
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
@@ -98,6 +101,23 @@ void thread_free(struct thread *t)
     spin_unlock(&threads_lock);
 }
 
+void threads_forget_all_but(struct thread *t)
+{
+    list_init(&threads_all);
+    list_init(&slots_free);
+    for (u32 i = 0; i < slots_used; i++) {
+        struct thread *x = slot(i);
+        if (x != t) {
+            x->state = THREAD_FREE;
+            list_add_tail(&slots_free, &x->all);
+        }
+    }
+    list_add_tail(&threads_all, &t->all);
+    threads_alive = 1;
+    dead_ticks = 0;
+    leader_code = 0;
+}
+
 /* The allowed core with the fewest threads; the first such. */
 unsigned thread_choose_core(const struct thread *t)
 {
@@ -123,9 +143,8 @@ static long clone_decode(const struct clone_args *a)
         return -EINVAL;
     if ((a->flags & CLONE_THREAD) && !(a->flags & CLONE_SIGHAND))
         return -EINVAL;
-    if ((a->flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS)
-        return refuse(56); /* a process, not a thread */
-    if (a->flags & ~known || a->set_tid_size)
+    if (a->flags & CLONE_THREAD && ((a->flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS ||
+                                    a->flags & ~known || a->set_tid_size))
         return refuse(56);
     if (a->flags & CLONE_SETTLS && !user_range_ok(a->tls, 8))
         return -EPERM;
@@ -174,6 +193,39 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     return (long)tid;
 }
 
+/* A process: of its own memory, or in this one until it executes. */
+static long clone_process(struct frame *f, const struct clone_args *a)
+{
+    u64 known = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
+                CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND;
+    bool vfork = (a->flags & (CLONE_VM | CLONE_VFORK)) == (CLONE_VM | CLONE_VFORK);
+    if (a->flags & ~known || a->set_tid_size || a->exit_signal != SIGCHLD ||
+        (!vfork && a->flags & (CLONE_VM | CLONE_SETTLS | CLONE_CLEAR_SIGHAND)))
+        return refuse(56);
+    if (!vfork)
+        return fork_start(a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0,
+                          a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0,
+                          a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0);
+    if (a->flags & (CLONE_PARENT_SETTID | CLONE_CHILD_SETTID))
+        return refuse(58);
+    return child_start(f, a->stack ? a->stack + a->stack_size : 0, a->tls, a->flags & CLONE_SETTLS,
+                       a->flags & CLONE_CLEAR_SIGHAND);
+}
+
+static long clone_any(struct frame *f, const struct clone_args *a)
+{
+    long r = clone_decode(a);
+    if (r)
+        return r;
+    return a->flags & CLONE_THREAD ? clone_invoke(f, a) : clone_process(f, a);
+}
+
+long sys_fork(struct frame *f)
+{
+    struct clone_args a = {.exit_signal = SIGCHLD};
+    return clone_any(f, &a);
+}
+
 long sys_clone(struct frame *f)
 {
     struct clone_args a = {
@@ -184,8 +236,7 @@ long sys_clone(struct frame *f)
         .child_tid = f->r10,
         .tls = f->r8,
     };
-    long r = clone_decode(&a);
-    return r ? r : clone_invoke(f, &a);
+    return clone_any(f, &a);
 }
 
 long sys_clone3(struct frame *f)
@@ -209,8 +260,7 @@ long sys_clone3(struct frame *f)
         return -EINVAL;
     if (a.exit_signal && a.flags & CLONE_THREAD)
         return -EINVAL;
-    long r = clone_decode(&a);
-    return r ? r : clone_invoke(f, &a);
+    return clone_any(f, &a);
 }
 
 void isle_exit(int code)

@@ -37,6 +37,8 @@ struct timer {
     unsigned core;
 };
 
+struct child;
+
 struct thread {
     u32 work; /* atomic; WORK_* */
     u32 index;
@@ -59,6 +61,7 @@ struct thread {
     uaddr robust_list;
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
+    struct child *child; /* it is a vfork child at the moment (child.h); NULL: itself */
     /* futex wait */
     struct list futex;
     uaddr futex_addr;
@@ -133,6 +136,8 @@ struct thread *thread_alloc(void); /* NULL: no slot left */
 void thread_free(struct thread *t);
 struct thread *thread_by_tid(i32 tid); /* under threads_lock */
 unsigned thread_choose_core(const struct thread *t);
+void threads_forget_all_but(struct thread *t);
+long sys_fork(struct frame *f);
 long sys_clone(struct frame *f);
 long sys_clone3(struct frame *f);
 _Noreturn void thread_exit(int code);

@@ -4,6 +4,13 @@
 #include "signal/frame.h"
 #include "signal/signal_priv.h"
 
+/* What Linux must know of how SIGCHLD is taken: as LULL_NR_CHILDREN. */
+static u64 children_flags(const struct sigaction *sa)
+{
+    bool forget = sa->handler == SIG_IGN || sa->flags & SA_NOCLDWAIT;
+    return (forget ? 1 : 0) | (sa->flags & SA_NOCLDSTOP ? 2 : 0);
+}
+
 long sys_rt_sigaction(struct frame *f)
 {
     int signo = (int)f->rdi;
@@ -27,6 +34,10 @@ long sys_rt_sigaction(struct frame *f)
         }
     }
     spin_unlock(&signal_lock);
+    if (f->rsi && signo == SIGCHLD && children_flags(&new) != children_flags(&old)) {
+        u64 arg[6] = {children_flags(&new)};
+        forward_raw(LULL_NR_CHILDREN, arg);
+    }
     if (f->rdx && copy_out(f->rdx, &old, sizeof old))
         return -EFAULT;
     return 0;

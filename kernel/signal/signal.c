@@ -87,6 +87,8 @@ void signals_init(void)
 
 bool signal_pending(struct thread *t)
 {
+    if (t->child) /* they are the parent's, who waits */
+        return false;
     u64 p = __atomic_load_n(&t->sig.pending, __ATOMIC_SEQ_CST) |
             __atomic_load_n(&process_pending, __ATOMIC_SEQ_CST);
     return (p & ~t->sig.mask) != 0;
@@ -94,6 +96,8 @@ bool signal_pending(struct thread *t)
 
 static bool wants(const struct thread *t, int signo)
 {
+    if (t->child)
+        return false;
     return !(t->sig.mask & sig_bit(signo)) || t->sig.waiting & sig_bit(signo);
 }
 
@@ -161,6 +165,14 @@ static void signals_retarget(const struct thread *t, u64 set)
         thread_interrupt(x);
     }
     spin_unlock(&threads_lock);
+}
+
+void signals_forked(struct thread *t)
+{
+    process_pending = 0;
+    t->sig.pending = t->sig.waiting = 0;
+    memset(queue, 0, sizeof queue);
+    queue_used = 0;
 }
 
 /* t is no longer among the living: nothing is sent to it any more. */
@@ -372,7 +384,7 @@ void signals_deliver(struct frame *f)
 {
     struct thread *t = current();
     static const struct fault_info none;
-    for (;;) {
+    for (; !t->child;) {
         struct sigshort s;
         spin_lock(&signal_lock);
         __atomic_fetch_and(&t->work, ~WORK_SIGNAL, __ATOMIC_SEQ_CST);

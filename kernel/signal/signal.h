@@ -30,6 +30,8 @@
 
 #define SIG_DFL 0
 #define SIG_IGN 1
+#define SA_NOCLDSTOP 1u
+#define SA_NOCLDWAIT 2u
 #define SA_SIGINFO 4u
 #define SA_RESTORER 0x04000000u
 #define SA_ONSTACK 0x08000000u
@@ -117,6 +119,7 @@ void signal_set_mask(u64 mask);
    until handlers have been entered, and their frames put the old one back. */
 void signal_mask_begin(u64 mask);
 void signal_mask_end(bool interrupted);
+void signals_forked(struct thread *t); /* nothing is pending for a new process */
 
 long sys_rt_sigaction(struct frame *f);
 long sys_rt_sigprocmask(struct frame *f);

@@ -2,6 +2,7 @@
 /* From a number to an answer. */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/child.h"
 #include "sched/futex.h"
 #include "sys/sys.h"
 
@@ -25,6 +26,9 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [35] = sys_nanosleep,
     [39] = sys_getpid,
     [56] = sys_clone,
+    [57] = sys_fork,
+    [58] = sys_vfork,
+    [59] = sys_execve,
     [60] = sys_exit,
     [62] = sys_kill,
     [67] = sys_shmdt,
@@ -67,6 +71,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [274] = sys_get_robust_list,
     [302] = sys_prlimit64,
     [309] = sys_getcpu,
+    [322] = sys_execveat,
     [324] = sys_membarrier,
     [435] = sys_clone3,
 };
@@ -77,6 +82,12 @@ long refuse(u64 nr)
     if (nr < LULL_NR_MAX)
         __atomic_fetch_add(&sysstat()->refused[nr], 1, __ATOMIC_RELAXED);
     return -ENOSYS;
+}
+
+long syscall_local(struct frame *f, u64 nr)
+{
+    __atomic_fetch_add(&sysstat()->local[nr], 1, __ATOMIC_RELAXED);
+    return local[nr](f);
 }
 
 void syscall_dispatch(struct frame *f);
@@ -90,9 +101,10 @@ void syscall_dispatch(struct frame *f)
         rewrite_site(f);
     }
     long r;
-    if (nr < LULL_NR_MAX && local[nr]) {
-        __atomic_fetch_add(&sysstat()->local[nr], 1, __ATOMIC_RELAXED);
-        r = local[nr](f);
+    if (current()->child) {
+        r = child_dispatch(f, nr);
+    } else if (nr < LULL_NR_MAX && local[nr]) {
+        r = syscall_local(f, nr);
     } else if (nr < LULL_NR_MAX && syscall_table[nr].class >= LULL_SYS_QUICK &&
                syscall_table[nr].class < LULL_SYS_INTERNAL) {
         r = forward_call(f, &syscall_table[nr]);

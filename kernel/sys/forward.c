@@ -6,6 +6,7 @@
  */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/child.h"
 #include "sched/thread.h"
 #include "sys/sys.h"
 
@@ -304,7 +305,7 @@ static long forward_once(u32 nr, const u64 arg[6])
     t->fwd_evictable = evictable(nr, arg);
     t->fwd_core = core;
     __atomic_store_n(&t->fwd_slot, slot, __ATOMIC_SEQ_CST);
-    lull_chan_submit(ch, (u32)slot, nr, arg);
+    lull_chan_submit(ch, (u32)slot, nr, arg, t->child ? (u64)t->child->pid : 0);
     if (lull_chan_must_ring(ch))
         proxy_call(LULL_OP_CHANNEL, 0, 0, 0);
     spin_for_answer(t);

@@ -31,6 +31,7 @@ static const char help[] =
     "                     computing takes the same in each run: noise measured exactly\n"
     "  --no-rewrite       leave every system call trapping\n"
     "  --no-aslr          the same addresses in every run, for debugging\n"
+    "  --exec FILE        run FILE, under the name PROGRAM\n"
     "  --help, --version\n"
     "\n"
     "Each is also read from the environment: LULL_CPUS, LULL_MEM, LULL_ENGINE,\n"

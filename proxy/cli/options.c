@@ -35,15 +35,21 @@ static const char *set_mem(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *const engine_names[] = {[ENGINE_AUTO] = "auto",
+                                           [ENGINE_KVM] = "kvm",
+                                           [ENGINE_QEMU] = "qemu",
+                                           [ENGINE_QEMU_KVM] = "qemu-kvm",
+                                           [ENGINE_QEMU_TCG] = "qemu-tcg"};
+
+const char *options_engine_name(enum engine_choice engine)
+{
+    return engine_names[engine];
+}
+
 static const char *set_engine(struct options *o, const char *value)
 {
-    static const char *const names[] = {[ENGINE_AUTO] = "auto",
-                                        [ENGINE_KVM] = "kvm",
-                                        [ENGINE_QEMU] = "qemu",
-                                        [ENGINE_QEMU_KVM] = "qemu-kvm",
-                                        [ENGINE_QEMU_TCG] = "qemu-tcg"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(value, names[i]) == 0) {
+    for (unsigned i = 0; i < sizeof engine_names / sizeof *engine_names; i++) {
+        if (strcmp(value, engine_names[i]) == 0) {
             o->engine = (enum engine_choice)i;
             return NULL;
         }
@@ -127,6 +133,14 @@ static const char *set_no_aslr(struct options *o, const char *value)
     return set_flag(&o->no_aslr, value);
 }
 
+static const char *set_exec(struct options *o, const char *value)
+{
+    if (*value == '\0')
+        return "a file name";
+    o->exec = value;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
@@ -139,6 +153,7 @@ static const struct option_row rows[] = {
     {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
     {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
     {"no-aslr", no_argument, "LULL_NO_ASLR", set_no_aslr},
+    {"exec", required_argument, NULL, set_exec},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -191,7 +206,7 @@ static int parse_line(int argc, char **argv, struct options *out, bool *given)
 static int parse_environment(struct options *out, const bool *given)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        const char *value = getenv(rows[i].variable);
+        const char *value = rows[i].variable ? getenv(rows[i].variable) : NULL;
         if (!value || *value == '\0' || given[i])
             continue;
         const char *expected = NULL;

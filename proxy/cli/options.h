@@ -17,6 +17,8 @@ enum engine_choice {
     ENGINE_QEMU_TCG,
 };
 
+const char *options_engine_name(enum engine_choice engine); /* as --engine takes it */
+
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
 #define OPTIONS_SPIN_MAX 1000000000ull  /* microseconds: 1000 s */
@@ -37,6 +39,7 @@ struct options {
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
     bool no_aslr;     /* --no-aslr / LULL_NO_ASLR */
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
+    const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
     int argc;          /* PROGRAM ARGS... */
     char **argv;
 };

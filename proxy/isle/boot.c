@@ -135,7 +135,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->ram_end = isle->ram_end;
     b->win_gpa = isle->win_gpa;
     if (isle->windows)
-        b->flags |= LULL_BOOT_F_WINDOWS;
+        b->flags |= LULL_BOOT_F_WINDOWS | LULL_BOOT_F_FORK;
     uint64_t span = (isle->ram_end - LULL_RAM_BASE) / 4 & ~(LULL_CHUNK - 1);
     b->brk_start = LULL_RAM_BASE + 2 * span + (req->opt->no_aslr ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;

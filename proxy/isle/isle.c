@@ -116,6 +116,11 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
         if (isle->chunk[i])
             r = add(engine, lull_gpa(at), (void *)at, LULL_CHUNK);
     }
+    for (size_t i = 0; r == 0 && i < ISLE_WIN_CHUNKS; i++) {
+        if (isle->win_chunk[i])
+            r = add(engine, isle->win_gpa + i * LULL_CHUNK,
+                    (void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
+    }
     if (r) {
         message("cannot give memory to the virtual machine: %s", strerror(-r));
         return LULL_EXIT_FAILED;

@@ -268,13 +268,15 @@ static int open_interp(struct program *out)
     return rc;
 }
 
-int program_open(int argc, char **argv, struct program *out)
+int program_open(const char *file, int argc, char **argv, struct program *out)
 {
     struct words words = {0};
-    struct step step = {.path = argv[0], .by_path = !strchr(argv[0], '/')};
+    struct step step = {.path = file ? file : argv[0], .by_path = !file && !strchr(argv[0], '/')};
     *out = (struct program){.fd = -1, .interp_fd = -1};
 
-    int rc = search_program(argv[0], getenv("PATH"), &out->execfn);
+    int rc = file && (out->execfn = strdup(file)) ? search_check(file)
+             : file                               ? -ENOMEM
+                    : search_program(argv[0], getenv("PATH"), &out->execfn);
     if (rc == 0)
         rc = words_start(&words, argc, argv);
     if (rc != 0) {
@@ -302,6 +304,49 @@ fail:
     words_free(&words);
     program_close(out);
     return rc;
+}
+
+/* One file of the way: 0 for ELF, 1 for a script, or -errno. */
+static int check_step(const char *path, struct script *script, struct elf_image *image)
+{
+    uint8_t *head = NULL;
+    size_t len = 0;
+    struct stat st;
+    int rc = search_check(path);
+    if (rc)
+        return rc == -EISDIR ? -EACCES : rc;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    rc = fstat(fd, &st) ? -errno : load_head(fd, (uint64_t)st.st_size, &head, &len);
+    if (rc == 0) {
+        enum elf_verdict v = elf_parse(head, len, (uint64_t)st.st_size, image);
+        bool is_script = v == ELF_NOT_ELF && script_parse(head, len, script);
+        rc = v == ELF_OK ? 0 : is_script ? 1 : -ENOEXEC;
+    }
+    if (rc == 0 && image->interp_size) {
+        char name[PATH_MAX];
+        ssize_t n = pread(fd, name, image->interp_size, (off_t)image->interp_offset);
+        rc = n != (ssize_t)image->interp_size || name[n - 1] ? -ENOEXEC : search_check(name);
+    }
+    free(head);
+    close(fd);
+    return rc;
+}
+
+int program_check(const char *path)
+{
+    struct elf_image image;
+    struct script script;
+    char here[PATH_MAX];
+    snprintf(here, sizeof here, "%s", path);
+    for (unsigned depth = 0; depth <= SCRIPT_NESTING_MAX; depth++) {
+        int rc = check_step(here, &script, &image);
+        if (rc <= 0)
+            return rc;
+        snprintf(here, sizeof here, "%s", script.interpreter);
+    }
+    return -ELOOP;
 }
 
 void program_close(struct program *p)

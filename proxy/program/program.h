@@ -79,15 +79,17 @@ struct program {
 };
 
 /*
- * Finds argv[0] as execvp(3) would (a slash: that file; else PATH), follows #! lines as Linux does
- * (binfmt_script: one optional argument, at most 5 levels, 256 bytes), opens and parses. Unlike
- * execve(2) it needs the right to read the file; set-user-ID bits have no effect. A dynamic
- * program's loader (PT_INTERP) is opened and parsed too. Returns 0, or after one message() the code
- * that bash gives: LULL_EXIT_NOT_FOUND when the program or a script's interpreter does not exist,
- * else LULL_EXIT_NOT_RUNNABLE; LULL_EXIT_FAILED when memory is short. *out is then empty;
- * program_close() does no harm.
+ * `file`: the program's file, whatever argv[0] says; NULL: finds argv[0] as execvp(3) would (a
+ * slash: that file; else PATH), follows #! lines as Linux does (binfmt_script: one optional
+ * argument, at most 5 levels, 256 bytes), opens and parses. Unlike execve(2) it needs the right to
+ * read the file; set-user-ID bits have no effect. A dynamic program's loader (PT_INTERP) is opened
+ * and parsed too. Returns 0, or after one message() the code that bash gives: LULL_EXIT_NOT_FOUND
+ * when the program or a script's interpreter does not exist, else LULL_EXIT_NOT_RUNNABLE;
+ * LULL_EXIT_FAILED when memory is short. *out is then empty; program_close() does no harm.
  */
-int program_open(int argc, char **argv, struct program *out);
+int program_open(const char *file, int argc, char **argv, struct program *out);
+/* Whether program_open() would find something to run at `path`: 0, or -errno as of execve(2). */
+int program_check(const char *path);
 void program_close(struct program *p);
 
 #endif

@@ -81,11 +81,12 @@ static void view_fill(struct run *r)
     };
 }
 
-static int start_server(struct run *r)
+int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
     view_fill(r);
-    r->mapped = mapped_create(p->path, p->interp);
+    if (!r->mapped)
+        r->mapped = mapped_create(p->path, p->interp);
     if (!r->mapped) {
         message("out of memory");
         return LULL_EXIT_FAILED;
@@ -98,6 +99,7 @@ static int start_server(struct run *r)
         .exe_path = r->req->program->path,
         .mapped = r->mapped,
         .view = &r->view,
+        .exec = run_exec,
         .ring = vcpu_complete,
         .broken = broken,
         .ctx = r,
@@ -188,12 +190,17 @@ int run_name_engine(const struct run_request *req, char *out, size_t size)
     return 0;
 }
 
+int open_engine_of(struct run *r)
+{
+    return open_engine(r->req, r, &r->ops, &r->engine, r->engine_why, sizeof r->engine_why);
+}
+
 /* The engine, and memory where it wants it. */
 static int open_isle(struct run *r)
 {
     const struct carve_plan *plan = r->req->plan;
     struct engine_memory memory;
-    int rc = open_engine(r->req, r, &r->ops, &r->engine, r->engine_why, sizeof r->engine_why);
+    int rc = open_engine_of(r);
     if (rc)
         return rc;
     r->ops->memory(r->engine, &memory);

@@ -17,6 +17,7 @@ struct run_request {
     const struct program *program;
     uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
     sigset_t mask, ignored; /* signal state that the program inherits */
+    cpu_set_t affinity;     /* of the process at its start */
 };
 
 struct run_result {
@@ -29,6 +30,9 @@ void run_forwarded_signals(sigset_t *out);
 
 /* "kvm (why)": what run_isle() would take. 0, or LULL_EXIT_FAILED after one message(). */
 int run_name_engine(const struct run_request *req, char *out, size_t size);
+
+/* Ends this process by the signal, without a core file. */
+void run_die_by(int signo);
 
 /* Blocks until the isle has ended and everything is given back. */
 void run_isle(const struct run_request *req, struct run_result *out);

@@ -68,8 +68,19 @@ void run_end(struct run *r, int status, int signo);
 int vcpus_start(struct run *r); /* sets up every core. 0 or LULL_EXIT_FAILED */
 void vcpus_go(struct run *r);   /* lets them run */
 bool vcpus_stop(struct run *r); /* after run_end(): kicks and joins; false: one is stuck */
+void vcpu_forget(void);         /* this thread is no core any more */
 void vcpu_ring(struct run *r, unsigned core); /* its bell is set: make it look. Any thread */
 void vcpu_complete(void *ctx, unsigned core); /* server_config.ring */
+
+/* run.c: of a forked child's */
+int open_engine_of(struct run *r);
+int start_server(struct run *r);
+
+/* fork.c: LULL_OP_FORK */
+int64_t run_fork(struct run *r);
+
+/* exec.c: server_config.exec */
+int64_t run_exec(void *ctx, const struct exec_request *req);
 
 /* window.c */
 int64_t window_op(struct run *r, const uint64_t arg[6]);

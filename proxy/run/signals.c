@@ -15,7 +15,7 @@ void run_forwarded_signals(sigset_t *out)
 {
     static const int list[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGUSR1,  SIGUSR2, SIGALRM,
                                SIGTERM, SIGCONT,   SIGTSTP, SIGWINCH, SIGURG,  SIGIO,
-                               SIGXCPU, SIGVTALRM, SIGPROF, SIGPWR};
+                               SIGXCPU, SIGVTALRM, SIGPROF, SIGPWR,   SIGCHLD};
     sigemptyset(out);
     for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
         sigaddset(out, list[i]);
@@ -28,7 +28,7 @@ static void pass_on(struct run *r, const siginfo_t *info)
     s->info[n].code = info->si_code;
     s->info[n].pid = info->si_pid;
     s->info[n].uid = (int32_t)info->si_uid;
-    s->info[n].value = info->si_value.sival_int;
+    s->info[n].value = info->si_signo == SIGCHLD ? info->si_status : info->si_value.sival_int;
     __atomic_fetch_or(&s->pending, 1ull << n, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&isle_core(&r->isle, 0)->bell, LULL_BELL_SIGNAL, __ATOMIC_SEQ_CST);
     vcpu_ring(r, 0);

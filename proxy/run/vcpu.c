@@ -16,6 +16,11 @@
 
 static _Thread_local struct vcpu *this_vcpu;
 
+void vcpu_forget(void)
+{
+    this_vcpu = NULL;
+}
+
 uint64_t now_ns(void)
 {
     struct timespec ts;
@@ -197,6 +202,8 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return marks_op(r, arg[0]);
     case LULL_OP_STOP:
         return op_stop(r, arg[0]);
+    case LULL_OP_FORK:
+        return run_fork(r);
     case LULL_OP_WINDOW:
         return window_op(r, arg);
     default:

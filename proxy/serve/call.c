@@ -214,6 +214,14 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_semop(c, answer);
     case LULL_NR_FUTEX:
         return decode_futex(c, answer);
+    case LULL_NR_EXEC:
+        return call_answer(answer, call_exec(c));
+    case LULL_NR_SPAWN:
+        return call_answer(answer, call_spawn(c));
+    case LULL_NR_LEAVE:
+        return call_answer(answer, call_leave(c));
+    case LULL_NR_CHILDREN:
+        return call_answer(answer, call_children(c));
     case LULL_NR_MAP_FILE:
         return call_answer(answer, map_file(c));
     default:

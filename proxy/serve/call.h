@@ -32,14 +32,20 @@ void *arena_alloc(struct arena *a, size_t len);
 void arena_reset(struct arena *a);
 void arena_free(struct arena *a);
 
+struct exec_request;
+struct agents;
+
 /* What a call needs to know of its isle. Constant while the server runs. */
 struct call_env {
     const struct isle *isle;
-    int fd_low;              /* descriptors >= this are the proxy's own */
-    uint64_t nofile;         /* RLIMIT_NOFILE of the proxy */
-    int pid;                 /* of the proxy */
-    const char *exe_path;    /* NULL: the proxy's own */
-    struct mapped *mapped;   /* NULL: mappings have no names */
+    int fd_low;            /* descriptors >= this are the proxy's own */
+    uint64_t nofile;       /* RLIMIT_NOFILE of the proxy */
+    int pid;               /* of the proxy */
+    const char *exe_path;  /* NULL: the proxy's own */
+    struct mapped *mapped; /* NULL: mappings have no names */
+    struct agents *agents; /* children before their execve; NULL: none can be */
+    int64_t (*exec)(void *ctx, const struct exec_request *req);
+    void *exec_ctx;
     const struct view *view; /* NULL: files that show the proxy are refused */
 };
 
@@ -127,10 +133,17 @@ bool decode_semop(struct call *c, int64_t *answer);
 bool decode_futex(struct call *c, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */
 int64_t map_file(struct call *c);
+/* LULL_NR_EXEC, LULL_NR_SPAWN, LULL_NR_LEAVE (exec.c) */
+int64_t call_exec(struct call *c);
+int64_t call_spawn(struct call *c);
+int64_t call_leave(struct call *c);
+int64_t call_children(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
+/* What /proc/self/exe means, if the path is that; else NULL. */
+const char *path_exe(const struct call *c, const char *path);
 /* String of at most PATH_MAX bytes and a NUL in the arena; NULL: *fault or no memory. */
 char *path_copy(struct call *c, uint64_t va, bool *fault);
 

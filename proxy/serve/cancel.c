@@ -5,12 +5,19 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "serve/agent.h"
 #include "serve/server_priv.h"
 
 extern const char stub_begin[], stub_entered[], stub_abort[];
 long stub_syscall(long nr, const long arg[6], const int *cancel);
 
-long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel) = stub_syscall;
+static long routed_syscall(long nr, const long arg[6], const int *cancel)
+{
+    struct agent *g = agent_acting();
+    return g ? agent_syscall(g, nr, arg) : stub_syscall(nr, arg, cancel);
+}
+
+long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel) = routed_syscall;
 
 static void on_cancel(int sig, siginfo_t *info, void *context)
 {

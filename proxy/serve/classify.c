@@ -143,13 +143,15 @@ static enum place classify_waiting(const struct server *s, const struct lull_sqe
 
 enum place classify(const struct server *s, const struct lull_sqe *e, struct arena *mem)
 {
+    if (e->as) /* a child's descriptors are not the proxy's: nothing is known of them */
+        return PLACE_AWAY;
     switch (lull_systable[e->nr].class) {
     case LULL_SYS_QUICK:
         return PLACE_HERE;
     case LULL_SYS_INTERNAL:
         if (e->nr == LULL_NR_FUTEX) /* those that wait, and those that are over at once */
             return (e->arg[1] & 127) == 0 || (e->arg[1] & 127) == 9 ? PLACE_AWAY : PLACE_HERE;
-        return PLACE_HERE;
+        return e->nr == LULL_NR_EXEC ? PLACE_AWAY : PLACE_HERE;
     case LULL_SYS_FDWAIT:
         if (e->nr == SYS_fcntl || e->nr == SYS_ioctl)
             return classify_control(s, e);

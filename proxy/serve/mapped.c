@@ -82,6 +82,14 @@ uint32_t mapped_number(struct mapped *m, uint64_t dev, uint64_t ino, const char 
     return n;
 }
 
+void mapped_lock(struct mapped *m, bool lock)
+{
+    if (lock)
+        pthread_mutex_lock(&m->lock);
+    else
+        pthread_mutex_unlock(&m->lock);
+}
+
 int mapped_get(struct mapped *m, uint32_t number, struct mapped_file *out)
 {
     int r = -1;

@@ -6,6 +6,7 @@
 #ifndef PROXY_SERVE_MAPPED_H
 #define PROXY_SERVE_MAPPED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mapped;
@@ -22,6 +23,9 @@ void mapped_free(struct mapped *m);
 /* Number of this file, given one if it has none yet; LULL_FILE_NONE when there are too many.
    Thread-safe. */
 uint32_t mapped_number(struct mapped *m, uint64_t dev, uint64_t ino, const char *path);
+
+/* Around a fork(2), so that the child finds it whole; the child unlocks too. */
+void mapped_lock(struct mapped *m, bool lock);
 
 /* Any number, hostile ones too. 0 and a copy whose path the caller frees, or -1. Thread-safe. */
 int mapped_get(struct mapped *m, uint32_t number, struct mapped_file *out);

@@ -191,6 +191,12 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
     return true;
 }
 
+const char *path_exe(const struct call *c, const char *path)
+{
+    const char *rest = own_proc_rest(path, c->env->pid);
+    return rest && !strcmp(rest, "exe") ? c->env->exe_path : NULL;
+}
+
 /* Of /proc/PID and /proc/PID/task/TID. */
 static bool file_shows_proxy(const char *rest)
 {

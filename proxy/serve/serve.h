@@ -23,6 +23,15 @@
 
 struct server;
 
+/* execve(2) of the program itself. All of it is the server's, valid during the call. */
+struct exec_request {
+    const char *path;
+    char *const *argv; /* at least one */
+    char *const *envp;
+    uint64_t mask, ignored; /* bit n-1: signal n */
+    uint64_t cores;         /* bit i: core i of the isle may be used further */
+};
+
 struct server_config {
     struct isle *isle;
     cpu_set_t cpus;        /* Linux cores for server threads; empty: no polling, see below */
@@ -32,6 +41,8 @@ struct server_config {
     const struct view *view; /* what the program sees of itself; NULL: nothing. Kept */
     const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
                              copied */
+    /* The program becomes another one: does not return, or -errno. NULL: never, and no children. */
+    int64_t (*exec)(void *ctx, const struct exec_request *req);
     /*
      * Called after a completion was published on `core`, from any thread: rings the core if its
      * state asks for it (LULL_CORE_PARKED or LULL_CORE_COMPUTES). Must not block.

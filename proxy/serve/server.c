@@ -11,6 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <lull/syscalls.h>
+
+#include "serve/agent.h"
 #include "serve/server_priv.h"
 
 static uint64_t now_ns(void)
@@ -160,6 +163,10 @@ void server_cancel(struct server *s, unsigned core, unsigned slot)
     struct server_core *k = &s->core[core];
     struct flight *f = &k->flight[slot];
     pthread_mutex_lock(&k->lock);
+    if (f->state != FLIGHT_FREE && f->sqe.nr == LULL_NR_EXEC) {
+        pthread_mutex_unlock(&k->lock); /* the signal would meet the new program */
+        return;
+    }
     if (f->state == FLIGHT_QUEUED && !flight_looks(f) && pool_unqueue(s, f)) {
         pthread_mutex_unlock(&k->lock);
         flight_complete(s, f, f->done ? (int64_t)f->done : -EINTR);
@@ -181,6 +188,7 @@ static void server_free(struct server *s)
         pthread_mutex_destroy(&s->core[i].lock);
         pthread_mutex_destroy(&s->core[i].take_lock);
     }
+    agents_free(s->env.agents);
     pthread_mutex_destroy(&s->pool_lock);
     free(s);
 }
@@ -211,7 +219,10 @@ int server_start(const struct server_config *config, struct server **out)
                                .pid = getpid(),
                                .exe_path = config->exe_path,
                                .mapped = config->mapped,
+                               .exec = config->exec,
+                               .exec_ctx = config->ctx,
                                .view = config->view};
+    s->env.agents = config->exec ? agents_create(&s->affinity) : NULL;
     pthread_mutex_init(&s->pool_lock, NULL);
     for (unsigned i = 0; i < n; i++) {
         pthread_mutex_init(&s->core[i].lock, NULL);
@@ -234,6 +245,8 @@ void server_interrupt(struct server *s)
 
 void server_stop(struct server *s)
 {
+    if (s->env.agents)
+        agents_kill(s->env.agents);
     if (pool_stop(s))
         server_free(s);
 }

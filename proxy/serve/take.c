@@ -12,6 +12,7 @@
 
 #include <lull/syscalls.h>
 
+#include "serve/agent.h"
 #include "serve/server_priv.h"
 #include "systable.h"
 
@@ -219,18 +220,32 @@ static void call_end(struct server *s, struct flight *f, struct call *c, int64_t
     flight_complete(s, f, r);
 }
 
+/* The child in whose name the call is made; false: there is none such. */
+static bool act_as(struct server *s, const struct flight *f)
+{
+    struct agent *g = NULL;
+    if (f->sqe.as && !(s->env.agents && f->sqe.as <= INT32_MAX &&
+                       (g = agent_find(s->env.agents, (uint32_t)f->sqe.as))))
+        return false;
+    agent_act_as(g);
+    return true;
+}
+
 void flight_run(struct server *s, struct flight *f, struct arena *mem)
 {
     struct call c;
     int64_t r;
     call_init(&c, s, f, mem);
-    if (call_decode(&c, &r)) {
+    if (!act_as(s, f)) {
+        r = -ESRCH;
+    } else if (call_decode(&c, &r)) {
         call_skip(&c, f->done);
         r = invoke(f, &c, c.nr, c.arg);
         if (r == -EINTR)
             r = look_once(&c, r);
         r = call_finish(&c, r);
     }
+    agent_act_as(NULL);
     if (f->done) /* as of one write: what it moved before it failed counts */
         r = r < 0 ? (int64_t)f->done : (int64_t)f->done + r;
     call_end(s, f, &c, r);

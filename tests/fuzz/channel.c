@@ -37,7 +37,7 @@ static void submit(struct bytes *b, struct isle *isle, unsigned core)
     uint32_t slot = take8(b), nr = take_number(b);
     for (int i = 0; i < 6; i++)
         arg[i] = take_value(b, isle);
-    lull_chan_submit(isle->channel[core], slot, nr, arg);
+    lull_chan_submit(isle->channel[core], slot, nr, arg, 0);
 }
 
 /* Anything at all, anywhere in the channel. */

@@ -73,7 +73,7 @@ void rig_submit(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const 
 {
     struct lull_channel *ch = r->isle.channel[core];
     r->done[core][slot].there = false;
-    lull_chan_submit(ch, slot, nr, arg);
+    lull_chan_submit(ch, slot, nr, arg, 0);
     if (lull_chan_must_ring(ch))
         server_kicked(r->server, core);
 }

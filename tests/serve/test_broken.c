@@ -25,7 +25,7 @@ static void expect_broken(struct rig *r, const char *word)
 static void submit(struct rig *r, uint32_t slot, uint32_t nr)
 {
     struct lull_channel *ch = r->isle.channel[1];
-    lull_chan_submit(ch, slot, nr, (const uint64_t[6]){0});
+    lull_chan_submit(ch, slot, nr, (const uint64_t[6]){0}, 0);
     if (lull_chan_must_ring(ch))
         server_kicked(r->server, 1);
 }

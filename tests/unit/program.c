@@ -37,7 +37,7 @@ static int open_words(const char *line, struct program *p)
     for (char *save, *w = strtok_r(buf, " ", &save); w; w = strtok_r(NULL, " ", &save))
         argv[argc++] = w;
     argv[argc] = NULL;
-    return program_open(argc, argv, p);
+    return program_open(NULL, argc, argv, p);
 }
 
 static void expect(const char *line, const char *words)
@@ -122,7 +122,7 @@ static void test_not_there(void **state)
     assert_int_equal(symlink("nothing", "dangling"), 0);
     refused("./dangling", LULL_EXIT_NOT_FOUND, "./dangling");
     unit_catch(&e);
-    int rc = program_open(1, argv, &p);
+    int rc = program_open(NULL, 1, argv, &p);
     unit_one_line(unit_caught(&e), "was not found");
     assert_int_equal(rc, LULL_EXIT_NOT_FOUND);
 }

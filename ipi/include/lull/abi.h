@@ -82,6 +82,7 @@ LULL_ASSERT_SIZE(struct lull_segment, 32);
 /* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
    (lull_core.request), take kicks as LULL_VECTOR, take CPUID at its word. */
 #define LULL_BOOT_F_DOORBELL (1u << 2)
+#define LULL_BOOT_F_FORK (1u << 4)    /* and copy an isle's memory */
 #define LULL_BOOT_F_WINDOWS (1u << 3) /* the engine can share memory with Linux */
 
 /*
@@ -134,12 +135,15 @@ struct lull_boot {
     uint16_t node[LULL_MAX_CORES]; /* NUMA node of each core */
     uint64_t first_rip;            /* where the program starts: entry, or that of its loader */
     uint64_t win_gpa;              /* guest-physical address of LULL_WIN_BASE */
+    uint32_t forks;                /* how many forks ago the isle was made: 0, or its memory holds
+                                      a thread that goes on (LULL_OP_FORK) */
+    uint32_t pad;
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 16);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

@@ -23,7 +23,7 @@ struct lull_sqe {
     uint32_t nr;   /* Linux x86-64 system call number */
     uint32_t slot; /* < LULL_CHAN_DEPTH */
     uint64_t arg[6];
-    uint64_t pad;
+    uint64_t as; /* 0: the program; else the pid of a child that LULL_NR_SPAWN gave */
 };
 LULL_ASSERT_SIZE(struct lull_sqe, 64);
 
@@ -71,7 +71,7 @@ static inline void lull_fence(void)
 
 /* Kernel side. The caller owns `slot` and knows that fewer than LULL_CHAN_DEPTH are in flight. */
 static inline void lull_chan_submit(struct lull_channel *ch, uint32_t slot, uint32_t nr,
-                                    const uint64_t arg[6])
+                                    const uint64_t arg[6], uint64_t as)
 {
     uint32_t tail = ch->sq_tail;
     struct lull_sqe *e = &ch->sq[tail & (LULL_CHAN_DEPTH - 1)];
@@ -79,6 +79,7 @@ static inline void lull_chan_submit(struct lull_channel *ch, uint32_t slot, uint
     e->slot = slot;
     for (int i = 0; i < 6; i++)
         e->arg[i] = arg[i];
+    e->as = as;
     lull_store_release(&ch->sq_tail, tail + 1);
 }
 

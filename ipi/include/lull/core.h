@@ -32,6 +32,7 @@ enum lull_op {
     LULL_OP_CLOCK,   /* core 0 before anything else, doorbell machines only: arg0: its TSC now.
                         Asked again until ret is 1: boot information is complete then */
     LULL_OP_WINDOW,  /* arg0: enum lull_window; memory shared with Linux */
+    LULL_OP_FORK,    /* a second isle with a copy of all memory: its process, or -errno */
     LULL_OP_COUNT
 };
 

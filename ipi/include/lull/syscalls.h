@@ -127,6 +127,16 @@ struct lull_sysdesc {
 #define LULL_NR_MAP_FILE 500u
 /* futex(2) on memory that is shared with Linux. */
 #define LULL_NR_FUTEX 501u
+/*
+ * SPAWN: a child that runs in the program's memory until it executes or ends (vfork(2)): its pid.
+ * Its calls carry that pid (lull_sqe.as). EXEC: path, argv, envp, signal mask, ignored signals,
+ * cores (bit i: core i): the child, or the program itself, executes. LEAVE: status: the child ends.
+ * CHILDREN: bit 0: ended ones leave nothing to wait for, bit 1: no news of stopped ones.
+ */
+#define LULL_NR_EXEC 502u
+#define LULL_NR_SPAWN 503u
+#define LULL_NR_LEAVE 504u
+#define LULL_NR_CHILDREN 505u
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}

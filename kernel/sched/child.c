@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "sched/child.h"
+
+#include "kernel.h"
+#include "signal/signal_priv.h"
+#include "sys/sys.h"
+
+#define CHILDREN_MAX 32
+#define ARGS_MAX 0x40000u /* strings: more than can be passed on */
+
+/* Between the states of blocks and what /proc shows (mm/block.c, LULL_PROC). */
+static struct child *const children = (struct child *)(LULL_KTABLES + LULL_UL(0x980000));
+_Static_assert(LULL_UL(0x980000) + CHILDREN_MAX * sizeof(struct child) <= LULL_UL(0x9f0000),
+               "room");
+static spinlock children_lock;
+
+static struct child *child_alloc(void)
+{
+    struct child *c = NULL;
+    spin_lock(&children_lock);
+    for (u32 i = 0; i < CHILDREN_MAX && !c; i++) {
+        if (!children[i].used)
+            c = &children[i];
+    }
+    if (c)
+        c->used = true;
+    spin_unlock(&children_lock);
+    return c;
+}
+
+static void child_free(struct child *c)
+{
+    spin_lock(&children_lock);
+    c->used = false;
+    spin_unlock(&children_lock);
+}
+
+void children_reset(void)
+{
+    children_lock = (spinlock){0};
+    for (u32 i = 0; i < CHILDREN_MAX; i++)
+        children[i].used = false;
+}
+
+static void actions_reset(struct child *c)
+{
+    for (u32 i = 0; i < NSIG; i++) {
+        if (c->actions[i].handler > SIG_IGN)
+            c->actions[i] = (struct sigaction){0};
+    }
+}
+
+long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_sighand)
+{
+    struct thread *t = current();
+    static const u64 none[6];
+    if (machine.xsave_size > sizeof((struct child *)0)->xsave)
+        return refuse(58);
+    struct child *c = child_alloc();
+    if (!c)
+        return -EAGAIN;
+    long pid = forward_raw(LULL_NR_SPAWN, none);
+    if (pid <= 0) {
+        child_free(c);
+        return pid == -ENOSYS ? refuse(58) : pid;
+    }
+    c->pid = (i32)pid;
+    c->parent = *f;
+    c->fsbase = read_fsbase();
+    c->mask = t->sig.mask;
+    c->alt = t->sig.alt;
+    spin_lock(&signal_lock);
+    memcpy(c->actions, signal_actions, sizeof c->actions);
+    spin_unlock(&signal_lock);
+    if (clear_sighand)
+        actions_reset(c);
+    cpu_xsave(c->xsave, machine.xcr0);
+    if (stack) {
+        f->rsp = stack;
+        t->sig.alt.flags = SS_DISABLE;
+    }
+    if (set_tls)
+        write_fsbase(tls);
+    t->child = c;
+    return 0;
+}
+
+/* The parent goes on, behind its vfork. */
+static long child_end(struct frame *f)
+{
+    struct thread *t = current();
+    struct child *c = t->child;
+    i32 pid = c->pid;
+    *f = c->parent;
+    f->err = FR_FULL;
+    f->orig = ~0ul; /* not to be restarted */
+    write_fsbase(c->fsbase);
+    t->sig.mask = c->mask;
+    t->sig.alt = c->alt;
+    cpu_xrstor(c->xsave, machine.xcr0);
+    t->child = NULL;
+    child_free(c);
+    if (signal_pending(t))
+        thread_set_work(t, WORK_SIGNAL);
+    return pid;
+}
+
+long sys_vfork(struct frame *f)
+{
+    return child_start(f, 0, 0, false, false);
+}
+
+/* ---- execve ---- */
+
+static bool strings_readable(uaddr list)
+{
+    for (u32 i = 0; list && i < ARGS_MAX; i++) {
+        u64 p;
+        if (copy_in(&p, list + i * 8ul, 8))
+            return false;
+        if (!p)
+            return true;
+        if (!user_range_ok(p, 1) || user_strnlen((void *)p, 0x20000) < 0)
+            return false;
+    }
+    return true; /* none, or too many: the proxy's business */
+}
+
+static u64 ignored_signals(const struct sigaction *actions)
+{
+    u64 bits = 0;
+    for (int s = 1; s <= NSIG; s++)
+        bits |= actions[s - 1].handler == SIG_IGN ? sig_bit(s) : 0;
+    return bits;
+}
+
+static long exec(u64 path, u64 argv, u64 envp)
+{
+    struct thread *t = current();
+    if (!user_range_ok(path, 1) || user_strnlen((void *)path, 4096) < 0 ||
+        !strings_readable(argv) || !strings_readable(envp))
+        return -EFAULT;
+    u64 arg[6] = {path, argv, envp, t->sig.mask, 0, t->affinity[0]};
+    spin_lock(&signal_lock);
+    arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
+    spin_unlock(&signal_lock);
+    long r = forward_raw(LULL_NR_EXEC, arg);
+    return r == -ENOSYS ? refuse(59) : r;
+}
+
+long sys_execve(struct frame *f)
+{
+    return exec(f->rdi, f->rsi, f->rdx);
+}
+
+#define AT_FDCWD (-100)
+
+/* By a path from the root or the current directory; by a descriptor not. */
+long sys_execveat(struct frame *f)
+{
+    u8 first = 0;
+    if (copy_in(&first, f->rsi, 1))
+        return -EFAULT;
+    if (f->r8 || ((i32)f->rdi != AT_FDCWD && first != '/'))
+        return refuse(322);
+    return exec(f->rsi, f->rdx, f->r10);
+}
+
+/* ---- what a child may do ---- */
+
+static long child_sigaction(struct frame *f, struct child *c)
+{
+    int signo = (int)f->rdi;
+    struct sigaction new, old;
+    if (f->r10 != 8 || signo < 1 || signo > NSIG)
+        return -EINVAL;
+    old = c->actions[signo - 1];
+    if (f->rsi) {
+        if (copy_in(&new, f->rsi, sizeof new))
+            return -EFAULT;
+        if (signo == SIGKILL || signo == SIGSTOP)
+            return -EINVAL;
+        new.mask &= ~UNBLOCKABLE;
+        c->actions[signo - 1] = new;
+    }
+    return f->rdx && copy_out(f->rdx, &old, sizeof old) ? -EFAULT : 0;
+}
+
+static long child_leave(struct frame *f)
+{
+    u64 arg[6] = {f->rdi & 0xff};
+    forward_raw(LULL_NR_LEAVE, arg);
+    return child_end(f);
+}
+
+/* Calls that are about the program's memory, which is the child's too, or ask what both know. */
+static bool child_shares(u64 nr)
+{
+    switch (nr) {
+    case 10:  /* mprotect */
+    case 11:  /* munmap */
+    case 12:  /* brk */
+    case 14:  /* rt_sigprocmask: the thread's own, put back at the end */
+    case 25:  /* mremap */
+    case 28:  /* madvise */
+    case 35:  /* nanosleep */
+    case 96:  /* gettimeofday */
+    case 102: /* getuid ... */
+    case 104:
+    case 107:
+    case 108:
+    case 131: /* sigaltstack */
+    case 201: /* time */
+    case 202: /* futex */
+    case 204: /* sched_getaffinity */
+    case 228: /* clock_gettime ... */
+    case 229:
+    case 230:
+    case 309: /* getcpu */
+        return true;
+    default:
+        return false;
+    }
+}
+
+long child_dispatch(struct frame *f, u64 nr)
+{
+    struct child *c = current()->child;
+    const struct lull_sysdesc *d = nr < LULL_NR_MAX ? &syscall_table[nr] : NULL;
+    switch (nr) {
+    case 9: /* mmap: not with the child's descriptors */
+        return ((u32)f->r10 & 0x2f) == 0x22 ? syscall_local(f, nr) : refuse(nr);
+    case 13:
+        return child_sigaction(f, c);
+    case 39:  /* getpid */
+    case 186: /* gettid */
+        return c->pid;
+    case 110: /* getppid */
+        return (long)boot_info()->pid;
+    case 59:
+    case 322: {
+        long r = nr == 59 ? sys_execve(f) : sys_execveat(f);
+        return r ? r : child_end(f);
+    }
+    case 60:
+    case 231:
+        return child_leave(f);
+    case 97: /* limits are the child's own */
+    case 160:
+    case 302:
+    case 62: /* kill */
+        return forward_call(f, d);
+    default:
+        break;
+    }
+    if (child_shares(nr))
+        return syscall_local(f, nr);
+    if (d && d->class >= LULL_SYS_QUICK && d->class < LULL_SYS_INTERNAL)
+        return forward_call(f, d);
+    return refuse(nr);
+}

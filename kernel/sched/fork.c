@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork(2). The proxy forks while this core waits for its answer; in the child all memory is as it
+ * was at that moment, so what belongs together must be whole: the locks of mappings, threads and
+ * signals are held. The child's core 0 then starts anew and comes to fork_resume().
+ */
+#include "kernel.h"
+#include "mm/mm.h"
+#include "sched/child.h"
+#include "sched/futex.h"
+#include "signal/signal_priv.h"
+
+static struct thread *forking; /* the locks below */
+static u64 forking_set_tid, forking_clear_tid;
+
+long fork_start(u64 parent_tid, u64 set_tid, u64 clear_tid)
+{
+    struct thread *t = current();
+    if (!(boot_info()->flags & LULL_BOOT_F_FORK))
+        return refuse(57);
+    cpu_xsave(thread_xsave(t), machine.xcr0);
+    t->fsbase = read_fsbase();
+    spin_lock(&mm_lock);
+    spin_lock(&threads_lock);
+    spin_lock(&signal_lock);
+    forking = t;
+    forking_set_tid = set_tid;
+    forking_clear_tid = clear_tid;
+    i64 pid = proxy_call(LULL_OP_FORK, 0, 0, 0);
+    spin_unlock(&signal_lock);
+    spin_unlock(&threads_lock);
+    spin_unlock(&mm_lock);
+    u32 tid = (u32)pid;
+    if (pid > 0 && parent_tid)
+        copy_out(parent_tid, &tid, sizeof tid);
+    return pid == -ENOSYS ? refuse(57) : pid;
+}
+
+static void thread_reborn(struct thread *t)
+{
+    struct frame *f = thread_frame(t);
+    f->rax = 0;
+    f->orig = ~0ul;
+    f->err = FR_FULL;
+    t->tid = (i32)boot_info()->pid;
+    t->work = 0;
+    t->on_cpu = 0;
+    t->migrate_to = -1;
+    t->fpu_live = false;
+    t->fwd_slot = -1;
+    t->clear_tid = forking_clear_tid;
+    t->robust_list = 0;
+    t->cpu_ticks = t->switched_in = 0;
+    t->timer.queued = false;
+    t->child = NULL;
+    list_init(&t->rq);
+    list_init(&t->futex);
+    u64 *sp = (u64 *)f;
+    *--sp = (u64)thread_first_return;
+    t->ksp = (u64)(sp - 6);
+    memset((void *)t->ksp, 0, 48);
+    t->core = thread_choose_core(t);
+    runqs[t->core].nthreads++;
+}
+
+struct thread *fork_resume(void)
+{
+    struct thread *t = forking;
+    spin_unlock(&signal_lock);
+    spin_unlock(&threads_lock);
+    spin_unlock(&mm_lock);
+    cores_reset();
+    futexes_reset();
+    children_reset();
+    threads_forget_all_but(t);
+    signals_forked(t);
+    thread_reborn(t);
+    u32 tid = (u32)t->tid;
+    if (forking_set_tid)
+        copy_out(forking_set_tid, &tid, sizeof tid);
+    return t;
+}

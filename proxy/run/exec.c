@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * execve(2) of the program: the proxy executes itself anew with the program's new words, in the
+ * same process, so descriptors, directory, children and number stay. Everything the isle had ends
+ * with the old image.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "run/run_priv.h"
+
+#define WORDS_MAX 20 /* options, and "--" */
+#define WORD_MAX 2048
+
+struct words {
+    char *word[WORDS_MAX];
+    size_t n;
+    bool failed;
+};
+
+static void add(struct words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct words *w, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    if (w->n == WORDS_MAX || vasprintf(&w->word[w->n], format, ap) < 0)
+        w->failed = true;
+    else
+        w->n++;
+    va_end(ap);
+}
+
+/* The cores that the calling thread may use; all of them when it may use none that there is. */
+static void add_cpus(struct words *w, const struct carve_plan *plan, uint64_t cores)
+{
+    char list[WORD_MAX];
+    size_t at = 0;
+    unsigned known = plan->ncores < 64 ? plan->ncores : 64;
+    if (plan->ncores > 64 || !(cores & (~0ull >> (64 - known))))
+        cores = ~0ull;
+    for (unsigned i = 0; i < plan->ncores; i++) {
+        if (i >= 64 || cores >> i & 1)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%u,", plan->cpu[i]);
+    }
+    add(w, "--cpus=%s", list); /* one number with a comma is a list of one */
+}
+
+static void add_options(struct words *w, const struct run *r)
+{
+    const struct options *o = r->req->opt;
+    add(w, "--mem=%" PRIu64, r->req->plan->mem);
+    add(w, "--engine=%s", options_engine_name(o->engine));
+    if (o->spin_us == OPTIONS_SPIN_FOREVER)
+        add(w, "--spin=forever");
+    else
+        add(w, "--spin=%" PRIu64, o->spin_us);
+    if (o->report)
+        add(w, "--report");
+    if (o->report_file)
+        add(w, "--report=%s", o->report_file);
+    if (o->timeout_s > 0) {
+        double left = o->timeout_s - (double)(now_ns() - r->first_ns) / 1e9;
+        add(w, "--timeout=%.3f", left > 0.001 ? left : 0.001);
+    }
+    if (o->verbose)
+        add(w, "--verbose");
+    if (o->no_rewrite)
+        add(w, "--no-rewrite");
+    if (o->no_aslr)
+        add(w, "--no-aslr");
+    if (o->virtual_time)
+        add(w, "--virtual-time");
+}
+
+/* Signals as the program has them: that is what a new program inherits. */
+static void restore_signals(const struct exec_request *req)
+{
+    for (int s = 1; s <= 64; s++) {
+        if (s != SIGKILL && s != SIGSTOP && s != 32 && s != 33) /* the C library's own */
+            signal(s, req->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL);
+    }
+    uint64_t mask = req->mask;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+}
+
+int64_t run_exec(void *ctx, const struct exec_request *req)
+{
+    struct run *r = ctx;
+    struct words w = {.n = 0};
+    int64_t ret = program_check(req->path);
+    size_t n = 0;
+    if (ret)
+        return ret;
+    while (req->argv[n])
+        n++;
+    add(&w, "lull");
+    add_cpus(&w, r->req->plan, req->cores);
+    add_options(&w, r);
+    add(&w, "--exec=%s", req->path);
+    add(&w, "--");
+    char **argv = calloc(w.n + n + 1, sizeof *argv);
+    if (!argv || w.failed) {
+        ret = -ENOMEM;
+        goto out;
+    }
+    memcpy(argv, w.word, w.n * sizeof *argv);
+    memcpy(argv + w.n, req->argv, n * sizeof *argv);
+    sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
+    restore_signals(req);
+    execve("/proc/self/exe", argv, req->envp);
+    ret = -errno; /* as from here on the program would go on, so does the proxy */
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+out:
+    for (size_t i = 0; i < w.n; i++)
+        free(w.word[i]);
+    free(argv);
+    return ret;
+}

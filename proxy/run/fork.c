@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork(2) of the program: the proxy forks, Linux copies the isle's memory as it is written to, and
+ * the child makes a machine of its own over the same addresses. Its cores begin like those of a new
+ * isle; the kernel finds the thread that forked in its memory and lets it go on (sched/fork.c).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "message.h"
+#include "ownfd.h"
+#include "run/run_priv.h"
+
+void run_die_by(int signo)
+{
+    struct rlimit none = {0, 0};
+    sigset_t set;
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_DUMPABLE, 0);
+    signal(signo, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, signo);
+    raise(signo);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+/* What the threads that are not here any more had open. */
+static void close_parents(struct run *r)
+{
+    for (unsigned i = 0; i < r->nvcpus; i++) {
+        if (r->vcpu[i].stat_fd >= 0)
+            close(r->vcpu[i].stat_fd);
+        if (r->vcpu[i].status_fd >= 0)
+            close(r->vcpu[i].status_fd);
+    }
+    if (r->irq_fd >= 0)
+        close(r->irq_fd);
+    r->ops->close(r->engine);
+}
+
+/* Shared memory of kernel and proxy as before the first core starts. */
+static void reset_shared(struct run *r)
+{
+    struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
+    b->pid = (uint32_t)getpid();
+    b->ppid = (uint32_t)getppid();
+    b->forks++;
+    memset((void *)LULL_SIGNALS, 0, sizeof(struct lull_signals));
+    memset((void *)LULL_SYSSTAT, 0, sizeof(struct lull_sysstat));
+    for (unsigned i = 0; i < r->nvcpus; i++) {
+        struct lull_core *c = isle_core(&r->isle, i);
+        memset(isle_channel(&r->isle, i), 0, sizeof(struct lull_channel));
+        memset(c->kcount, 0, sizeof c->kcount);
+        c->bell = 0;
+        c->state = LULL_CORE_BUSY;
+    }
+}
+
+static int start(struct run *n)
+{
+    int rc = open_engine_of(n);
+    if (rc)
+        return rc;
+    rc = isle_attach(&n->isle, n->ops->add_memory, n->engine);
+    if (rc == 0)
+        rc = n->ops->start(n->engine);
+    if (rc == 0)
+        rc = start_server(n);
+    return rc ? rc : vcpus_start(n);
+}
+
+static void block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGSEGV);
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGILL);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGABRT);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
+static _Noreturn void child_main(struct run *r)
+{
+    struct options opt = *r->req->opt;
+    struct run_request req = *r->req;
+    struct run *n = calloc(1, sizeof *n);
+    struct vcpu *vcpu = calloc(r->nvcpus, sizeof *vcpu);
+    int status = LULL_EXIT_FAILED;
+    vcpu_forget();
+    block_signals();
+    sched_setaffinity(0, sizeof req.affinity, &req.affinity);
+    close_parents(r);
+    /* one report of one run; nor is the child's time the parent's */
+    opt.report = false;
+    opt.report_file = NULL;
+    opt.timeout_s = 0;
+    req.opt = &opt;
+    req.started_ns = now_ns();
+    if (!n || !vcpu) {
+        message("out of memory");
+        _exit(status);
+    }
+    n->req = &req;
+    n->vcpu = vcpu;
+    n->nvcpus = r->nvcpus;
+    n->mapped = r->mapped;
+    n->irq_fd = -1;
+    memcpy(&n->isle, &r->isle, sizeof n->isle);
+    pthread_mutex_init(&n->isle.lock, NULL);
+    pthread_mutex_init(&n->lock, NULL);
+    n->isle.add_memory = NULL;
+    reset_shared(n);
+    status = start(n);
+    if (status == 0) {
+        vcpus_go(n);
+        signals_serve(n);
+        status = n->result.status;
+        if (vcpus_stop(n))
+            server_stop(n->server);
+        if (n->result.signo)
+            run_die_by(n->result.signo);
+    }
+    _exit(status);
+}
+
+int64_t run_fork(struct run *r)
+{
+    if (!r->isle.windows) /* its memory is not private: nothing would be copied */
+        return -ENOSYS;
+    /* nobody is half way through what the child goes on with */
+    pthread_mutex_lock(&r->isle.lock);
+    mapped_lock(r->mapped, true);
+    pid_t pid = fork();
+    int err = errno;
+    mapped_lock(r->mapped, false);
+    if (pid == 0)
+        child_main(r);
+    pthread_mutex_unlock(&r->isle.lock);
+    return pid < 0 ? -err : pid;
+}

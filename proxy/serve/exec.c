@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Children of the program, and execve(2): LULL_NR_SPAWN, LULL_NR_EXEC, LULL_NR_LEAVE. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/agent.h"
+#include "serve/call.h"
+#include "serve/serve.h"
+
+#define STRING_MAX (128ul << 10) /* of one, with its NUL: MAX_ARG_STRLEN */
+#define STRINGS_MAX (2ul << 20)  /* of all of them, with their pointers */
+
+/* A string of the isle's in the arena; NULL and *err. */
+static char *string_copy(struct call *c, uint64_t va, size_t max, int64_t *err)
+{
+    size_t len = 0;
+    for (;;) { /* up to the end of a page at a time */
+        size_t n = LULL_PAGE - ((va + len) & (LULL_PAGE - 1));
+        const char *p = call_mem(c, va + len, n);
+        const char *end = p ? memchr(p, 0, n) : NULL;
+        *err = -EFAULT;
+        if (!p)
+            return NULL;
+        len += end ? (size_t)(end - p) : n;
+        *err = max == PATH_MAX ? -ENAMETOOLONG : -E2BIG;
+        if (len >= max)
+            return NULL;
+        if (end)
+            break;
+    }
+    char *own = arena_alloc(c->mem, len + 1);
+    *err = -ENOMEM;
+    if (!own)
+        return NULL;
+    call_copy_in(c, own, va, len);
+    own[len] = '\0';
+    return own;
+}
+
+/* argv or envp, NULL-terminated, in the arena. */
+static char **strings_copy(struct call *c, uint64_t va, size_t *left, int64_t *err)
+{
+    size_t n = 0, room = 64;
+    char **list = arena_alloc(c->mem, room * sizeof *list);
+    *err = -ENOMEM;
+    while (list) {
+        uint64_t p = 0;
+        *err = -EFAULT;
+        if (va && !call_copy_in(c, &p, va + n * sizeof p, sizeof p))
+            return NULL;
+        if (!p) {
+            list[n] = NULL;
+            return list;
+        }
+        char *s = string_copy(c, p, STRING_MAX, err);
+        if (!s)
+            return NULL;
+        size_t size = strlen(s) + 1 + sizeof p;
+        *err = -E2BIG;
+        if (size > *left)
+            return NULL;
+        *left -= size;
+        if (n + 2 > room) {
+            char **more = arena_alloc(c->mem, 2 * room * sizeof *list);
+            *err = -ENOMEM;
+            if (!more)
+                return NULL;
+            memcpy(more, list, room * sizeof *list);
+            list = more;
+            room *= 2;
+        }
+        list[n++] = s;
+    }
+    return NULL;
+}
+
+/* arguments: path, argv, envp, signal mask, ignored signals, cores that it may use (bit i: core i)
+ */
+int64_t call_exec(struct call *c)
+{
+    static char *const no_arguments[] = {"", NULL};
+    struct exec_request req = {.mask = c->user[3], .ignored = c->user[4], .cores = c->user[5]};
+    size_t left = STRINGS_MAX;
+    int64_t err;
+    char *path = string_copy(c, c->user[0], PATH_MAX, &err);
+    if (!path)
+        return err;
+    const char *exe = path_exe(c, path);
+    req.path = exe ? exe : path;
+    if (!(req.argv = strings_copy(c, c->user[1], &left, &err)) ||
+        !(req.envp = strings_copy(c, c->user[2], &left, &err)))
+        return err;
+    if (!req.argv[0]) /* as Linux since 5.18 */
+        req.argv = no_arguments;
+    struct agent *g = agent_acting();
+    if (!g)
+        return c->env->exec ? c->env->exec(c->env->exec_ctx, &req) : -ENOSYS;
+    agent_act_as(NULL);
+    return agent_exec(c->env->agents, g, req.path, req.argv, req.envp, req.mask, req.ignored);
+}
+
+int64_t call_spawn(struct call *c)
+{
+    return c->env->agents && !agent_acting() ? agent_start(c->env->agents) : -ENOSYS;
+}
+
+int64_t call_leave(struct call *c)
+{
+    struct agent *g = agent_acting();
+    if (!g)
+        return -ESRCH;
+    agent_act_as(NULL);
+    agent_exit(c->env->agents, g, (int)c->user[0]);
+    return 0;
+}
+
+static void nothing(int signo)
+{
+    (void)signo;
+}
+
+/* How the program takes SIGCHLD decides what Linux keeps of its children (wait(2), notes). */
+int64_t call_children(struct call *c)
+{
+    struct sigaction sa = {.sa_handler = nothing};
+    sigemptyset(&sa.sa_mask);
+    sa.sa_flags = (c->user[0] & 1 ? SA_NOCLDWAIT : 0) | (c->user[0] & 2 ? SA_NOCLDSTOP : 0);
+    return sigaction(SIGCHLD, &sa, NULL) ? -errno : 0;
+}

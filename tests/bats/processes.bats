@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+# Children and programs that become others.
+load common
+
+@test "fork, vfork, posix_spawn, system, popen, wait" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    both_ok processes
+    both_ok processes-musl
+    both_ok processes-dyn
+}
+
+@test "the same with every core an isle's" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    need_two_cpus
+    run_to isle "$LULL" --cpus "$LIST" "$PROGRAMS/processes"
+    expect 0
+    run_to isle "$LULL" --cpus "$FIRST" "$PROGRAMS/processes"
+    expect 0
+}
+
+@test "execve: words, environment, descriptors, signals, errors" {
+    both_ok processes exec
+    both_ok processes-dyn exec
+    both_ok processes exec-errors
+    both_ok processes exec-state
+    both_ok processes exec-signals
+}
+
+@test "execve keeps process, directory and limits of the isle" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    run_to isle "$LULL" --cpus "$FIRST" --mem 512M --report /bin/bash -c \
+        'cd /usr; echo $$; exec /bin/bash -c "echo \$\$; pwd; nproc; grep MemTotal /proc/meminfo"'
+    expect 0
+    [ "$(sed -n 1p isle.out)" = "$(sed -n 2p isle.out)" ]
+    [ "$(sed -n 3p isle.out)" = /usr ]
+    [ "$(sed -n 4p isle.out)" = 1 ]
+    [ "$(sed -n 5p isle.out | awk '{ print $2 }')" = 524288 ]
+    [ "$(grep -c 'report of' isle.err)" = 1 ]
+}
+
+@test "a program that gives itself fewer cores passes them on" {
+    need_two_cpus
+    isle /usr/bin/taskset -c "$LAST_CPU" /usr/bin/nproc
+    expect 0
+    [ "$(cat isle.out)" = 1 ]
+    isle /usr/bin/taskset -c "$LAST_CPU" /bin/grep Cpus_allowed_list /proc/self/status
+    [ "$(awk '{ print $2 }' isle.out)" = "$LAST_CPU" ]
+}
+
+@test "shell scripts" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    cat >script <<'END'
+#!/bin/bash
+set -u
+export WHAT=world
+f() { local n=$1; [ "$n" = 0 ] || { echo "$n"; f $((n - 1)); }; }
+f 3
+echo "hello $WHAT" | tr a-z A-Z | sed 's/O/0/'
+x=$(for i in 1 2 3; do echo $i; done | sort -r | head -1)
+echo "$x"
+(exit 5)
+echo $?
+{ sleep 0.1; echo late; } &
+wait $!
+echo $?
+trap 'echo leaving' EXIT
+cat <<EOT | wc -l
+one
+two
+EOT
+ls /nowhere 2>/dev/null || echo none
+kill -USR1 $$ 2>/dev/null &
+trap 'echo usr1' USR1
+wait
+exec /bin/sh -c 'echo "last of $WHAT"; exit 9'
+END
+    sed -i '/^kill -USR1/,/^wait$/d' script
+    chmod +x script
+    both ./script
+    expect 9
+    both_ok /bin/sh -c 'echo $(echo a; echo b) | cat; ls / >/dev/null && echo done'
+}
+
+@test "python: subprocess, os.fork, multiprocessing" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    both_ok /usr/bin/python3 -c 'import subprocess as s
+print(s.run(["echo", "hi"], capture_output=True))
+print(s.run("exit 4", shell=True).returncode)
+print(s.run(["/nowhere"], capture_output=True).returncode if 0 else "")
+try:
+    s.run(["/nowhere"])
+except FileNotFoundError as e:
+    print(e)
+p = s.Popen(["cat"], stdin=s.PIPE, stdout=s.PIPE, close_fds=True)
+print(p.communicate(b"text"))'
+    both_ok /usr/bin/python3 -c 'import multiprocessing as m
+def f(x): return x * x
+if __name__ == "__main__":
+    with m.Pool(2) as p: print(p.map(f, range(10)))'
+}
+
+@test "nothing is left of children when the program is killed" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    local left
+    background isle "$LULL" --cpus "$LIST" /bin/bash -c 'sleep 77.7 & echo ready; wait'
+    kill -KILL "$pid"
+    ended
+    sleep 0.3
+    left=$(pgrep -fc 'sleep 77.7' || true)
+    pkill -f 'sleep 77.7' || true
+    # as natively: the child of a killed parent lives on, and nothing else of it
+    [ "$left" -le 1 ]
+}
