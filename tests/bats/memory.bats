@@ -43,7 +43,7 @@ load common
     expect 0
     run_to isle "$LULL" --cpus "$LIST" --mem 320M "$PROGRAMS/oom"
     expect 0
-    grep -q "24 checks passed" isle.out
+    grep -q "32 checks passed" isle.out
 }
 
 @test "--mem is a limit, not a cost" {
