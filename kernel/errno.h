@@ -23,5 +23,6 @@
 /* Inside the kernel only: the call was interrupted before it did anything. */
 #define ERESTART 512        /* restart unless a handler without SA_RESTART runs */
 #define ERESTART_NOHAND 514 /* restart only when no handler runs */
+#define ERESTART_BLOCK 516  /* the same, by restart_syscall(2): the end of a wait is remembered */
 
 #endif

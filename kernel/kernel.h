@@ -27,7 +27,8 @@ u64 tsc_to_ns(u64 ticks);
 
 /* sys/forward.c */
 long forward_call(struct frame *f, const struct lull_sysdesc *d);
-long forward_raw(u32 nr, const u64 arg[6]); /* the kernel's own calls; may block */
+long forward_resume(struct frame *f, u32 nr, u64 end); /* goes on until CLOCK_MONOTONIC end ns */
+long forward_raw(u32 nr, const u64 arg[6]);            /* the kernel's own calls; may block */
 void forward_reap(void);
 void forward_cancel(struct thread *t);
 
@@ -35,10 +36,12 @@ void forward_cancel(struct thread *t);
 long syscall_local(struct frame *f, u64 nr); /* one that is answered here */
 extern const struct lull_sysdesc syscall_table[512];
 long refuse(u64 nr); /* -ENOSYS, counted */
+#define NR_RESTART_SYSCALL 219
 
 /* sys/rewrite.c */
 void rewrite_init(void);
 void rewrite_site(struct frame *f);
+void rewrite_hide_step(struct frame *f); /* a single step into a stub: as if at the site */
 void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_lock */
 
 /* boot/smp.c: requests between cores */
@@ -75,5 +78,7 @@ static inline uaddr frame_arg(const struct frame *f, unsigned i)
 struct timespec {
     i64 sec, nsec;
 };
+/* A span of time from the application, in ns, at most about 285 years. 0, -EFAULT, -EINVAL. */
+long timespec_in(uaddr p, u64 *ns);
 
 #endif

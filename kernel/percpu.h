@@ -33,7 +33,9 @@ struct percpu {
     u64 bp_top;
     u64 bp_save;
     u32 index;
-    u32 cpu;                  /* Linux's number */
+    u32 cpu; /* Linux's number */
+    u32 pid;
+    u32 *nready;              /* runqs[index].nready */
     u64 flushed;              /* generation of page-table changes that this core's TLB has seen */
     u64 stopped;              /* generation of stop requests acknowledged */
     struct thread *fpu_owner; /* whose vector state the registers hold */
@@ -47,6 +49,8 @@ _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, scratch_rip) == PC_RI
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, cur) == PC_CUR, "PC_CUR");
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, bp_top) == PC_BPTOP, "PC_BPTOP");
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, bp_save) == PC_BPSAVE, "PC_BPSAVE");
+_Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, pid) == PC_PID, "PC_PID");
+_Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, nready) == PC_NREADY, "PC_NREADY");
 /* the vDSO reads these two */
 _Static_assert(offsetof(struct percpu, index) == 48 && offsetof(struct percpu, cpu) == 52, "vDSO");
 _Static_assert(offsetof(struct lull_core, up_rip) == CORE_UP_RIP, "CORE_UP_RIP");
@@ -56,6 +60,14 @@ _Static_assert(offsetof(struct lull_core, request) == CORE_REQUEST, "CORE_REQUES
 _Static_assert(offsetof(struct lull_core, halted) == CORE_HALTED, "CORE_HALTED");
 _Static_assert(offsetof(struct lull_core, reply) == CORE_REPLY, "CORE_REPLY");
 _Static_assert(offsetof(struct lull_core, bell) == CORE_BELL, "CORE_BELL");
+
+_Static_assert(offsetof(struct lull_core, kcount) + 8 * LULL_K_INTERRUPT == CORE_INTERRUPTS,
+               "CORE_INTERRUPTS");
+_Static_assert(offsetof(struct lull_core, kcount) + 8 * LULL_K_GETPID == CORE_GETPIDS,
+               "CORE_GETPIDS");
+_Static_assert(offsetof(struct lull_core, kcount) + 8 * LULL_K_GETTID == CORE_GETTIDS,
+               "CORE_GETTIDS");
+_Static_assert(offsetof(struct lull_core, kcount) + 8 * LULL_K_YIELD == CORE_YIELDS, "CORE_YIELDS");
 
 static inline struct lull_core *core_of(unsigned index)
 {

@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include "carve/carve.h"
+#include "carve/launcher.h"
 #include "cli/options.h"
 #include "message.h"
 #include "ownfd.h"
 #include "program/program.h"
+#include "report/report.h"
 #include "run/run.h"
 
 static uint64_t monotonic_ns(void)
@@ -44,21 +46,28 @@ static void take_signals(struct run_request *req)
     }
 }
 
-/* The program may change its directory, which is the proxy's too. Freed by nobody. */
+/* Of this rank, and absolute: the program may change its directory, which is the proxy's too. The
+   name is freed by nobody. */
 static int pin_report_file(struct options *opt)
 {
-    char *path, *cwd;
-    if (!opt->report_file || opt->report_file[0] == '/')
+    char *path, *cwd = NULL;
+    int rc = 0;
+    if (!opt->report_file)
         return 0;
-    cwd = getcwd(NULL, 0);
-    if (!cwd || asprintf(&path, "%s/%s", cwd, opt->report_file) < 0) {
+    char *name = report_file_name(opt->report_file, launcher_job_rank(), getpid());
+    if (name && name[0] == '/') {
+        opt->report_file = name;
+        return 0;
+    }
+    if (!name || !(cwd = getcwd(NULL, 0)) || asprintf(&path, "%s/%s", cwd, name) < 0) {
         message("%s: no absolute name for it: %s", opt->report_file, strerror(errno));
-        free(cwd);
-        return LULL_EXIT_FAILED;
+        rc = LULL_EXIT_FAILED;
+    } else {
+        opt->report_file = path;
     }
     free(cwd);
-    opt->report_file = path;
-    return 0;
+    free(name);
+    return rc;
 }
 
 static int print_plan(const struct run_request *req)

@@ -42,6 +42,11 @@ int cpus_get(const struct cpus *c, unsigned i);
 
 /* One line on stderr. */
 __attribute__((format(printf, 1, 2))) void complain(const char *fmt, ...);
+/* The first line complained of since complaint_forget(), or NULL. */
+const char *complaint_first(void);
+void complaint_forget(void);
+/* Adds the first line of what another program wrote on stderr to it. */
+void complaint_add(const char *text);
 /* What goes on, on stderr; only on a terminal or with --verbose. */
 __attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
 void progress_enable(bool on);
@@ -52,5 +57,6 @@ int bench_strassen(const struct driver_options *o);
 int bench_fwq(const struct driver_options *o);
 int bench_pread(const struct driver_options *o);
 int bench_start(const struct driver_options *o);
+int bench_noise(const struct driver_options *o);
 
 #endif

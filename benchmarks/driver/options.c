@@ -18,6 +18,10 @@ static const char usage[] =
     "  pread         a forwarded 4 KiB pread, with one core left to Linux and with none\n"
     "  start         from the launch to the first instruction of main\n"
     "  all           all of these\n"
+    "  noise --virtual [--samples N] [--us US] [--kernel FILE]\n"
+    "                fwq under QEMU, time being counted instructions: isle, Debian's cloud "
+    "kernel,\n"
+    "                and the same tuned; without FILE, apt downloads the kernel once\n"
     "ARGUMENTS go to the benchmark's own program.\n"
     "\n"
     "  --pairs N      pairs of runs (os 5, fwq 3, strassen 7, pread 5, start 21), one more each\n"
@@ -27,7 +31,7 @@ static const char usage[] =
     "  --dir OUT      where data, plots and JSON go (./lull-bench-out)\n"
     "  --json         print the JSON document instead of the table\n"
     "  --mpirun       launch both sides by mpirun -n 1\n"
-    "  --no-plot      fwq without gnuplot\n"
+    "  --no-plot      fwq and noise without gnuplot\n"
     "  --timeout S    end a run that takes longer, seconds (600)\n"
     "  --verbose      show commands and what they print\n"
     "\n"
@@ -130,7 +134,7 @@ int driver_options_parse(int argc, char **argv, struct driver_options *o)
             goto bad;
     }
     if (optind == argc) {
-        complain("which benchmark? os, fwq, strassen, pread, start or all");
+        complain("which benchmark? os, fwq, strassen, pread, start, noise or all");
         goto bad;
     }
     o->name = argv[optind];

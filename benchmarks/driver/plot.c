@@ -231,17 +231,22 @@ int plot_check_gnuplot(void)
 {
     if (on_path("gnuplot"))
         return 0;
-    complain("fwq draws its plot with gnuplot, which is not installed (Debian: gnuplot-nox); "
+    complain("the plot is drawn by gnuplot, which is not installed (Debian: gnuplot-nox); "
              "--no-plot does without");
     return -1;
 }
 
+int plot_run_gnuplot(const char *dir, const char *file)
+{
+    int rc = run_gnuplot(dir, file);
+    if (rc)
+        complain("gnuplot failed on %s/%s (exit code %d)", dir, file, rc);
+    return rc ? -1 : 0;
+}
+
 int plot_draw(const struct plot *p)
 {
-    int rc = run_gnuplot(p->dir, "fwq.gp");
-    if (rc)
-        complain("gnuplot failed on %s/fwq.gp (exit code %d)", p->dir, rc);
-    return rc ? -1 : 0;
+    return plot_run_gnuplot(p->dir, "fwq.gp");
 }
 
 void plot_free(struct plot *p)

@@ -28,6 +28,8 @@ int plot_add(struct plot *p, enum side side, const char *samples_path);
 int plot_write(struct plot *p, const char *title);
 /* 0 when gnuplot can be executed; else -1 after a line that says what to do. */
 int plot_check_gnuplot(void);
+/* Runs it on a file of dir, in dir. 0 or -1 after a line. */
+int plot_run_gnuplot(const char *dir, const char *file);
 /* fwq.gp to fwq.png. 0 or -1 after a line. */
 int plot_draw(const struct plot *p);
 void plot_free(struct plot *p);

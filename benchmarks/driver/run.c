@@ -23,7 +23,7 @@ char **run_command(const struct run *r, char *buf, size_t size)
     size_t n = 0, argc = 0;
     while (r->argv[argc])
         argc++;
-    char **v = calloc(argc + 10, sizeof *v);
+    char **v = calloc(argc + 12, sizeof *v);
     if (!v)
         return NULL;
     if (r->o->mpirun) {
@@ -36,6 +36,8 @@ char **run_command(const struct run *r, char *buf, size_t size)
         v[n++] = (char *)"--cpus";
         cpus_format(r->cpus, buf, size);
         v[n++] = buf;
+        if (r->virtual_time)
+            v[n++] = (char *)"--virtual-time";
         if (r->report) {
             size_t used = strlen(buf) + 1;
             snprintf(buf + used, size - used, "--report=%s", r->report);
@@ -75,23 +77,25 @@ static char *read_all(int fd)
     return text;
 }
 
-static void exec_child(const struct run *r, char **argv, int out, int err, pid_t parent)
+static void exec_child(const struct command *c, int out, int err, pid_t parent)
 {
     char threads[16];
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(127);
-    snprintf(threads, sizeof threads, "%u", r->cpus->n);
-    setenv("OMP_NUM_THREADS", threads, 1);
-    setenv("OMP_PROC_BIND", "true", 1);
-    if (r->side == NATIVE && sched_setaffinity(0, sizeof r->cpus->set, &r->cpus->set)) {
+    if (c->cpus) {
+        snprintf(threads, sizeof threads, "%u", c->cpus->n);
+        setenv("OMP_NUM_THREADS", threads, 1);
+        setenv("OMP_PROC_BIND", "true", 1);
+    }
+    if (c->pin && sched_setaffinity(0, sizeof c->cpus->set, &c->cpus->set)) {
         dprintf(err, "sched_setaffinity: %s\n", strerror(errno));
         _exit(126);
     }
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    execvp(argv[0], argv);
-    dprintf(err, "cannot execute %s: %s\n", argv[0], strerror(errno));
+    execvp(c->argv[0], c->argv);
+    dprintf(err, "cannot execute %s: %s\n", c->argv[0], strerror(errno));
     _exit(127);
 }
 
@@ -121,19 +125,20 @@ static bool wait_child(pid_t pid, double timeout_s, int *status)
 }
 
 /* What went wrong, in one line, then the program's own words. */
-static void complain_of(const struct run *r, bool in_time, int status, int err)
+static void complain_of(const struct command *c, bool in_time, int status, int err)
 {
-    const char *on = r->side == ISLE ? "on an isle" : "natively";
     if (!in_time)
-        complain("%s: did not end %s within %g s and was ended", r->what, on, r->o->timeout_s);
+        complain("%s: did not end %s within %g s and was ended", c->what, c->where, c->timeout_s);
     else if (WIFSIGNALED(status))
-        complain("%s: ended %s by signal %d (%s)", r->what, on, WTERMSIG(status),
+        complain("%s: ended %s by signal %d (%s)", c->what, c->where, WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
     else
-        complain("%s: failed %s with exit code %d", r->what, on, WEXITSTATUS(status));
+        complain("%s: failed %s with exit code %d", c->what, c->where, WEXITSTATUS(status));
     char *text = read_all(err);
-    if (text && *text)
+    if (text && *text) {
+        complaint_add(text);
         fputs(text, stderr);
+    }
     free(text);
 }
 
@@ -143,42 +148,41 @@ static void show(const char *text)
         fputs(text, stderr);
 }
 
-int run_child(const struct run *r, struct run_output *out)
+int command_run(const struct command *c, struct run_output *out)
 {
-    char buf[PATH_MAX + 8192], line[4096];
+    char line[4096];
     int rc = -1, status = 0;
     *out = (struct run_output){.text = NULL};
-    char **argv = run_command(r, buf, sizeof buf);
     /* files, not pipes: nobody is to be woken while the program measures */
     int fd_out = memfd_create("stdout", MFD_CLOEXEC), fd_err = memfd_create("stderr", MFD_CLOEXEC);
-    if (!argv || fd_out < 0 || fd_err < 0) {
-        complain("%s: cannot prepare the run: %s", r->what, strerror(errno));
+    if (fd_out < 0 || fd_err < 0) {
+        complain("%s: cannot prepare the run: %s", c->what, strerror(errno));
         goto done;
     }
-    if (r->o->verbose) {
-        run_describe(argv, line, sizeof line);
-        complain("%s, %s: %s", r->what, side_name[r->side], line);
+    if (c->verbose) {
+        run_describe(c->argv, line, sizeof line);
+        progress("%s, %s: %s", c->what, c->where, line);
     }
     fflush(NULL);
     pid_t parent = getpid();
     out->start_ns = now_ns();
     pid_t pid = fork();
     if (pid == 0)
-        exec_child(r, argv, fd_out, fd_err, parent);
+        exec_child(c, fd_out, fd_err, parent);
     if (pid < 0) {
-        complain("%s: fork: %s", r->what, strerror(errno));
+        complain("%s: fork: %s", c->what, strerror(errno));
         goto done;
     }
-    bool in_time = wait_child(pid, r->o->timeout_s, &status);
+    bool in_time = wait_child(pid, c->timeout_s, &status);
     out->end_ns = now_ns();
     out->text = read_all(fd_out);
-    if (r->o->verbose)
+    if (c->verbose)
         show(out->text);
     if (!in_time || status != 0 || !out->text) {
-        complain_of(r, in_time, status, fd_err);
+        complain_of(c, in_time, status, fd_err);
         goto done;
     }
-    if (r->o->verbose) {
+    if (c->verbose) {
         char *text = read_all(fd_err);
         show(text);
         free(text);
@@ -189,10 +193,30 @@ done:
         close(fd_out);
     if (fd_err >= 0)
         close(fd_err);
-    free(argv);
     if (rc) {
         free(out->text);
         out->text = NULL;
     }
+    return rc;
+}
+
+int run_child(const struct run *r, struct run_output *out)
+{
+    char buf[PATH_MAX + 8192];
+    char **argv = run_command(r, buf, sizeof buf);
+    *out = (struct run_output){.text = NULL};
+    if (!argv) {
+        complain("%s: out of memory", r->what);
+        return -1;
+    }
+    struct command c = {.argv = argv,
+                        .what = r->what,
+                        .where = r->side == ISLE ? "on an isle" : "natively",
+                        .cpus = r->cpus,
+                        .pin = r->side == NATIVE,
+                        .timeout_s = r->o->timeout_s,
+                        .verbose = r->o->verbose};
+    int rc = command_run(&c, out);
+    free(argv);
     return rc;
 }

@@ -13,6 +13,7 @@ struct run {
     enum side side;
     const struct cpus *cpus; /* native: affinity of the program; isle: --cpus */
     const char *report;      /* isle: --report=FILE; NULL: none */
+    bool virtual_time;       /* isle: --virtual-time */
     char *const *argv;       /* program and arguments, NULL at the end */
     const char *what;        /* for messages: "fwq, pair 2" */
 };
@@ -23,14 +24,23 @@ struct run_output {
     uint64_t end_ns;   /* and when the end was seen */
 };
 
+/* Any command, with its output kept. */
+struct command {
+    char *const *argv;
+    const char *what, *where; /* for messages: "fwq, pair 2", "on an isle" */
+    const struct cpus *cpus;  /* OMP_NUM_THREADS and OMP_PROC_BIND say so; NULL: left alone */
+    bool pin;                 /* to cpus */
+    double timeout_s;
+    bool verbose;
+};
+/* Runs it and waits. 0 when it exited with 0; else -1 after a line and what it wrote on stderr. */
+int command_run(const struct command *c, struct run_output *out);
+
 /* The command as it is executed; free() the array only, it points into buf. */
 char **run_command(const struct run *r, char *buf, size_t size);
 /* For people and JSON; at most size bytes. */
 void run_describe(char *const *argv, char *buf, size_t size);
-/*
- * Runs it with OMP_NUM_THREADS and OMP_PROC_BIND set alike on both sides and waits. 0 when it
- * exited with 0; else -1 after a line on stderr and what the program wrote there.
- */
+/* Runs it with OMP_NUM_THREADS and OMP_PROC_BIND set alike on both sides, as command_run(). */
 int run_child(const struct run *r, struct run_output *out);
 
 #endif

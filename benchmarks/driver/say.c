@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "driver/driver.h"
 
 static bool progress_on;
+static char first[512];
 
 static void emit(const char *fmt, va_list ap)
 {
@@ -17,8 +19,29 @@ void complain(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
+    if (!first[0])
+        vsnprintf(first, sizeof first, fmt, ap);
+    va_end(ap);
+    va_start(ap, fmt);
     emit(fmt, ap);
     va_end(ap);
+}
+
+void complaint_forget(void)
+{
+    first[0] = 0;
+}
+
+void complaint_add(const char *text)
+{
+    size_t len = strlen(first);
+    snprintf(first + len, sizeof first - len, "%s%.*s", len ? ": " : "", (int)strcspn(text, "\n"),
+             text);
+}
+
+const char *complaint_first(void)
+{
+    return first[0] ? first : NULL;
 }
 
 void progress(const char *fmt, ...)

@@ -15,6 +15,13 @@ struct fwq_options {
     bool calibrate;   /* print the count and leave */
     const char *out;  /* every sample; NULL: none */
     const char *json;
+    const char *interrupts; /* /proc/interrupts around the measured loop; NULL: none */
+};
+
+/* What /proc/interrupts said just before and just after the measured loop. */
+struct fwq_interrupts {
+    size_t len[2];
+    char text[2][1 << 20];
 };
 
 /* One core; written by its own thread, read by others after the last barrier. */
@@ -30,6 +37,7 @@ struct fwq_run {
     uint64_t samples, work;
     unsigned ncores;
     bool marked;
+    struct fwq_interrupts *interrupts; /* NULL: not wanted */
     struct fwq_core *core;
     /* barriers that spin: nothing here may sleep in the kernel */
     _Alignas(64) atomic_uint arrived;
@@ -41,6 +49,10 @@ struct fwq_run {
 void fwq_work(uint64_t count);
 /* Iterations that take about us microseconds on this core. */
 uint64_t fwq_calibrate(double tsc_hz, uint64_t us);
+/* which: 0 before, 1 after. What can't be read is left empty. */
+void fwq_interrupts_take(struct fwq_interrupts *i, int which);
+/* Into PREFIX.before and PREFIX.after. 0, or -1 after a line on stderr. */
+int fwq_interrupts_write(const struct fwq_interrupts *i, const char *prefix);
 /* Runs all cores; the caller is core 0. 0, or -1 after a line on stderr. */
 int fwq_measure(struct fwq_run *run);
 

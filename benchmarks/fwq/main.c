@@ -13,21 +13,24 @@
 
 static const char usage[] =
     "usage: fwq [--samples N] [--us US] [--work COUNT] [--out FILE] [--json FILE] [--calibrate]\n"
+    "           [--interrupts PREFIX]\n"
     "One thread per CPU of the affinity mask does the same work N times (10000) and notes how "
     "long\n"
     "each took. --us aims at a length (100); --work sets the count that --calibrate prints, so "
     "that\n"
-    "two runs do the same. --out: every sample, as lines of \"core index ticks\".\n";
+    "two runs do the same. --out: every sample, as lines of \"core index ticks\". --interrupts: "
+    "what\n"
+    "/proc/interrupts says just before and just after, in PREFIX.before and PREFIX.after.\n";
 
 /* 0, 1 (done), or 2 (bad usage) */
 static int parse(int argc, char **argv, struct fwq_options *o)
 {
-    static const struct option longs[] = {{"samples", 1, NULL, 'n'}, {"us", 1, NULL, 'u'},
-                                          {"work", 1, NULL, 'w'},    {"out", 1, NULL, 'o'},
-                                          {"json", 1, NULL, 'j'},    {"calibrate", 0, NULL, 'c'},
-                                          {"help", 0, NULL, 'h'},    {0}};
+    static const struct option longs[] = {
+        {"samples", 1, NULL, 'n'}, {"us", 1, NULL, 'u'},         {"work", 1, NULL, 'w'},
+        {"out", 1, NULL, 'o'},     {"json", 1, NULL, 'j'},       {"calibrate", 0, NULL, 'c'},
+        {"help", 0, NULL, 'h'},    {"interrupts", 1, NULL, 'i'}, {0}};
     *o = (struct fwq_options){.samples = 10000, .us = 100};
-    for (int c; (c = getopt_long(argc, argv, "n:u:w:o:j:ch", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "n:u:w:o:j:i:ch", longs, NULL)) != -1;) {
         bool ok = true;
         switch (c) {
         case 'n':
@@ -44,6 +47,9 @@ static int parse(int argc, char **argv, struct fwq_options *o)
             break;
         case 'j':
             o->json = optarg;
+            break;
+        case 'i':
+            o->interrupts = optarg;
             break;
         case 'c':
             o->calibrate = true;
@@ -162,10 +168,13 @@ static int measure(const struct fwq_options *o, struct fwq_run *r)
         if (!r->core[c].stamp)
             goto out_of_memory;
     }
+    if (o->interrupts && !(r->interrupts = calloc(1, sizeof *r->interrupts)))
+        goto out_of_memory;
     if (fwq_measure(r))
         goto out;
     struct bench_result res = {.program = "fwq", .tsc_hz = tsc_hz, .marked = r->marked};
     if (summarise(r, tsc_hz, &res) || (o->out && write_samples(o->out, r, tsc_hz)) ||
+        (o->interrupts && fwq_interrupts_write(r->interrupts, o->interrupts)) ||
         (o->json && bench_write_json(o->json, &res)))
         goto out;
     rc = 0;
@@ -177,6 +186,7 @@ out:
     for (unsigned c = 0; r->core && c < r->ncores; c++)
         free(r->core[c].stamp);
     free(r->core);
+    free(r->interrupts);
     return rc;
 }
 

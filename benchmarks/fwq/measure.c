@@ -53,10 +53,10 @@ static bool meet(struct fwq_run *r)
 
 static void sample(uint64_t *stamp, uint64_t samples, uint64_t work)
 {
-    stamp[0] = tsc_now();
-    for (uint64_t i = 1; i <= samples; i++) {
-        fwq_work(work);
+    /* one quantum more than needed, so that the first interval has no other instructions */
+    for (uint64_t i = 0; i <= samples; i++) {
         stamp[i] = tsc_now();
+        fwq_work(work);
     }
 }
 
@@ -71,13 +71,19 @@ static void *core_main(void *arg)
     memset(c->stamp, 0, (r->samples + 1) * sizeof *c->stamp);
     sample(c->stamp, r->samples / 10 + 1 < r->samples ? r->samples / 10 + 1 : r->samples, r->work);
     meet(r);
-    if (c->index == 0)
+    if (c->index == 0) {
+        if (r->interrupts)
+            fwq_interrupts_take(r->interrupts, 0);
         r->marked = bench_mark_begin();
+    }
     meet(r);
     sample(c->stamp, r->samples, r->work);
     meet(r);
-    if (c->index == 0)
+    if (c->index == 0) {
         bench_mark_end();
+        if (r->interrupts)
+            fwq_interrupts_take(r->interrupts, 1);
+    }
     meet(r);
     return NULL;
 }

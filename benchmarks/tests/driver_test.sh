@@ -69,6 +69,54 @@ if command -v mpirun >/dev/null; then
     json "$dir/out/strassen.json" 'd["result"]["isle_command"].startswith("mpirun -n 1 ")'
 fi
 
+# noise: what the systems send is made up, what the driver makes of it is not
+mkdir "$dir/qemu"
+cp "$(dirname "$0")/stand-in-qemu.sh" "$dir/qemu/qemu-system-x86_64"
+noise() {
+    PATH=$dir/qemu:$PATH bench "${noise_options[@]}" noise --virtual --samples 200 --us 10 \
+        --kernel "$0" "$@"
+}
+noise_options=()
+expect 0 "noise" "^Linux, 2 CPUs, tuned .* 200 .* 0 .* 0$" noise
+grep -q "^isle  *200  *0.002002  *10.012  *0  *0.000  *0.000e+00  *0$" "$dir/stdout" ||
+    fail "noise: wrong figures of the isle"
+grep -q "^Linux  *200  *0.002052  *10.012  *20  *2.500 " "$dir/stdout" ||
+    fail "noise: wrong figures of Linux"
+grep -q "would be 20 (stock-2) 20 (tuned)" "$dir/stdout" || fail "noise: wrong figures of the clock"
+grep -q "LOC Local timer interrupts  *7$" "$dir/stdout" || fail "noise: wrong count of interrupts"
+for f in noise.png noise.json noise.gp noise-isle.dat noise-tuned.counts; do
+    [ -s "$dir/out/$f" ] || fail "noise: no $f"
+done
+head -c 8 "$dir/out/noise.png" | grep -q PNG || fail "noise: noise.png is no PNG"
+json "$dir/out/noise.json" 'all(s["ran"] for s in d["result"]["systems"].values())'
+json "$dir/out/noise.json" '[s["detours"] for s in d["result"]["systems"].values()]==[0,20,0,0]'
+json "$dir/out/noise.json" 'd["result"]["systems"]["stock"]["events"]["interrupts"]["LOC Local timer interrupts"]==[7]'
+noise_options=(--json)
+expect 0 "noise --json" '"lull-bench-1"' noise
+json "$dir/stdout" 'd["bench"]=="noise"'
+noise_options=()
+STAND_IN_QEMU=nohz_full expect 0 "noise: tuned Linux can't be had" \
+    "tuned .*not run: .*exit code 1: stand-in: told to fail" noise
+json "$dir/out/noise.json" 'not d["result"]["systems"]["tuned"]["ran"] and d["result"]["systems"]["isle"]["ran"]'
+STAND_IN_QEMU=-smp expect 1 "noise: Linux can't be had" "Linux  *not run: .*told to fail" noise
+grep -q "^isle  *200 " "$dir/stdout" || fail "noise: no figures of the isle without Linux"
+STAND_IN_QEMU_CUT=1 expect 1 "noise: Linux ends too early" "ended before it had sent all" noise
+STAND_IN_FAIL_AT=1 STAND_IN_COUNT=$dir/noise-count expect 1 "noise: the isle fails" \
+    "isle  *not run: .*exit code 125" noise
+STAND_IN_HZ=2600000000.0 expect 1 "noise: the isle has no virtual time" "that is no virtual time" noise
+(
+    mkdir "$dir/empty"
+    # shellcheck disable=SC2123 # a search path without QEMU is meant
+    PATH=$dir/empty
+    bench --no-plot noise --virtual --kernel "$0"
+    [ $? -eq 1 ]
+) || fail "no QEMU: wrong exit code"
+grep -q "Linux  *not run: .*cannot execute qemu-system-x86_64" "$dir/stdout" || fail "no QEMU: no clear line"
+expect 1 "noise: no kernel" "cannot read the kernel /nonexistent" noise --kernel /nonexistent
+expect 2 "noise without --virtual" "say --virtual" bench noise
+expect 2 "noise, wrong usage" "unexpected argument x" noise x
+expect 2 "noise, wrong number" "expected a whole number" noise --samples 1
+
 # failures: one clear line, a true code, no table
 expect 1 "no lull" "cannot execute /nonexistent/lull" bench --lull /nonexistent/lull start
 expect 1 "the program fails natively" "failed natively with exit code 1" bench strassen --spoil 64

@@ -47,6 +47,10 @@ expect 1 "$bin/strassen" 8 --kernel none
 expect 0 "$bin/fwq" --samples 30 --work 1000 --out "$dir/fwq" --json "$dir/json"
 check "fwq: one line per sample" test "$(grep -vc '^#' "$dir/fwq")" -eq $((30 * $(nproc)))
 check "fwq: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+expect 0 "$bin/fwq" --samples 5 --work 1000 --interrupts "$dir/irq"
+check "fwq: interrupts before" grep -q 'LOC:' "$dir/irq.before"
+check "fwq: interrupts after" grep -q 'LOC:' "$dir/irq.after"
+expect 1 "$bin/fwq" --samples 5 --work 1000 --interrupts /nonexistent/x
 expect 1 "$bin/fwq" --samples 5 --work 1000 --out /nonexistent/x
 expect 2 "$bin/fwq" --samples x
 expect 2 "$bin/fwq" extra

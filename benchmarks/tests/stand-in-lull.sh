@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 # In the place of lull in driver_test.sh: drops the options and runs the program on plain Linux,
 # after writing a report of the right shape. Not an isle: what is timed with it means nothing.
+# --virtual-time: the program does not run; its samples are made up.
 # STAND_IN_FAIL_AT=N: the Nth call (counted in the file STAND_IN_COUNT) fails.
 set -eu
-cpus='' report=''
+cpus='' report='' virtual=''
 while [ $# -gt 0 ]; do
     case $1 in
     --cpus) cpus=$2; shift 2 ;;
     --report=*) report=${1#--report=}; shift ;;
+    --virtual-time) virtual=1; shift ;;
     --) shift; break ;;
     *) echo "stand-in: unknown option $1" >&2; exit 125 ;;
     esac
@@ -35,5 +37,14 @@ if [ -n "$report" ] && [ -z "${STAND_IN_NO_REPORT:-}" ]; then
         done
         printf ']}}\n'
     } >"$report"
+fi
+if [ -n "$virtual" ]; then # fwq --samples N --work W --out FILE
+    {
+        echo "# lull-fwq-1 tsc_hz=${STAND_IN_HZ:-1000000000.000} work=$5 cores=1 samples=$3 cpus=1"
+        for i in $(seq 0 $(($3 - 1))); do
+            echo "0 $i $((3 * $5 + 13))"
+        done
+    } >"$7"
+    exit 0
 fi
 exec taskset -c "$cpus" "$@"

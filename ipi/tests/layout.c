@@ -96,11 +96,12 @@ static void print_boot(void)
     FIELD(struct lull_timepage, seq);
     FIELD(struct lull_timepage, tsc_base);
     FIELD(struct lull_timepage, mult);
-    FIELD(struct lull_timepage, mono_ns);
-    FIELD(struct lull_timepage, real_ns);
-    FIELD(struct lull_timepage, boot_ns);
-    FIELD(struct lull_timepage, raw_ns);
-    FIELD(struct lull_timepage, tai_ns);
+    FIELD(struct lull_timepage, at);
+    VALUE(LULL_CLOCK_REALTIME);
+    VALUE(LULL_CLOCK_MONOTONIC);
+    VALUE(LULL_CLOCK_BOOTTIME);
+    VALUE(LULL_CLOCK_RAW);
+    VALUE(LULL_CLOCK_TAI);
 }
 
 static void print_core(void)

@@ -6,6 +6,9 @@
 #include "percpu.h"
 #include "types.h"
 
+#define FLAGS_TF 0x100ul
+#define FLAGS_AC 0x40000ul
+
 static inline u64 rdtsc(void)
 {
     u32 lo, hi;
@@ -46,6 +49,7 @@ void context_switch(u64 *save_ksp, u64 load_ksp);
 void thread_first_return(void);
 void lull_leave(void);
 void lull_fast(void);
+void leaf_getpid(void), leaf_gettid(void), leaf_sched_yield(void);
 
 /* Memory of the application; the range must have been checked with user_range_ok(). */
 long user_copy(void *dst, const void *src, u64 n);

@@ -385,6 +385,7 @@ lull_ring0_irq:
     push    %rcx
     movabs  $(LAPIC + LAPIC_EOI), %rax
     movl    $0, (%rax)
+    incq    %gs:CORE_INTERRUPTS
     mov     16(%rsp), %rax
     lea     lull_text_start(%rip), %rcx
     cmp     %rcx, %rax

@@ -12,6 +12,10 @@
 #define CORE_UP_RFLAGS 88
 #define CORE_REPLY 96
 #define CORE_BELL 128
+#define CORE_INTERRUPTS 304 /* kcount[LULL_K_INTERRUPT] */
+#define CORE_GETPIDS 352    /* kcount[LULL_K_GETPID] */
+#define CORE_GETTIDS 360
+#define CORE_YIELDS 368
 
 /* local APIC, in the device pages of a machine with doorbells */
 #define LAPIC (LULL_DEV_BASE + 0xfee00000 - LULL_DEV_GPA)
@@ -27,6 +31,8 @@
 #define PC_CUR 1048   /* current thread */
 #define PC_BPTOP 1056 /* stack for a reflected int3 */
 #define PC_BPSAVE 1064
+#define PC_PID 1080    /* the program's process id */
+#define PC_NREADY 1088 /* address of the number of threads that wait for this core */
 
 /* struct frame */
 #define FR_SIZE 176
@@ -45,5 +51,6 @@
 /* struct thread */
 #define TH_WORK 0 /* nonzero: something to do before it returns to the application */
 #define TH_KSP 8
+#define TH_TID 72
 
 #endif

@@ -47,6 +47,8 @@ static void idle_init(struct percpu *p, unsigned index)
     list_init(&t->futex);
     p->cur = t;
     p->ktop = t->ktop;
+    p->pid = boot_info()->pid;
+    p->nready = &runqs[index].nready;
     runqs[index].idle = t;
 }
 

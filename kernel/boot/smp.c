@@ -111,6 +111,7 @@ void core_answer_bell(void)
     }
     if (runqs[p->index].ninflight)
         forward_reap();
+    sched_look();
 }
 
 /* From arch/entry.S: something is to be done before the application goes on. */

@@ -96,7 +96,8 @@ void doorbell_leave(struct lull_core *c)
     __atomic_store_n(&c->request, n, __ATOMIC_SEQ_CST);
     *reg(BAR_REGS + REG_DOORBELL) = PROXY_PEER << 16 | c->index;
     if (c->op != LULL_OP_PARK) {
-        u64 until = clock_mono() + SPIN_NS;
+        /* the reply to a mark must not be an interrupt in what it measures */
+        u64 until = c->op == LULL_OP_MARK ? ~0ul : clock_mono() + SPIN_NS;
         while (__atomic_load_n(&c->reply, __ATOMIC_ACQUIRE) != n && clock_mono() < until)
             cpu_relax();
     }

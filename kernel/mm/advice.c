@@ -22,7 +22,7 @@ static void dontneed(u64 start, u64 end)
         } else if (!v->prot) {
             /* nobody can see it before it is opened */
             struct lull_map m = vma_piece(v, from, to);
-            m.flags |= LULL_MAP_STALE;
+            m.flags = (m.flags & ~LULL_MAP_TOUCHED) | LULL_MAP_STALE;
             vma_change_begin();
             vma_remove(from, to);
             vma_insert(m);

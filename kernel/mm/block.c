@@ -42,15 +42,23 @@ void blocks_mark_used(u64 start, u64 end)
     highest = max_u64(highest, index_of(end - 1) + 1);
 }
 
-bool blocks_used(u64 start, u64 end)
+static bool any_block(u64 start, u64 end, u8 state)
 {
-    if (!in_ram(start, end))
-        return true;
     for (u64 i = index_of(start); i <= index_of(end - 1); i++) {
-        if (block[i] == BLOCK_USED)
+        if (block[i] == state)
             return true;
     }
     return false;
+}
+
+bool blocks_used(u64 start, u64 end)
+{
+    return !in_ram(start, end) || any_block(start, end, BLOCK_USED);
+}
+
+bool blocks_lazy(u64 start, u64 end)
+{
+    return in_ram(start, end) && any_block(start, end, BLOCK_LAZY);
 }
 
 void blocks_zero_used(u64 start, u64 end)

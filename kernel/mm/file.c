@@ -87,6 +87,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
         rewrite_forget(start, end);
         struct lull_map m = {
             .start = start, .end = end, .prot = prot, .file = (u32)((u64)r >> 40), .offset = f->r9};
+        m.flags = prot ? 0 : LULL_MAP_TOUCHED;
         r = open_range(m, (u64)r & BYTES_MASK);
         if (r)
             mm_unmap(start, end);

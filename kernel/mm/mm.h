@@ -40,6 +40,7 @@
 #define MAP_KNOWN 0x7c07f9f3u /* what MAP_SHARED_VALIDATE takes everywhere (linux/mman.h) */
 
 #define IS_LAZY(flags) ((flags) & (LULL_MAP_STACK | LULL_MAP_LAZY))
+#define MEMORY_STATE (LULL_MAP_STALE | LULL_MAP_TOUCHED) /* of a closed mapping */
 
 extern spinlock mm_lock; /* guards everything below but the system calls */
 
@@ -68,6 +69,7 @@ bool pt_allows(u64 addr, u64 err); /* the tables permit the access of a #PF with
 /* block.c */
 int blocks_prepare(u64 start, u64 end, bool lazy); /* 0 or -ENOMEM */
 bool blocks_used(u64 start, u64 end);              /* pages not mapped may hold old data */
+bool blocks_lazy(u64 start, u64 end);              /* pages not mapped have to be zero, in some */
 void blocks_zero_used(u64 start, u64 end);         /* zeroes what may hold old data */
 void blocks_mark_used(u64 start, u64 end);
 void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next touch */

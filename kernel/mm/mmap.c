@@ -41,7 +41,8 @@ void mm_unmap(u64 start, u64 end)
         if (!v || v->start >= end)
             break;
         u64 from = max_u64(v->start, start), to = min_u64(v->end, end);
-        bool discard = IS_LAZY(v->flags) && v->prot && in_ram(from, to);
+        bool data = v->prot || v->flags & MEMORY_STATE;
+        bool discard = IS_LAZY(v->flags) && data && blocks_lazy(from, to);
         if (v->prot & PROT_EXEC)
             rewrite_forget(from, to);
         pt_unmap(from, to);
@@ -197,7 +198,9 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
     struct lull_map m = vma_piece(&v, from, to);
     m.prot = prot;
     if (prot)
-        m.flags &= ~LULL_MAP_STALE;
+        m.flags &= ~MEMORY_STATE;
+    else if (v.prot)
+        m.flags |= LULL_MAP_TOUCHED;
     vma_change_begin();
     vma_remove(from, to);
     vma_insert(m);

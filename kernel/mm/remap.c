@@ -16,11 +16,12 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
         if (r)
             return r;
     }
-    u32 prot = v.prot ? PROT_READ | PROT_WRITE : 0;
-    long r = mm_map(at, at + new_len, prot, v.flags & ~LULL_MAP_STALE);
+    bool data = v.prot || (v.flags & MEMORY_STATE) == LULL_MAP_TOUCHED;
+    u32 prot = data ? PROT_READ | PROT_WRITE : 0;
+    long r = mm_map(at, at + new_len, prot, v.flags & ~MEMORY_STATE);
     if (r)
         return r;
-    if (v.prot) {
+    if (data) {
         if (!(v.prot & PROT_READ))
             pt_map(old, old + old_len, PROT_READ);
         memcpy((void *)at, (void *)old, min_u64(old_len, new_len));
@@ -39,7 +40,7 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
     mm_unmap(old, old + old_len);
     if (flags & MREMAP_DONTUNMAP) {
         pt_flush();
-        if (mm_map(old, old + old_len, v.prot, v.flags & ~LULL_MAP_STALE))
+        if (mm_map(old, old + old_len, v.prot, v.flags & ~MEMORY_STATE))
             return -ENOMEM;
     }
     return (long)at;
@@ -89,7 +90,7 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
         limit = boot_info()->brk_start;
     bool room = was.end == old + old_len && in_ram(old, old + new_len) && old + new_len <= limit &&
                 (!after || after->start >= old + new_len);
-    if (room && mm_map(old + old_len, old + new_len, was.prot, was.flags & ~LULL_MAP_STALE) == 0)
+    if (room && mm_map(old + old_len, old + new_len, was.prot, was.flags & ~MEMORY_STATE) == 0)
         return (long)old;
     if (!(flags & MREMAP_MAYMOVE))
         return -ENOMEM;

@@ -18,6 +18,7 @@
 #define FUTEX_WAITERS 0x80000000u
 #define FUTEX_TID_MASK 0x3fffffffu
 #define ROBUST_LIMIT 2048
+#define NR_FUTEX 202
 
 #define BUCKETS 1024
 static struct bucket {
@@ -117,14 +118,10 @@ static long timeout_decode(const struct frame *f, int op, u64 *deadline)
     *deadline = NEVER;
     if (!f->r10)
         return 0;
-    struct timespec ts;
-    if (copy_in(&ts, f->r10, sizeof ts))
-        return -EFAULT;
-    if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
-        return -EINVAL;
-    u64 ns =
-        ts.sec > 9000000000l ? 9000000000000000000ul : (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
-    u64 now = clock_mono();
+    u64 ns, now = clock_mono();
+    long r = timespec_in(f->r10, &ns);
+    if (r)
+        return r;
     if (cmd == FUTEX_WAIT) {
         *deadline = now + ns;
     } else if (op & FUTEX_CLOCK_REALTIME) {
@@ -136,17 +133,11 @@ static long timeout_decode(const struct frame *f, int op, u64 *deadline)
     return 0;
 }
 
-static long futex_wait(struct frame *f, int op, u32 bits)
+static long futex_wait_until(struct frame *f, u32 bits, u64 deadline)
 {
     struct thread *t = current();
     uaddr addr = f->rdi;
-    u64 deadline;
     u32 value;
-    if (!bits)
-        return -EINVAL;
-    long r = timeout_decode(f, op, &deadline);
-    if (r)
-        return r;
     if (!user_range_ok(addr, 4))
         return -EFAULT;
     struct bucket *b = bucket_lock(addr);
@@ -178,7 +169,7 @@ static long futex_wait(struct frame *f, int op, u32 bits)
             spin_unlock(&b->lock);
             if (!in_time)
                 return -ETIMEDOUT;
-            return deadline == NEVER ? -ERESTART : -EINTR;
+            return deadline == NEVER ? -ERESTART : thread_resumes(NR_FUTEX, deadline);
         }
         spin_unlock(&b->lock);
     }
@@ -186,6 +177,21 @@ static long futex_wait(struct frame *f, int op, u32 bits)
     b = bucket_lock(t->futex_addr);
     spin_unlock(&b->lock);
     return 0;
+}
+
+static long futex_wait(struct frame *f, int op, u32 bits)
+{
+    u64 deadline;
+    if (!bits)
+        return -EINVAL;
+    long r = timeout_decode(f, op, &deadline);
+    return r ? r : futex_wait_until(f, bits, deadline);
+}
+
+long futex_resume(struct frame *f, u64 deadline)
+{
+    int cmd = (int)f->rsi & 0x7f;
+    return futex_wait_until(f, cmd == FUTEX_WAIT ? ~0u : (u32)f->r9, deadline);
 }
 
 static long futex_requeue(struct frame *f, bool compare)
@@ -310,7 +316,7 @@ long sys_futex(struct frame *f)
     if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET)
         return -ENOSYS;
     if (f->rdi & 3)
-        return cmd > FUTEX_WAKE_BITSET ? refuse(202) : -EINVAL;
+        return cmd > FUTEX_WAKE_BITSET ? refuse(NR_FUTEX) : -EINVAL;
     switch (cmd) {
     case FUTEX_WAIT:
         return futex_wait(f, op, ~0u);
@@ -333,7 +339,7 @@ long sys_futex(struct frame *f)
     case FUTEX_WAKE_OP:
         return futex_wake_op(f);
     default:
-        return refuse(202); /* priority inheritance: not yet */
+        return refuse(NR_FUTEX); /* priority inheritance: not yet */
     }
 }
 

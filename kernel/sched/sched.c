@@ -16,8 +16,11 @@ static void queue_push(struct runq *q, struct thread *t, bool tail)
     q->nready++;
 }
 
+/* Nothing when it is not queued: a thread on its way to another core is ready, but nowhere. */
 static void queue_remove(struct runq *q, struct thread *t)
 {
+    if (list_empty(&t->rq))
+        return;
     list_del(&t->rq);
     if (list_empty(&q->queue[t->prio]))
         q->bitmap[t->prio / 64] &= ~(1ul << (t->prio % 64));
@@ -39,6 +42,7 @@ void sched_init_core(unsigned index)
     for (unsigned i = 0; i <= PRIO_MAX; i++)
         list_init(&q->queue[i]);
     list_init(&q->timers);
+    list_init(&q->slot_waiters);
 }
 
 /* Locks the run queue of the core that t is on, which may change until it is locked. */
@@ -143,6 +147,13 @@ void thread_cancel_block(void)
     spin_unlock(&q->lock);
 }
 
+void sched_look(void)
+{
+    struct percpu *p = this_cpu();
+    if (!p->cur->is_idle && queue_best(&runqs[p->index]) > (int)p->cur->prio)
+        thread_set_work(p->cur, WORK_RESCHED);
+}
+
 /*
  * A thread is about to run here. Whoever queues another one, or answers a call, after the state of
  * the core was set sees that it is busy and rings; what came before is seen here.
@@ -156,6 +167,7 @@ static void before_run(struct percpu *p)
     if (__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST))
         slice_arm(p->index);
     deadline_arm(p, q);
+    sched_look();
 }
 
 /* ---- switching ---- */
@@ -180,6 +192,23 @@ static void fpu_switch(struct percpu *p, struct thread *next)
     next->fpu_live = true;
 }
 
+/* t->core is `core` since a moment ago: it may have been woken, or have moved on, meanwhile. */
+static void arrive(struct thread *t, unsigned core, bool ready)
+{
+    struct runq *q = &runqs[core];
+    spin_lock(&q->lock);
+    q->nthreads++;
+    spin_unlock(&q->lock);
+    if (!ready)
+        return;
+    q = thread_lock_runq(t);
+    if (t->state == THREAD_READY && list_empty(&t->rq))
+        queue_push(q, t, true);
+    core = t->core;
+    spin_unlock(&q->lock);
+    core_notice(core, t);
+}
+
 static void prev_out(struct percpu *p, struct thread *prev)
 {
     struct runq *q = &runqs[p->index];
@@ -196,14 +225,7 @@ static void prev_out(struct percpu *p, struct thread *prev)
         __atomic_store_n(&prev->core, (u32)target, __ATOMIC_RELEASE);
         __atomic_store_n(&prev->on_cpu, 0, __ATOMIC_RELEASE);
         spin_unlock(&q->lock);
-        struct runq *to = &runqs[target];
-        spin_lock(&to->lock);
-        to->nthreads++;
-        /* a wake-up between the two locks has queued it there already */
-        if (ready && prev->state == THREAD_READY && list_empty(&prev->rq))
-            queue_push(to, prev, true);
-        spin_unlock(&to->lock);
-        core_notice((unsigned)target, prev);
+        arrive(prev, (unsigned)target, ready);
         return;
     }
     __atomic_store_n(&prev->on_cpu, 0, __ATOMIC_RELEASE);
@@ -334,14 +356,7 @@ void thread_move(struct thread *t, unsigned core)
     q->nthreads--;
     __atomic_store_n(&t->core, core, __ATOMIC_RELEASE);
     spin_unlock(&q->lock);
-    struct runq *to = &runqs[core];
-    spin_lock(&to->lock);
-    to->nthreads++;
-    if (ready && t->state == THREAD_READY && list_empty(&t->rq))
-        queue_push(to, t, true);
-    spin_unlock(&to->lock);
-    if (ready)
-        core_notice(core, t);
+    arrive(t, core, ready);
 }
 
 /* ---- idle ---- */
@@ -394,10 +409,12 @@ void thread_set_prio(struct thread *t, u32 prio)
     t->prio = prio;
     if (queued)
         queue_push(q, t, true);
-    bool running = t->state == THREAD_RUNNING;
+    bool gives_way = t->state == THREAD_RUNNING && queue_best(q) > (int)prio;
     u32 core = t->core;
     spin_unlock(&q->lock);
-    if (running && t != current()) {
+    if (queued)
+        core_notice(core, t);
+    if (gives_way && t != current()) {
         thread_set_work(t, WORK_RESCHED);
         core_ring(core);
     }

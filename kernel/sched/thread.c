@@ -70,6 +70,7 @@ struct thread *thread_alloc(void)
         t->index = index;
         list_init(&t->rq);
         list_init(&t->futex);
+        list_init(&t->slot_wait);
         t->ktop = (u64)t + THREAD_SLOT;
         t->migrate_to = -1;
         t->fwd_slot = -1;
@@ -277,7 +278,6 @@ void thread_exit(int code)
         if (copy_out(t->clear_tid, &zero, 4) == 0)
             futex_wake_addr(t->clear_tid, 1);
     }
-    signals_thread_exit(t);
     spin_lock(&threads_lock);
     list_del(&t->all);
     bool last = --threads_alive == 0;
@@ -286,6 +286,7 @@ void thread_exit(int code)
     spin_unlock(&threads_lock);
     if (last)
         isle_exit(leader_code);
+    signals_thread_exit(t);
     struct runq *q = &runqs[t->core];
     spin_lock(&q->lock);
     t->state = THREAD_DEAD;

@@ -73,13 +73,21 @@ struct thread {
     i64 fwd_result;
     i32 fwd_slot; /* -1: none in flight */
     u32 fwd_core;
+    struct list slot_wait;
+    bool fwd_evictable;
+    bool fwd_evicted; /* its call was interrupted to make room: others first */
     struct timer timer;
     u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
     u64 switched_in; /* TSC */
+    struct {
+        u32 nr;  /* 0: none */
+        u64 end; /* CLOCK_MONOTONIC, ns */
+    } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
 _Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");
+_Static_assert(offsetof(struct thread, tid) == TH_TID, "TH_TID");
 _Static_assert(sizeof(struct thread) <= THREAD_XSAVE, "thread slot");
 
 struct runq {
@@ -95,6 +103,9 @@ struct runq {
     struct thread *inflight[LULL_CHAN_DEPTH];
     u32 ninflight;
     u32 next_slot;
+    struct list slot_waiters; /* threads that found all slots taken; the queue's lock */
+    u32 evict_slot;           /* where to look for the next call that has to make room */
+    u64 evict_wait_ns;
 } __attribute__((aligned(64)));
 
 extern struct runq runqs[LULL_MAX_CORES];
@@ -145,9 +156,11 @@ void thread_switched(void);
 void thread_move(struct thread *t, unsigned core);
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);
+void sched_look(void); /* somebody of a higher priority waits here: the current thread gives way */
 void core_ring(unsigned core); /* make another core look around */
 
 /* timer.c */
+long thread_resumes(u32 nr, u64 end_ns);  /* -ERESTART_BLOCK, remembered for restart_syscall(2) */
 bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
 void slice_arm(unsigned core);
 void slice_disarm(void);

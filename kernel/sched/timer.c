@@ -54,6 +54,17 @@ void timers_run(void)
     }
 }
 
+/* When the proxy's timer rings next, as it is set now; NEVER: not at all. Under timer_lock. */
+static u64 next_kick(const struct percpu *p, u64 now)
+{
+    if (!p->armed_ns)
+        return NEVER;
+    if (p->armed_ns > now)
+        return p->armed_ns;
+    u64 slice = boot_info()->slice_ns;
+    return p->slice_on ? p->armed_ns + ((now - p->armed_ns) / slice + 1) * slice : NEVER;
+}
+
 /* The time slice of a core: the proxy's timer repeats while more than one thread wants to run. */
 void slice_arm(unsigned core)
 {
@@ -63,9 +74,9 @@ void slice_arm(unsigned core)
         return;
     spin_lock(&q->timer_lock);
     if (!p->slice_on) {
-        u64 slice = boot_info()->slice_ns;
+        u64 slice = boot_info()->slice_ns, now = clock_mono();
+        p->armed_ns = min_u64(now + slice, next_kick(p, now)); /* somebody's deadline stays */
         p->slice_on = true;
-        p->armed_ns = clock_mono() + slice;
         proxy_call(LULL_OP_TIMER, core, p->armed_ns, slice);
     }
     spin_unlock(&q->timer_lock);
@@ -82,17 +93,6 @@ void slice_disarm(void)
     p->armed_ns = 0;
     proxy_call(LULL_OP_TIMER, p->index, 0, 0);
     spin_unlock(&q->timer_lock);
-}
-
-/* When the proxy's timer rings next, as it is set now; NEVER: not at all. Under timer_lock. */
-static u64 next_kick(const struct percpu *p, u64 now)
-{
-    if (!p->armed_ns)
-        return NEVER;
-    if (p->armed_ns > now)
-        return p->armed_ns;
-    u64 slice = boot_info()->slice_ns;
-    return p->slice_on ? p->armed_ns + ((now - p->armed_ns) / slice + 1) * slice : NEVER;
 }
 
 /* Is a kick needed for somebody's deadline while this core computes? */
@@ -113,14 +113,23 @@ void deadline_arm(struct percpu *p, struct runq *q)
 void slice_tick(void)
 {
     struct percpu *p = this_cpu();
-    if (!__atomic_load_n(&runqs[p->index].nready, __ATOMIC_SEQ_CST)) {
+    struct runq *q = &runqs[p->index];
+    if (!__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST)) {
         slice_disarm();
-        deadline_arm(p, &runqs[p->index]);
     } else if (!p->cur->is_idle) {
         if (p->cur->policy != SCHED_FIFO) /* it runs until it blocks or yields (sched(7)) */
             thread_set_work(p->cur, WORK_RESCHED);
         slice_arm(p->index);
     }
+    if (!p->cur->is_idle)
+        deadline_arm(p, q);
+}
+
+long thread_resumes(u32 nr, u64 end_ns)
+{
+    current()->resume.nr = nr;
+    current()->resume.end = end_ns;
+    return -ERESTART_BLOCK;
 }
 
 bool thread_block_until(u64 deadline_ns)

@@ -41,6 +41,10 @@ void kernel_fault(struct frame *f)
         f->rip = (u64)user_copy_fault; /* non-canonical address, bad vector state */
         return;
     }
+    if (vec == 1 || vec == 17) { /* the application's flags: they stand in its frame */
+        f->rflags &= vec == 1 ? ~FLAGS_TF : ~FLAGS_AC;
+        return;
+    }
     panic("exception in the kernel", f->rip, vec);
 }
 
@@ -109,6 +113,7 @@ void user_fault(struct frame *f, u64 vec, u64 err)
         signal_force(f, SIGFPE, FPE_INTDIV, f->rip, vec, err);
         break;
     case 1:
+        rewrite_hide_step(f);
         signal_force(f, SIGTRAP, TRAP_TRACE, f->rip, vec, err);
         break;
     case 3:

@@ -65,9 +65,7 @@ long sys_rt_sigprocmask(struct frame *f)
         default:
             return -EINVAL;
         }
-        t->sig.mask = mask & ~UNBLOCKABLE;
-        if (signal_pending(t))
-            thread_set_work(t, WORK_SIGNAL);
+        signal_set_mask(mask);
     }
     if (f->rdx && copy_out(f->rdx, &old, 8))
         return -EFAULT;
@@ -81,9 +79,8 @@ long sys_rt_sigreturn(struct frame *f)
         signal_force(f, SIGSEGV, SI_KERNEL, 0, 13, 0);
         return (long)f->rax;
     }
-    current()->sig.mask = mask & ~UNBLOCKABLE;
-    if (signal_pending(current()))
-        thread_set_work(current(), WORK_SIGNAL);
+    signal_set_mask(mask);
+    current()->resume.nr = 0; /* as Linux: what a handler interrupted is not resumed */
     return (long)f->rax;
 }
 
@@ -96,42 +93,48 @@ long sys_rt_sigpending(struct frame *f)
     return copy_out(f->rdi, &set, f->rsi);
 }
 
-long sys_rt_sigtimedwait(struct frame *f)
+/* The signal, or -EAGAIN when it is late, -EINTR when another one came. */
+static int wait_for_set(u64 set, u64 deadline, bool late, struct sigshort *s)
 {
     struct thread *t = current();
-    u64 set, deadline = NEVER;
-    if (f->r10 != 8)
-        return -EINVAL;
-    if (copy_in(&set, f->rdi, 8))
-        return -EFAULT;
-    set &= ~UNBLOCKABLE;
-    if (f->rdx) {
-        struct timespec ts;
-        if (copy_in(&ts, f->rdx, sizeof ts))
-            return -EFAULT;
-        if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
-            return -EINVAL;
-        deadline = clock_mono() + (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
-    }
-    struct sigshort s;
-    int signo;
-    bool waited = false;
     for (;;) {
         spin_lock(&signal_lock);
-        signo = signal_dequeue(t, set, &s);
-        t->sig.waiting = signo || waited ? 0 : set;
+        int r = signal_dequeue(t, set, s);
+        if (!r && late)
+            r = -EAGAIN;
+        else if (!r && signal_pending(t))
+            r = -EINTR;
+        t->sig.waiting = r ? 0 : set;
         spin_unlock(&signal_lock);
-        if (signo || waited)
-            break;
+        if (r)
+            return r;
         thread_prepare_block();
         if ((t->sig.pending | process_pending) & (set | ~t->sig.mask))
             thread_cancel_block();
         else
-            thread_block_until(deadline);
-        waited = true;
+            late = !thread_block_until(deadline);
     }
-    if (!signo)
-        return signal_pending(t) ? -EINTR : -EAGAIN;
+}
+
+long sys_rt_sigtimedwait(struct frame *f)
+{
+    u64 set, ns, deadline = NEVER;
+    if (f->r10 != 8)
+        return -EINVAL;
+    if (copy_in(&set, f->rdi, 8))
+        return -EFAULT;
+    bool late = false;
+    if (f->rdx) {
+        long r = timespec_in(f->rdx, &ns);
+        if (r)
+            return r;
+        deadline = clock_mono() + ns;
+        late = !ns;
+    }
+    struct sigshort s;
+    int signo = wait_for_set(set & ~UNBLOCKABLE, deadline, late, &s);
+    if (signo < 0)
+        return signo;
     if (f->rsi) {
         struct siginfo info;
         signal_fill_info(&info, signo, &s);
@@ -167,10 +170,10 @@ long sys_rt_sigsuspend(struct frame *f)
         return -EINVAL;
     if (copy_in(&mask, f->rdi, 8))
         return -EFAULT;
-    t->sig.saved_mask = t->sig.mask;
-    t->sig.mask = mask & ~UNBLOCKABLE;
-    thread_set_work(t, WORK_MASK | WORK_SIGNAL);
-    return wait_for_signal(t);
+    signal_mask_begin(mask);
+    long r = wait_for_signal(t);
+    signal_mask_end(true);
+    return r;
 }
 
 long sys_sigaltstack(struct frame *f)

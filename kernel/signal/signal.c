@@ -160,19 +160,57 @@ void signals_forked(struct thread *t)
     queue_used = 0;
 }
 
+/* Signals of the process that t may have been meant to take: for each, one other that wants it. */
+static void signals_retarget(const struct thread *t, u64 set)
+{
+    spin_lock(&threads_lock);
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        u64 taken = set & process_pending & (~x->sig.mask | x->sig.waiting);
+        if (x == t || !taken)
+            continue;
+        set &= ~taken;
+        thread_interrupt(x);
+    }
+    spin_unlock(&threads_lock);
+}
+
+/* t is no longer among the living: nothing is sent to it any more. */
 void signals_thread_exit(struct thread *t)
 {
     spin_lock(&signal_lock);
     signal_queue_drop(t, 0);
+    u64 left = process_pending & ~t->sig.mask;
     spin_unlock(&signal_lock);
-    /* what it would have taken for the process, another thread takes */
-    spin_lock(&threads_lock);
-    for (struct list *l = threads_all.next; process_pending && l != &threads_all; l = l->next) {
-        struct thread *x = CONTAINER(l, struct thread, all);
-        if (x != t && process_pending & ~x->sig.mask)
-            thread_interrupt(x);
-    }
-    spin_unlock(&threads_lock);
+    if (left)
+        signals_retarget(t, left);
+}
+
+void signal_set_mask(u64 mask)
+{
+    struct thread *t = current();
+    spin_lock(&signal_lock); /* a sender sees the old mask, or this thread what was sent */
+    u64 left = process_pending & mask & ~t->sig.mask;
+    t->sig.mask = mask & ~UNBLOCKABLE;
+    spin_unlock(&signal_lock);
+    if (left)
+        signals_retarget(t, left);
+    if (signal_pending(t))
+        thread_set_work(t, WORK_SIGNAL);
+}
+
+void signal_mask_begin(u64 mask)
+{
+    current()->sig.saved_mask = current()->sig.mask;
+    signal_set_mask(mask);
+}
+
+void signal_mask_end(bool interrupted)
+{
+    if (interrupted)
+        thread_set_work(current(), WORK_MASK | WORK_SIGNAL);
+    else
+        signal_set_mask(current()->sig.saved_mask);
 }
 
 void signal_fill_info(struct siginfo *out, int signo, const struct sigshort *s)
@@ -310,10 +348,7 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
         die(f, &segv, fault);
     }
     count(LULL_K_SIGNAL);
-    u64 mask = t->sig.mask | sa.mask;
-    if (!(sa.flags & SA_NODEFER))
-        mask |= sig_bit(signo);
-    t->sig.mask = mask & ~UNBLOCKABLE;
+    signal_set_mask(t->sig.mask | sa.mask | (sa.flags & SA_NODEFER ? 0 : sig_bit(signo)));
 }
 
 void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err)
@@ -334,13 +369,13 @@ void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u6
 static void restart(struct frame *f, bool handler, u64 flags)
 {
     i64 r = (i64)f->rax;
-    if ((i64)f->orig < 0 || (r != -ERESTART && r != -ERESTART_NOHAND))
+    if ((i64)f->orig < 0 || (r != -ERESTART && r != -ERESTART_NOHAND && r != -ERESTART_BLOCK))
         return;
-    if (handler && (r == -ERESTART_NOHAND || !(flags & SA_RESTART))) {
+    if (handler && (r != -ERESTART || !(flags & SA_RESTART))) {
         f->rax = (u64)-EINTR;
         return;
     }
-    f->rax = f->orig;
+    f->rax = r == -ERESTART_BLOCK ? NR_RESTART_SYSCALL : f->orig;
     f->rip -= 2; /* the syscall itself, which still stands behind a rewritten site */
     f->orig = ~0ul;
 }
@@ -363,14 +398,13 @@ void signals_deliver(struct frame *f)
             continue;
         struct siginfo info;
         signal_fill_info(&info, signo, &s);
-        restart(f, handler > SIG_IGN, flags);
+        if (handler > SIG_IGN) /* a stop is no answer yet: a handler may follow */
+            restart(f, true, flags);
         act(f, signo, &info, &none);
     }
     restart(f, false, 0);
     if (t->work & WORK_MASK) {
         __atomic_fetch_and(&t->work, ~WORK_MASK, __ATOMIC_SEQ_CST);
-        t->sig.mask = t->sig.saved_mask;
-        if (signal_pending(t))
-            thread_set_work(t, WORK_SIGNAL);
+        signal_set_mask(t->sig.saved_mask);
     }
 }

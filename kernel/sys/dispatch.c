@@ -61,6 +61,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [203] = sys_sched_setaffinity,
     [204] = sys_sched_getaffinity,
     [218] = sys_set_tid_address,
+    [NR_RESTART_SYSCALL] = sys_restart_syscall,
     [228] = sys_clock_gettime,
     [229] = sys_clock_getres,
     [230] = sys_clock_nanosleep,
@@ -111,6 +112,8 @@ void syscall_dispatch(struct frame *f)
         r = refuse(nr);
     }
     f->rax = (u64)r;
-    if (r == -ERESTART || r == -ERESTART_NOHAND)
+    if (f->rflags & FLAGS_TF) /* only iretq sets it for the application and not one step early */
+        f->err |= FR_FULL;
+    if (r == -ERESTART || r == -ERESTART_NOHAND || r == -ERESTART_BLOCK)
         thread_set_work(current(), WORK_SIGNAL);
 }

@@ -11,8 +11,17 @@
 #include "sys/sys.h"
 
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
+#define MSG_WAITALL 0x100u
 #define MSG_NOSIGNAL 0x4000u
+#define EVICT_MIN_NS 2000000u
+#define EVICT_MAX_NS 32000000u
 #define IOV_MAX 1024
+#define NR_POLL 7
+#define NR_SELECT 23
+#define NR_EPOLL_WAIT 232
+#define NR_PSELECT6 270
+#define NR_PPOLL 271
+#define NR_EPOLL_PWAIT 281
 
 static struct lull_channel *channel(unsigned core)
 {
@@ -129,6 +138,30 @@ static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         arg[i] = LULL_BAD_PTR;
 }
 
+/* Calls that leave no trace when they are interrupted, and can simply be made again. */
+static bool evictable(u32 nr, const u64 arg[6])
+{
+    switch (nr) {
+    case 0:   /* read */
+    case 19:  /* readv */
+    case 43:  /* accept */
+    case 288: /* accept4 */
+    case NR_POLL:
+    case NR_SELECT:
+    case NR_EPOLL_WAIT:
+    case NR_PSELECT6:
+    case NR_PPOLL:
+    case NR_EPOLL_PWAIT:
+        return true;
+    case 45: /* recvfrom */
+        return !(arg[3] & MSG_WAITALL);
+    case 47: /* recvmsg */
+        return !(arg[2] & MSG_WAITALL);
+    default:
+        return false;
+    }
+}
+
 static int slot_take(struct runq *q, struct thread *t)
 {
     if (q->ninflight == LULL_CHAN_DEPTH)
@@ -141,11 +174,69 @@ static int slot_take(struct runq *q, struct thread *t)
     return slot;
 }
 
+/* All of them: one may have been interrupted, or may run on another core by now. */
+static void slot_waiters_wake(struct runq *q)
+{
+    for (;;) {
+        spin_lock(&q->lock);
+        struct thread *t = NULL;
+        if (!list_empty(&q->slot_waiters)) {
+            t = CONTAINER(q->slot_waiters.next, struct thread, slot_wait);
+            list_del(&t->slot_wait);
+        }
+        spin_unlock(&q->lock);
+        if (!t)
+            return;
+        thread_wake(t);
+    }
+}
+
+/*
+ * Every slot is taken, and perhaps by calls that wait for what a thread without one would do. Those
+ * of them that can be interrupted and run again make room in turn: slowly, and slower still while
+ * nothing else happens.
+ */
+static void slot_evict(struct runq *q)
+{
+    for (unsigned i = 0; i < LULL_CHAN_DEPTH; i++) {
+        struct thread *t = q->inflight[q->evict_slot++ % LULL_CHAN_DEPTH];
+        if (!t || !t->fwd_evictable || t->fwd_evicted)
+            continue;
+        t->fwd_evicted = true;
+        q->evict_wait_ns = min_u64(q->evict_wait_ns * 2, EVICT_MAX_NS);
+        forward_cancel(t);
+        return;
+    }
+}
+
+/* Sleeps until a slot of this core may be free, or a signal has come. */
+static void slot_wait(struct thread *t)
+{
+    struct runq *q = &runqs[this_cpu()->index];
+    spin_lock(&q->lock);
+    list_add_tail(&q->slot_waiters, &t->slot_wait);
+    spin_unlock(&q->lock);
+    while (q == &runqs[this_cpu()->index]) {
+        thread_prepare_block();
+        if (list_empty(&t->slot_wait) || q->ninflight < LULL_CHAN_DEPTH || signal_pending(t)) {
+            thread_cancel_block();
+            break;
+        }
+        bool late = !thread_block_until(clock_mono() + max_u64(q->evict_wait_ns, EVICT_MIN_NS));
+        if (late && q->slot_waiters.next == &t->slot_wait && q == &runqs[this_cpu()->index])
+            slot_evict(q);
+    }
+    spin_lock(&q->lock); /* of the core where it waited: it may run on another one now */
+    list_del(&t->slot_wait);
+    spin_unlock(&q->lock);
+}
+
 /* Takes what has been answered on this core. */
 void forward_reap(void)
 {
     unsigned me = this_cpu()->index;
     struct runq *q = &runqs[me];
+    bool full = q->ninflight == LULL_CHAN_DEPTH;
     struct lull_cqe e;
     while (lull_chan_reap(channel(me), &e)) {
         if (e.slot >= LULL_CHAN_DEPTH || !q->inflight[e.slot])
@@ -153,6 +244,8 @@ void forward_reap(void)
         struct thread *t = q->inflight[e.slot];
         q->inflight[e.slot] = NULL;
         q->ninflight--;
+        if (e.result != -EINTR)
+            q->evict_wait_ns = EVICT_MIN_NS;
         t->fwd_result = e.result;
         __atomic_store_n(&t->fwd_slot, -1, __ATOMIC_SEQ_CST);
         __atomic_store_n(&t->fwd_done, true, __ATOMIC_SEQ_CST);
@@ -161,6 +254,8 @@ void forward_reap(void)
         else if (t->state == THREAD_BLOCKED)
             thread_wake(t);
     }
+    if (full && q->ninflight < LULL_CHAN_DEPTH)
+        slot_waiters_wake(q);
 }
 
 void forward_cancel(struct thread *t)
@@ -195,11 +290,17 @@ static long forward_once(u32 nr, const u64 arg[6])
     int slot;
     while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0) {
         forward_reap();
-        thread_yield();
+        if (runqs[this_cpu()->index].ninflight < LULL_CHAN_DEPTH)
+            continue;
+        if (signal_pending(t))
+            return -EINTR;
+        slot_wait(t);
     }
     unsigned core = this_cpu()->index;
     struct lull_channel *ch = channel(core);
     t->fwd_done = false;
+    t->fwd_evicted = false;
+    t->fwd_evictable = evictable(nr, arg);
     t->fwd_core = core;
     __atomic_store_n(&t->fwd_slot, slot, __ATOMIC_SEQ_CST);
     lull_chan_submit(ch, (u32)slot, nr, arg, t->child ? (u64)t->child->pid : 0);
@@ -227,8 +328,20 @@ static long forward_once(u32 nr, const u64 arg[6])
 /* Calls that are never restarted behind a handler, whatever SA_RESTART says (signal(7)). */
 static bool never_restarts(u32 nr)
 {
-    return nr == 7 || nr == 23 || nr == 65 || nr == 220 || nr == 232 || nr == 270 || nr == 271 ||
-           nr == 281;
+    return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
+           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == 65 || nr == 220; /* semop */
+}
+
+/* These look for signals once more before they answer that the time is over. */
+static bool signal_before_timeout(u32 nr)
+{
+    return nr == NR_POLL || nr == NR_SELECT || nr == NR_PSELECT6 || nr == NR_PPOLL;
+}
+
+/* Where a call has its timeout in ms: as a number, so that what is left is worked out here. */
+static int timeout_arg(u32 nr)
+{
+    return nr == NR_POLL ? 2 : nr == NR_EPOLL_WAIT || nr == NR_EPOLL_PWAIT ? 3 : -1;
 }
 
 static bool raises_sigpipe(u32 nr, const u64 arg[6])
@@ -251,9 +364,16 @@ static bool raises_sigpipe(u32 nr, const u64 arg[6])
     }
 }
 
-long forward_raw(u32 nr, const u64 arg[6])
+/* Until `end`, CLOCK_MONOTONIC ns, where it has a timeout; NEVER: none. */
+static long forward_until(u32 nr, const u64 args[6], u64 end)
 {
+    u64 arg[6];
+    memcpy(arg, args, sizeof arg);
     for (;;) {
+        if (end != NEVER) {
+            u64 now = clock_mono();
+            arg[timeout_arg(nr)] = end > now ? (end - now + 999999) / 1000000 : 0;
+        }
         count(LULL_K_FORWARDED);
         long r = forward_once(nr, arg);
         if (r == -EPIPE && raises_sigpipe(nr, arg)) {
@@ -262,21 +382,94 @@ long forward_raw(u32 nr, const u64 arg[6])
         }
         if (r != -EINTR)
             return r;
-        if (signal_pending(current()))
-            return never_restarts(nr) ? -ERESTART_NOHAND : -ERESTART;
+        if (!signal_pending(current())) {
+            if (current()->fwd_evicted)
+                thread_yield(); /* to those that it made room for */
+            continue;
+        }
+        if (end != NEVER)
+            return thread_resumes(nr, end);
+        return never_restarts(nr) ? -ERESTART_NOHAND : -ERESTART;
     }
+}
+
+long forward_raw(u32 nr, const u64 arg[6])
+{
+    return forward_until(nr, arg, NEVER);
+}
+
+/*
+ * The mask that a call brings along for the time that it waits: 1 and *mask, 0: none, or the error
+ * that Linux has for it, in its order: the time, the size, the mask.
+ */
+static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
+{
+    u64 set[2] = {0, 0}; /* address, size */
+    uaddr time = 0;
+    switch (nr) {
+    case NR_PSELECT6:
+        if (f->r9 && copy_in(set, f->r9, sizeof set))
+            return -EFAULT;
+        time = f->r8;
+        break;
+    case NR_PPOLL:
+        set[0] = f->r10;
+        set[1] = f->r8;
+        time = f->rdx;
+        break;
+    case NR_EPOLL_PWAIT:
+        set[0] = f->r8;
+        set[1] = f->r9;
+        break;
+    default:
+        break;
+    }
+    if (!set[0])
+        return 0;
+    u64 ns;
+    long r = time ? timespec_in(time, &ns) : 0;
+    if (r)
+        return r;
+    if (set[1] != 8)
+        return -EINVAL;
+    return copy_in(mask, set[0], 8) ? -EFAULT : 1;
+}
+
+/* `end`: of a call that goes on; NEVER: the call says itself. */
+static long forward_frame(struct frame *f, u32 nr, u64 end)
+{
+    const struct lull_sysdesc *d = &syscall_table[nr];
+    u64 arg[6], mask;
+    for (unsigned i = 0; i < 6; i++)
+        arg[i] = frame_arg(f, i);
+    long masked = mask_fetch(f, nr, &mask);
+    if (masked < 0)
+        return masked;
+    for (unsigned i = 0; i < d->nargs; i++)
+        check_arg(d, i, arg);
+    int at = timeout_arg(nr);
+    if (end == NEVER && at >= 0 && (i32)arg[at] > 0)
+        end = clock_mono() + (u64)(u32)arg[at] * 1000000;
+    if (masked)
+        signal_mask_begin(mask);
+    long r = forward_until(nr, arg, end);
+    if (r == 0 && signal_before_timeout(nr) && signal_pending(current()))
+        r = -ERESTART_NOHAND;
+    if (masked)
+        signal_mask_end(r == -ERESTART_NOHAND || r == -ERESTART_BLOCK);
+    return r;
 }
 
 long forward_call(struct frame *f, const struct lull_sysdesc *d)
 {
     u32 nr = (u32)(d - syscall_table);
-    u64 arg[6];
-    for (unsigned i = 0; i < 6; i++)
-        arg[i] = frame_arg(f, i);
-    for (unsigned i = 0; i < d->nargs; i++)
-        check_arg(d, i, arg);
     if (nr == 2 || nr == 257 || nr == 437) /* open, openat, openat2 */
         procinfo_update();
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
-    return forward_raw(nr, arg);
+    return forward_frame(f, nr, NEVER);
+}
+
+long forward_resume(struct frame *f, u32 nr, u64 end)
+{
+    return forward_frame(f, nr, end);
 }

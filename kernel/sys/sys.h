@@ -18,6 +18,7 @@ long sys_gettimeofday(struct frame *f);
 long sys_time(struct frame *f);
 long sys_nanosleep(struct frame *f);
 long sys_clock_nanosleep(struct frame *f);
+long sys_restart_syscall(struct frame *f);
 
 /* ident.c */
 long sys_getpid(struct frame *f);

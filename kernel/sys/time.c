@@ -3,15 +3,19 @@
 #include "sys/sys.h"
 
 #include "kernel.h"
+#include "sched/futex.h"
 
-enum { BASE_MONO, BASE_REAL, BASE_BOOT, BASE_RAW, BASE_TAI };
+#define NR_NANOSLEEP 35
+#define NR_FUTEX 202
+#define NR_CLOCK_NANOSLEEP 230
+#define TIMER_ABSTIME 1
 
 static u64 scale(u64 ticks, u64 mult)
 {
     return (u64)((unsigned __int128)ticks * mult >> 32);
 }
 
-static u64 clock_read(unsigned base)
+static u64 clock_read(enum lull_clock id)
 {
     const struct lull_timepage *t = (const struct lull_timepage *)LULL_TIMEPAGE;
     u32 seq;
@@ -19,8 +23,7 @@ static u64 clock_read(unsigned base)
     do {
         while ((seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE)) & 1)
             cpu_relax();
-        const u64 bases[] = {t->mono_ns, t->real_ns, t->boot_ns, t->raw_ns, t->tai_ns};
-        ns = bases[base] + scale(rdtsc() - t->tsc_base, t->mult);
+        ns = t->at[id].sec * 1000000000ul + t->at[id].nsec + scale(rdtsc() - t->tsc_base, t->mult);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (__atomic_load_n(&t->seq, __ATOMIC_RELAXED) != seq);
     return ns;
@@ -28,11 +31,11 @@ static u64 clock_read(unsigned base)
 
 u64 clock_mono(void)
 {
-    return clock_read(BASE_MONO);
+    return clock_read(LULL_CLOCK_MONOTONIC);
 }
 u64 clock_real(void)
 {
-    return clock_read(BASE_REAL);
+    return clock_read(LULL_CLOCK_REALTIME);
 }
 u64 tsc_to_ns(u64 ticks)
 {
@@ -63,11 +66,11 @@ static long clock_by_id(i32 id, u64 *ns)
     switch (id) {
     case 0:
     case 5: /* REALTIME_COARSE */
-        *ns = clock_read(BASE_REAL);
+        *ns = clock_read(LULL_CLOCK_REALTIME);
         return 0;
     case 1:
     case 6: /* MONOTONIC_COARSE */
-        *ns = clock_read(BASE_MONO);
+        *ns = clock_read(LULL_CLOCK_MONOTONIC);
         return 0;
     case 2:
         *ns = tsc_to_ns(process_cpu_ticks());
@@ -76,13 +79,13 @@ static long clock_by_id(i32 id, u64 *ns)
         *ns = tsc_to_ns(thread_cpu(current()));
         return 0;
     case 4:
-        *ns = clock_read(BASE_RAW);
+        *ns = clock_read(LULL_CLOCK_RAW);
         return 0;
     case 7:
-        *ns = clock_read(BASE_BOOT);
+        *ns = clock_read(LULL_CLOCK_BOOTTIME);
         return 0;
     case 11:
-        *ns = clock_read(BASE_TAI);
+        *ns = clock_read(LULL_CLOCK_TAI);
         return 0;
     default:
         if (id < 0)
@@ -154,7 +157,7 @@ static u64 sleep_until(u64 deadline)
     }
 }
 
-static long sleep_decode(uaddr p, u64 *ns)
+long timespec_in(uaddr p, u64 *ns)
 {
     struct timespec ts;
     if (copy_in(&ts, p, sizeof ts))
@@ -165,25 +168,23 @@ static long sleep_decode(uaddr p, u64 *ns)
     return 0;
 }
 
-static long sleep_for(u64 ns, uaddr rem)
+static long sleep_to(u32 nr, u64 end, uaddr rem)
 {
-    u64 left = sleep_until(clock_mono() + ns);
+    u64 left = sleep_until(end);
     if (!left)
         return 0;
     struct timespec ts = to_timespec(left);
     if (rem && copy_out(rem, &ts, sizeof ts))
         return -EFAULT;
-    return -EINTR;
+    return thread_resumes(nr, end);
 }
 
 long sys_nanosleep(struct frame *f)
 {
     u64 ns;
-    long r = sleep_decode(f->rdi, &ns);
-    return r ? r : sleep_for(ns, f->rsi);
+    long r = timespec_in(f->rdi, &ns);
+    return r ? r : sleep_to(NR_NANOSLEEP, clock_mono() + ns, f->rsi);
 }
-
-#define TIMER_ABSTIME 1
 
 long sys_clock_nanosleep(struct frame *f)
 {
@@ -198,12 +199,32 @@ long sys_clock_nanosleep(struct frame *f)
         return -EINVAL;
     if (id > 3 && id != 7 && id != 11)
         return -EOPNOTSUPP;
-    r = sleep_decode(f->rdx, &ns);
+    r = timespec_in(f->rdx, &ns);
     if (r)
         return r;
     if (!(f->rsi & TIMER_ABSTIME))
-        return sleep_for(ns, f->r10);
+        return sleep_to(NR_CLOCK_NANOSLEEP, clock_mono() + ns, f->r10);
     if (ns <= now)
         return 0;
     return sleep_until(clock_mono() + (ns - now)) ? -ERESTART_NOHAND : 0;
+}
+
+/* The arguments still stand where the interrupted call had them. */
+long sys_restart_syscall(struct frame *f)
+{
+    struct thread *t = current();
+    u32 nr = t->resume.nr;
+    t->resume.nr = 0;
+    switch (nr) {
+    case 0:
+        return -EINTR;
+    case NR_NANOSLEEP:
+        return sleep_to(nr, t->resume.end, f->rsi);
+    case NR_CLOCK_NANOSLEEP:
+        return sleep_to(nr, t->resume.end, f->r10);
+    case NR_FUTEX:
+        return futex_resume(f, t->resume.end);
+    default:
+        return forward_resume(f, nr, t->resume.end);
+    }
 }

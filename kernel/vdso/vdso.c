@@ -23,20 +23,30 @@ static inline uint64_t ticks(void)
     return (uint64_t)hi << 32 | lo;
 }
 
-/* ns of the clock whose base stands at `offset` in the time page. */
-static inline uint64_t read_ns(size_t offset)
+#define NS 1000000000ul
+
+static inline void clock_read(enum lull_clock id, struct timespec *out)
 {
     const struct lull_timepage *t = (const struct lull_timepage *)LULL_TIMEPAGE;
     uint32_t seq;
-    uint64_t ns;
+    uint64_t sec, ns;
     do {
-        while ((seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE)) & 1)
+        while (__builtin_expect((seq = __atomic_load_n(&t->seq, __ATOMIC_ACQUIRE)) & 1, 0))
             __builtin_ia32_pause();
-        ns = *(const uint64_t *)((const char *)t + offset) +
-             (uint64_t)((unsigned __int128)(ticks() - t->tsc_base) * t->mult >> 32);
+        sec = t->at[id].sec;
+        ns =
+            t->at[id].nsec + (uint64_t)((unsigned __int128)(ticks() - t->tsc_base) * t->mult >> 32);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    } while (__atomic_load_n(&t->seq, __ATOMIC_RELAXED) != seq);
-    return ns;
+    } while (__builtin_expect(__atomic_load_n(&t->seq, __ATOMIC_RELAXED) != seq, 0));
+    if (__builtin_expect(ns >= 2 * NS, 0)) { /* the proxy has not been here for long */
+        sec += ns / NS;
+        ns %= NS;
+    } else if (ns >= NS) {
+        sec++;
+        ns -= NS;
+    }
+    out->sec = (i64)sec;
+    out->nsec = (i64)ns;
 }
 
 static long trap2(long nr, long a, long b)
@@ -46,34 +56,35 @@ static long trap2(long nr, long a, long b)
     return r;
 }
 
-EXPORT int __vdso_clock_gettime(int id, struct timespec *ts);
-int __vdso_clock_gettime(int id, struct timespec *ts)
+static __attribute__((noinline)) int other_clock(int id, struct timespec *ts)
 {
-    size_t offset;
     switch (id) {
-    case 0:
-    case 5:
-        offset = offsetof(struct lull_timepage, real_ns);
-        break;
-    case 1:
-    case 6:
-        offset = offsetof(struct lull_timepage, mono_ns);
-        break;
     case 4:
-        offset = offsetof(struct lull_timepage, raw_ns);
-        break;
+        clock_read(LULL_CLOCK_RAW, ts);
+        return 0;
+    case 5: /* the coarse ones */
+        clock_read(LULL_CLOCK_REALTIME, ts);
+        return 0;
+    case 6:
+        clock_read(LULL_CLOCK_MONOTONIC, ts);
+        return 0;
     case 7:
-        offset = offsetof(struct lull_timepage, boot_ns);
-        break;
+        clock_read(LULL_CLOCK_BOOTTIME, ts);
+        return 0;
     case 11:
-        offset = offsetof(struct lull_timepage, tai_ns);
-        break;
+        clock_read(LULL_CLOCK_TAI, ts);
+        return 0;
     default:
         return (int)trap2(228, id, (long)ts);
     }
-    uint64_t ns = read_ns(offset);
-    ts->sec = (i64)(ns / 1000000000);
-    ts->nsec = (i64)(ns % 1000000000);
+}
+
+EXPORT int __vdso_clock_gettime(int id, struct timespec *ts);
+int __vdso_clock_gettime(int id, struct timespec *ts)
+{
+    if (__builtin_expect((unsigned)id > LULL_CLOCK_MONOTONIC, 0))
+        return other_clock(id, ts);
+    clock_read((enum lull_clock)id, ts);
     return 0;
 }
 
@@ -87,9 +98,8 @@ EXPORT int __vdso_gettimeofday(struct timespec *tv, uint32_t *zone);
 int __vdso_gettimeofday(struct timespec *tv, uint32_t *zone)
 {
     if (tv) {
-        uint64_t ns = read_ns(offsetof(struct lull_timepage, real_ns));
-        tv->sec = (i64)(ns / 1000000000);
-        tv->nsec = (i64)(ns % 1000000000 / 1000);
+        clock_read(LULL_CLOCK_REALTIME, tv);
+        tv->nsec /= 1000;
     }
     if (zone)
         zone[0] = zone[1] = 0;
@@ -99,10 +109,11 @@ int __vdso_gettimeofday(struct timespec *tv, uint32_t *zone)
 EXPORT i64 __vdso_time(i64 *out);
 i64 __vdso_time(i64 *out)
 {
-    i64 s = (i64)(read_ns(offsetof(struct lull_timepage, real_ns)) / 1000000000);
+    struct timespec ts;
+    clock_read(LULL_CLOCK_REALTIME, &ts);
     if (out)
-        *out = s;
-    return s;
+        *out = ts.sec;
+    return ts.sec;
 }
 
 EXPORT int __vdso_getcpu(uint32_t *cpu, uint32_t *node, void *unused);

@@ -9,9 +9,10 @@
 
 #define CPUS_MAX 8192u /* the greatest NR_CPUS of x86-64 */
 #define RANKS_MAX 4096u
+#define JOB_RANKS_MAX (1u << 24)
 
-/* False: unset or no number below RANKS_MAX. */
-static bool read_number(const char *name, unsigned *v)
+/* False: unset or no number up to `max`. */
+static bool read_number(const char *name, unsigned max, unsigned *v)
 {
     const char *text = getenv(name);
     char *end;
@@ -19,7 +20,7 @@ static bool read_number(const char *name, unsigned *v)
         return false;
     errno = 0;
     unsigned long n = strtoul(text, &end, 10);
-    if (errno != 0 || *end != '\0' || n > RANKS_MAX)
+    if (errno != 0 || *end != '\0' || n > max)
         return false;
     *v = (unsigned)n;
     return true;
@@ -34,11 +35,23 @@ void launcher_read(struct launcher *l)
     *l = (struct launcher){NULL, 0, 1};
     for (int i = 0; i < 2; i++) {
         unsigned rank, ranks;
-        if (read_number(names[i][1], &rank) && read_number(names[i][2], &ranks) && rank < ranks) {
+        if (read_number(names[i][1], RANKS_MAX, &rank) &&
+            read_number(names[i][2], RANKS_MAX, &ranks) && rank < ranks) {
             *l = (struct launcher){names[i][0], rank, ranks};
             return;
         }
     }
+}
+
+unsigned launcher_job_rank(void)
+{
+    static const char *const names[] = {"PMI_RANK",     "PMIX_RANK",       "OMPI_COMM_WORLD_RANK",
+                                        "SLURM_PROCID", "MPI_LOCALRANKID", "SLURM_LOCALID"};
+    unsigned rank;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (read_number(names[i], JOB_RANKS_MAX, &rank))
+            return rank;
+    return 0;
 }
 
 int launcher_affinity(int pid, hwloc_cpuset_t set)

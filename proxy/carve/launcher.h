@@ -15,6 +15,12 @@ struct launcher {
 void launcher_read(struct launcher *l);
 
 /*
+ * This process's rank in the whole job: PMI_RANK (Hydra), PMIX_RANK or OMPI_COMM_WORLD_RANK (Open
+ * MPI), SLURM_PROCID; else that on the node, MPI_LOCALRANKID or SLURM_LOCALID; else 0.
+ */
+unsigned launcher_job_rank(void);
+
+/*
  * True when `allowed` (the calling process's affinity) looks like this rank's own: narrower than
  * the parent's, and disjoint from every narrowed one of the parent's other children. The ranks'
  * cores are then divided already.

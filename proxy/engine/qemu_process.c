@@ -84,8 +84,10 @@ static void arguments(const struct engine *e, struct args *a)
              CHILD_MEMORY, (unsigned long long)(total >> 20));
     snprintf(device, 256, "ivshmem-doorbell,chardev=doorbell,vectors=%u,addr=1", e->req.ncores);
     add(a, e->binary);
+    char *name = text(a); /* names its proxy to whoever finds it */
+    snprintf(name, 256, "lull-%d,debug-threads=on", (int)syscall(SYS_getpid));
     add(a, "-name");
-    add(a, "lull,debug-threads=on");
+    add(a, name);
     add(a, "-nodefaults");
     add(a, "-no-user-config");
     add(a, "-no-reboot");
@@ -133,8 +135,8 @@ static void arguments(const struct engine *e, struct args *a)
 }
 
 /* In the child, where another thread may have held any lock: system calls only. */
-static _Noreturn void become_qemu(const char *const *argv, const int from[CHILD_END], int output,
-                                  pid_t parent)
+static _Noreturn void become_qemu(const char *const *argv, char *const *env,
+                                  const int from[CHILD_END], int output, pid_t parent)
 {
     static const int held[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
     sigset_t set;
@@ -144,7 +146,7 @@ static _Noreturn void become_qemu(const char *const *argv, const int from[CHILD_
         sigaddset(&set, held[i]);
     sigprocmask(SIG_SETMASK, &set, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
+    if (syscall(SYS_getppid) != parent)
         _exit(1);
     int null = open("/dev/null", O_RDONLY);
     /* ours are all far above the numbers here */
@@ -155,7 +157,7 @@ static _Noreturn void become_qemu(const char *const *argv, const int from[CHILD_
             _exit(1);
     }
     close_range(CHILD_END, ~0u, 0);
-    execv(argv[0], (char *const *)argv);
+    execve(argv[0], (char *const *)argv, env);
     static const char text[] = "cannot be run\n";
     ssize_t n = write(2, text, sizeof text - 1);
     (void)n;
@@ -179,12 +181,15 @@ int qemu_spawn(struct engine *e)
     arguments(e, &a);
     const int from[CHILD_END] = {
         [CHILD_DOORBELL] = device, [CHILD_MEMORY] = e->mem_fd, [CHILD_KERNEL] = e->kernel_fd};
-    pid_t parent = getpid();
+    /* LD_PRELOAD and the like are for the program */
+    char path[4096], *const env[] = {path, NULL};
+    snprintf(path, sizeof path, "PATH=%s", getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin");
+    pid_t parent = (pid_t)syscall(SYS_getpid);
     int pidfd = -1;
     /* exit signal 0: the program's wait(2) and SIGCHLD never hear of it */
     long pid = syscall(SYS_clone, CLONE_PIDFD, NULL, &pidfd, NULL, 0);
     if (pid == 0)
-        become_qemu(a.v, from, output, parent);
+        become_qemu(a.v, env, from, output, parent);
     r = pid < 0 ? -errno : 0;
     close(output);
     if (r)
@@ -239,7 +244,7 @@ static int version(const struct engine *e)
     int major = 0;
     if (strchr(e->binary, '\''))
         return 0;
-    snprintf(command, sizeof command, "'%s' --version 2>/dev/null </dev/null", e->binary);
+    snprintf(command, sizeof command, "env -i '%s' --version 2>/dev/null </dev/null", e->binary);
     FILE *f = popen(command, "re");
     if (!f)
         return 0;

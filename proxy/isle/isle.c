@@ -257,19 +257,13 @@ int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end)
     return r;
 }
 
-static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
+static void discard_in_chunk(struct isle *isle, uint64_t start, uint64_t end)
 {
-    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;
-         i <= (start + len - 1 - LULL_RAM_BASE) / LULL_CHUNK; i++) {
-        if (!isle->chunk[i])
-            return -EINVAL;
-    }
-    uint64_t end = start + len;
     if (isle->hugetlb_used) { /* Linux would round to whole huge pages: clear the rest by hand */
         uint64_t first = (start + LULL_HUGE - 1) & ~(LULL_HUGE - 1), last = end & ~(LULL_HUGE - 1);
         if (first >= last) {
-            memset((void *)start, 0, len);
-            return 0;
+            memset((void *)start, 0, end - start);
+            return;
         }
         memset((void *)start, 0, first - start);
         memset((void *)last, 0, end - last);
@@ -280,7 +274,18 @@ static int64_t discard(struct isle *isle, uint64_t start, uint64_t len)
         memset((void *)start, 0, end - start);
     else
         blocks_set(isle, start, end - start, false);
-    return 0;
+}
+
+/* Where no memory has ever been there is nothing to give back. */
+static void discard(struct isle *isle, uint64_t start, uint64_t end)
+{
+    for (uint64_t at = start; at < end;) {
+        uint64_t i = (at - LULL_RAM_BASE) / LULL_CHUNK;
+        uint64_t next = LULL_RAM_BASE + (i + 1) * LULL_CHUNK, to = next < end ? next : end;
+        if (isle->chunk[i])
+            discard_in_chunk(isle, at, to);
+        at = to;
+    }
 }
 
 int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how)
@@ -292,7 +297,8 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
     int64_t r;
     pthread_mutex_lock(&isle->lock);
     if (how == LULL_MEM_DISCARD) {
-        r = discard(isle, start, len);
+        discard(isle, start, start + len);
+        r = 0;
     } else {
         /* address space for a reservation is cheap, memory is not */
         r = how == LULL_MEM_POPULATE && len > isle->mem_limit ? -ENOMEM

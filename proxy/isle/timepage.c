@@ -12,9 +12,12 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t khz;
-static int64_t offset;            /* the isle's TSC less ours */
-static bool virtual_time;         /* written once, never adjusted */
-static struct lull_timepage last; /* what was written, kept apart from isle memory */
+static int64_t offset;    /* the isle's TSC less ours */
+static bool virtual_time; /* written once, never adjusted */
+static struct {
+    uint32_t seq;
+    uint64_t tsc_base, mult, ns[LULL_CLOCKS];
+} last; /* what was written, kept apart from isle memory */
 
 static uint64_t rdtsc_ordered(void)
 {
@@ -61,50 +64,54 @@ static uint64_t at_base(clockid_t id, uint64_t base, uint64_t mult, uint64_t sho
     return ns < shown && (!wall || shown - ns < WALL_SLACK_NS) ? shown : ns;
 }
 
+static const clockid_t linux_clock[LULL_CLOCKS] = {
+    [LULL_CLOCK_REALTIME] = CLOCK_REALTIME, [LULL_CLOCK_MONOTONIC] = CLOCK_MONOTONIC,
+    [LULL_CLOCK_BOOTTIME] = CLOCK_BOOTTIME, [LULL_CLOCK_RAW] = CLOCK_MONOTONIC_RAW,
+    [LULL_CLOCK_TAI] = CLOCK_TAI,
+};
+
+static void page_write(uint64_t tsc_base, uint64_t mult, const uint64_t ns[LULL_CLOCKS])
+{
+    struct lull_timepage *page = (struct lull_timepage *)LULL_TIMEPAGE;
+    last.seq += 2;
+    __atomic_store_n(&page->seq, last.seq - 1, __ATOMIC_SEQ_CST);
+    page->tsc_base = tsc_base;
+    page->mult = mult;
+    for (unsigned i = 0; i < LULL_CLOCKS; i++) {
+        page->at[i].sec = ns[i] / 1000000000;
+        page->at[i].nsec = ns[i] % 1000000000;
+    }
+    __atomic_store_n(&page->seq, last.seq, __ATOMIC_SEQ_CST);
+}
+
 static void write_page(void)
 {
     struct timex tx = {0};
-    struct lull_timepage *page = (struct lull_timepage *)LULL_TIMEPAGE;
     adjtimex(&tx);
     /* ns in a tick, 32.32; Linux slews its clocks by tx.freq (2^-16 ppm, adjtimex(2)) */
     double rate = 1e6 / (double)khz * (1 + (double)tx.freq / 65536e6);
     uint64_t mult = (uint64_t)(rate * 4294967296.0 + 0.5);
     uint64_t base = rdtsc_ordered();
     uint64_t passed = last.mult ? scale(base - last.tsc_base, last.mult) : 0;
-    struct lull_timepage p = {.tsc_base = base, .mult = mult};
-    p.mono_ns = at_base(CLOCK_MONOTONIC, base, mult, last.mono_ns + passed);
-    p.real_ns = at_base(CLOCK_REALTIME, base, mult, last.real_ns + passed);
-    p.boot_ns = at_base(CLOCK_BOOTTIME, base, mult, last.boot_ns + passed);
-    p.raw_ns = at_base(CLOCK_MONOTONIC_RAW, base, mult, last.raw_ns + passed);
-    p.tai_ns = at_base(CLOCK_TAI, base, mult, last.tai_ns + passed);
-    double ahead = (double)p.mono_ns - (double)at_base(CLOCK_MONOTONIC, base, mult, 0);
+    for (unsigned i = 0; i < LULL_CLOCKS; i++)
+        last.ns[i] = at_base(linux_clock[i], base, mult, last.ns[i] + passed);
+    double ahead =
+        (double)last.ns[LULL_CLOCK_MONOTONIC] - (double)at_base(CLOCK_MONOTONIC, base, mult, 0);
+    last.mult = mult;
     if (ahead > 0) /* Linux catches up within a second */
-        p.mult -=
+        last.mult -=
             (uint64_t)((double)mult * (ahead / 1e9 < CATCH_UP_MAX ? ahead / 1e9 : CATCH_UP_MAX));
-    p.seq = last.seq + 2;
-    __atomic_store_n(&page->seq, p.seq - 1, __ATOMIC_SEQ_CST);
-    page->tsc_base = p.tsc_base + (uint64_t)offset;
-    page->mult = p.mult;
-    page->mono_ns = p.mono_ns;
-    page->real_ns = p.real_ns;
-    page->boot_ns = p.boot_ns;
-    page->raw_ns = p.raw_ns;
-    page->tai_ns = p.tai_ns;
-    __atomic_store_n(&page->seq, p.seq, __ATOMIC_SEQ_CST);
-    last = p;
+    last.tsc_base = base;
+    page_write(base + (uint64_t)offset, last.mult, last.ns);
 }
 
 /* From now on a nanosecond is what the isle's TSC says, whatever passes here. */
 static void write_virtual(const struct engine_clock *clock)
 {
-    struct lull_timepage *page = (struct lull_timepage *)LULL_TIMEPAGE;
-    *page = (struct lull_timepage){.tsc_base = clock->tsc_at_set,
-                                   .mult = (1000000ull << 32) / clock->tsc_khz,
-                                   .mono_ns = now(CLOCK_MONOTONIC),
-                                   .real_ns = now(CLOCK_REALTIME),
-                                   .boot_ns = now(CLOCK_BOOTTIME),
-                                   .raw_ns = now(CLOCK_MONOTONIC_RAW),
-                                   .tai_ns = now(CLOCK_TAI)};
+    uint64_t ns[LULL_CLOCKS];
+    for (unsigned i = 0; i < LULL_CLOCKS; i++)
+        ns[i] = now(linux_clock[i]);
+    page_write(clock->tsc_at_set, (1000000ull << 32) / clock->tsc_khz, ns);
 }
 
 void timepage_init(const struct engine_clock *clock)

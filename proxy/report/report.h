@@ -92,6 +92,12 @@ void report_text(FILE *f, const struct report *r);
  */
 int report_json(const char *path, const struct report *r);
 
+/*
+ * The name of a report file as the user wrote it, %r replaced by the rank, %p by the pid, %% by %;
+ * anything else stands as it is. To be freed; NULL: no memory.
+ */
+char *report_file_name(const char *pattern, unsigned rank, int pid);
+
 /* Name of a system call by number; "nr 500" in buf for one without. */
 const char *report_call_name(unsigned nr, char *buf, size_t size);
 

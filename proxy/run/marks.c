@@ -102,6 +102,8 @@ void marks_snapshot(struct run *r, struct report_section *out)
         struct lull_core *c = isle_core(&r->isle, i);
         memcpy(out->core[i].exits, r->vcpu[i].exits, sizeof out->core[i].exits);
         memcpy(out->core[i].kcount, c->kcount, sizeof out->core[i].kcount);
+        for (unsigned k = LULL_K_GETPID; k <= LULL_K_YIELD; k++)
+            out->core[i].kcount[LULL_K_SYSCALL_REWRITTEN] += out->core[i].kcount[k];
         usage_read(&r->vcpu[i], &out->usage[i]);
     }
     irq_read(r, &out->irq);

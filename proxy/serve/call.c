@@ -177,6 +177,11 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_select(c, answer);
     case SYS_epoll_pwait: /* the mask is the isle kernel's business: NULL already */
         return true;
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_creat:
+        return decode_open(c, answer);
     case SYS_pipe:
     case SYS_pipe2:
         return decode_fd_pair(c, 0, answer);

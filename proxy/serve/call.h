@@ -140,6 +140,7 @@ int64_t call_leave(struct call *c);
 int64_t call_children(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
+bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
 /* What /proc/self/exe means, if the path is that; else NULL. */
 const char *path_exe(const struct call *c, const char *path);

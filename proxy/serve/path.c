@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
 #include <lull/syscalls.h>
@@ -246,6 +248,11 @@ static bool opened_to_read(int64_t fd)
     return flags >= 0 && (flags & (O_ACCMODE | O_PATH)) == O_RDONLY;
 }
 
+static void say_refused(const char *path)
+{
+    verbose("refused: open of %s would show the proxy, not the program", path);
+}
+
 static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
 {
     const struct view *v = c->env->view;
@@ -259,7 +266,7 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
     if (read && view_proc_self(c, (int)fd, rest, &t))
         return view_publish((int)fd, &t);
     text_free(&t);
-    verbose("refused: open of %s would show the proxy, not the program", path);
+    say_refused(path);
     server_syscall(SYS_close, fd, 0, 0, 0);
     c->refused = true;
     return -ENOSYS;
@@ -274,6 +281,66 @@ static int64_t finish_open_sys(struct call *c, int64_t fd, const char *path)
         view_sys(c, (int)fd, name + sizeof dir - 1, &t))
         return view_publish((int)fd, &t);
     return fd;
+}
+
+/* Directory, path and flags of an open that may meet a file that is there. */
+static bool open_meets_file(const struct call *c, int *dir, const char **path, uint64_t *flags)
+{
+    unsigned at = c->nr == SYS_openat || c->nr == SYS_openat2;
+    *dir = at ? (int)c->arg[0] : AT_FDCWD;
+    *path = (const char *)c->arg[at];
+    *flags = c->nr == SYS_creat ? O_CREAT | O_WRONLY : c->user[at + 1];
+    if (c->nr == SYS_openat2 && !call_copy_in(c, flags, c->user[2], sizeof *flags))
+        return false;
+    if ((uintptr_t)*path <= LULL_BAD_PTR || *flags & O_PATH)
+        return false;
+    return (*flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+}
+
+/* Of a name alone: a file of this process that finish_open_proc() would refuse. */
+static bool refused_by_name(const struct call *c, int64_t fd, bool read)
+{
+    struct statfs fs;
+    char path[512];
+    memset(&fs, 0, sizeof fs);
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 || fs.f_type != PROC_SUPER_MAGIC ||
+        !path_of_fd(fd, path, sizeof path))
+        return false;
+    const char *rest = proc_rest(c, path);
+    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")))
+        return false;
+    say_refused(path);
+    return true;
+}
+
+/*
+ * The process's memory, and whatever could be written, is not opened first and refused then: until
+ * finish_open() has closed it, another thread of the program could use it. A descriptor of O_PATH
+ * reads and writes nothing. Asked only where /proc may be meant: its files, like others of no disk,
+ * have no major number. A link that is turned to /proc between here and the open is left to
+ * finish_open().
+ */
+bool decode_open(struct call *c, int64_t *answer)
+{
+    struct stat st;
+    int dir;
+    const char *path;
+    uint64_t flags;
+    memset(&st, 0, sizeof st);
+    if (!open_meets_file(c, &dir, &path, &flags))
+        return true;
+    int nofollow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&st, nofollow) < 0 ||
+        major(st.st_dev))
+        return true;
+    int how = O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW ? O_NOFOLLOW : 0);
+    int64_t fd = server_syscall(SYS_openat, dir, (long)path, how, 0);
+    if (fd < 0)
+        return true;
+    bool refused = fd < c->env->fd_low && /* else the open itself is EMFILE */
+                   refused_by_name(c, fd, (flags & O_ACCMODE) == O_RDONLY);
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    return refused ? call_refuse(c, answer) : true;
 }
 
 /* By the file that was opened, so that no directory, link or mount on the way matters. */

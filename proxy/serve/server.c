@@ -167,7 +167,7 @@ void server_cancel(struct server *s, unsigned core, unsigned slot)
         pthread_mutex_unlock(&k->lock); /* the signal would meet the new program */
         return;
     }
-    if (f->state == FLIGHT_QUEUED && pool_unqueue(s, f)) {
+    if (f->state == FLIGHT_QUEUED && !flight_looks(f) && pool_unqueue(s, f)) {
         pthread_mutex_unlock(&k->lock);
         flight_complete(s, f, f->done ? (int64_t)f->done : -EINTR);
         return;

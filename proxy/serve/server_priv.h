@@ -91,6 +91,8 @@ int flight_take(struct server *s, unsigned core, struct flight **out);
 bool flight_waits_in_ring(const struct server *s, unsigned core, unsigned slot);
 /* Executes and completes. */
 void flight_run(struct server *s, struct flight *f, struct arena *mem);
+/* Cancelled, it still has to say what is ready: it is run even then. */
+bool flight_looks(const struct flight *f);
 /* Attempts without waiting. True: completed. False: still to be run by somebody who can wait. */
 bool flight_try(struct server *s, struct flight *f, struct arena *mem);
 void flight_complete(struct server *s, struct flight *f, int64_t result);

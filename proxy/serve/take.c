@@ -160,6 +160,47 @@ static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
     return r;
 }
 
+bool flight_looks(const struct flight *f)
+{
+    uint32_t nr = f->sqe.nr;
+    return nr == SYS_poll || nr == SYS_ppoll || nr == SYS_select || nr == SYS_pselect6 ||
+           nr == SYS_epoll_wait || nr == SYS_epoll_pwait;
+}
+
+/*
+ * A wait for descriptors was cancelled, perhaps before Linux had looked at them. What is ready
+ * comes before the signal: look once more, without waiting.
+ */
+static long look_once(const struct call *c, long r)
+{
+    int64_t no_time[2] = {0, 0}; /* Linux writes to it */
+    long arg[6];
+    memcpy(arg, c->arg, sizeof arg);
+    switch (c->nr) {
+    case SYS_poll:
+        arg[2] = 0;
+        break;
+    case SYS_ppoll:
+        arg[2] = (long)no_time;
+        break;
+    case SYS_select:
+    case SYS_pselect6:
+        arg[4] = (long)no_time;
+        break;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+        arg[3] = 0;
+        break;
+    default:
+        return r;
+    }
+    const int no_cancel = 0;
+    long ready = -EINTR;
+    for (int tries = 0; ready == -EINTR && tries < 8; tries++)
+        ready = server_syscall_fn(c->nr, arg, &no_cancel);
+    return ready > 0 ? ready : r;
+}
+
 static void call_init(struct call *c, const struct server *s, const struct flight *f,
                       struct arena *mem)
 {
@@ -199,7 +240,10 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
         r = -ESRCH;
     } else if (call_decode(&c, &r)) {
         call_skip(&c, f->done);
-        r = call_finish(&c, invoke(f, &c, c.nr, c.arg));
+        r = invoke(f, &c, c.nr, c.arg);
+        if (r == -EINTR)
+            r = look_once(&c, r);
+        r = call_finish(&c, r);
     }
     agent_act_as(NULL);
     if (f->done) /* as of one write: what it moved before it failed counts */
@@ -278,6 +322,8 @@ bool flight_try(struct server *s, struct flight *f, struct arena *mem)
     call_init(&c, s, f, mem);
     if (call_decode(&c, &r)) {
         r = try_once(f, &c);
+        if (r == -EINTR)
+            r = look_once(&c, r);
         if (r == -EOPNOTSUPP && descriptor_waits(c.nr)) /* the attempt, or the call itself */
             return false;
         if (r == -EAGAIN && !(descriptor_waits(c.nr) && descriptor_is_nonblocking(s, c.user[0])))

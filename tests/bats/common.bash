@@ -24,7 +24,7 @@ FIRST=$FIRST_CPU-$FIRST_CPU
 
 # Nothing of the caller's environment steers a test, but for which engine it is to be tested on.
 kvm_usable() {
-    [ -r /dev/kvm ] && [ -w /dev/kvm ]
+    [ -r /dev/kvm ] && [ -w /dev/kvm ] && [ "$(stat -Lc %t:%T /dev/kvm)" = a:e8 ]
 }
 ENGINE=${LULL_TEST_ENGINE:-$(kvm_usable && echo kvm || echo qemu-tcg)}
 for variable in "${!LULL_@}" "${!OMP_@}" "${!GOMP_@}" "${!T_@}"; do
@@ -166,13 +166,12 @@ lull_pids() {
     done
 }
 
-# QEMUs that are an isle.
+# QEMUs that are an isle whose proxy has ended.
 qemu_pids() {
-    local p
+    local p proxy
     for p in /proc/[0-9]*; do
-        if tr '\0' ' ' 2>/dev/null <"$p/cmdline" | grep -q -- '-name lull,debug-threads'; then
-            echo "${p#/proc/}"
-        fi
+        proxy=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline" | sed -n 's/.*-name lull-\([0-9]*\),.*/\1/p')
+        [ -z "$proxy" ] || [ -d "/proc/$proxy" ] || echo "${p#/proc/}"
     done
 }
 
@@ -200,6 +199,7 @@ wait_for() {
 background() {
     local name=$1
     shift
+    rm -f "$name.out" # the last one's "ready" says nothing of this one
     env --default-signal=INT,QUIT "$@" >"$name.out" 2>"$name.err" 3>&- 4>&- &
     pid=$!
     wait_for 10 grep -q ready "$name.out" || {

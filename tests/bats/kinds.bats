@@ -83,6 +83,13 @@ load common
     cmp native.out isle.out
 }
 
+@test "more calls that wait than a core's channel has room for" {
+    both_ok crowd
+    run_to isle "$LULL" --cpus "$FIRST" "$PROGRAMS/crowd"
+    expect 0
+    cmp native.out isle.out
+}
+
 @test "affinity means what it says" {
     both_ok affinity
 }

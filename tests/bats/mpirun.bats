@@ -36,6 +36,14 @@ no_lull() {
     [ "$(grep '^thread 0: runs on' isle.out | sort -u | wc -l)" = 2 ]
 }
 
+@test "every rank writes a report of its own" {
+    LULL_REPORT=r-%r.json run_to isle mpirun -n 2 "$LULL" "$PROGRAMS/exitcode" 0
+    expect 0
+    jq -e '.status == 0' r-0.json
+    jq -e '.status == 0' r-1.json
+    [ "$(echo r-*)" = "r-0.json r-1.json" ]
+}
+
 @test "the program's exit code is mpirun's" {
     local n
     for n in 0 1 42 255; do

@@ -119,6 +119,17 @@ load common
     done
 }
 
+@test "a report's name has the rank and the pid in it" {
+    PMI_RANK=3 SLURM_PROCID=5 MPI_LOCALRANKID=1 isle --report=r-%r.json "$PROGRAMS/hello"
+    [ -s r-3.json ]
+    SLURM_PROCID=5 isle --report=r-%r.json "$PROGRAMS/hello"
+    [ -s r-5.json ]
+    env -u PMI_RANK -u SLURM_PROCID "$LULL" --cpus "$LIST" --report="$PWD/r-%r-%%r%x.json" "$PROGRAMS/hello"
+    [ -s r-0-%r%x.json ]
+    LULL_REPORT=p-%p.json isle "$PROGRAMS/hello"
+    [[ $(echo p-*) =~ ^p-[0-9]+\.json$ ]]
+}
+
 @test "--report to a file that cannot be written: one line, the program's own code" {
     isle --report=/nonexistent/dir/r.json "$PROGRAMS/exitcode" 3
     expect 3

@@ -155,6 +155,28 @@ runs() {
     expect 143
 }
 
+@test "waits that were stopped go on to their own end" {
+    local side tries
+    for side in native isle; do
+        set -m
+        case $side in
+        native) background native taskset -c "$CPUS" "$PROGRAMS/resume" ;;
+        isle) background isle "$LULL" --cpus "$LIST" "$PROGRAMS/resume" ;;
+        esac
+        set +m
+        tries=0
+        while runs "$pid" && [ "$((tries++))" -lt 30 ] && sleep 0.1; do
+            kill -TSTP "$pid" || break
+            wait_for 1 is_stopped "$pid" || true
+            kill -CONT "$pid" || break
+        done
+        ended
+        expect 0
+        [ "$tries" -gt 10 ]
+    done
+    cmp native.out isle.out
+}
+
 @test "TSTP is nothing to an orphaned process group, as on Linux" {
     local side
     for side in native isle; do

@@ -156,6 +156,165 @@ static void priorities(void)
     CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
 }
 
+static pthread_t start_fifo(void *(*body)(void *), void *arg, int prio, int c)
+{
+    struct sched_param param = {.sched_priority = prio};
+    cpu_set_t set = only(c);
+    pthread_attr_t attr;
+    pthread_t t;
+
+    pthread_attr_init(&attr);
+    CHECK(pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED) == 0);
+    CHECK(pthread_attr_setschedpolicy(&attr, SCHED_FIFO) == 0);
+    CHECK(pthread_attr_setschedparam(&attr, &param) == 0);
+    CHECK(pthread_attr_setaffinity_np(&attr, sizeof(set), &set) == 0);
+    CHECK(pthread_create(&t, &attr, body, arg) == 0);
+    pthread_attr_destroy(&attr);
+    return t;
+}
+
+static atomic_int ran;
+
+static void *run_once(void *arg)
+{
+    ran = 1;
+    return arg;
+}
+
+static void *spin(void *arg)
+{
+    ran = 0;
+    while (!stop) {
+    }
+    return arg;
+}
+
+static void raising(void)
+{
+    struct sched_param above = {.sched_priority = 25};
+    cpu_set_t set = only(cpu[1]);
+    long long end = now_ns() + 5000000000ll;
+    pthread_t high, low;
+
+    check_section("a waiting thread is raised above the one that computes");
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    stop = 0;
+    ran = -1;
+    high = start_fifo(spin, NULL, 20, cpu[0]);
+    while (ran) {
+        sched_yield();
+    }
+    low = start_fifo(run_once, NULL, 10, cpu[0]);
+    sleep_ms(50);
+    CHECK(ran == 0);
+    CHECK(pthread_setschedparam(low, SCHED_FIFO, &above) == 0);
+    while (!ran && now_ns() < end) {
+        sched_yield();
+    }
+    CHECK(ran == 1);
+    stop = 1;
+    CHECK(pthread_join(high, NULL) == 0 && pthread_join(low, NULL) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+static sem_t go_sleep, go_low, low_ran;
+static long span_ms;
+static atomic_llong late;
+
+static void *sleeping(void *arg)
+{
+    for (;;) {
+        long long begin;
+
+        sem_wait(&go_sleep);
+        if (stop) {
+            return arg;
+        }
+        begin = now_ns();
+        sleep_ms(span_ms);
+        late = now_ns() - begin - span_ms * 1000000;
+    }
+}
+
+static void *lower(void *arg)
+{
+    for (;;) {
+        sem_wait(&go_low);
+        if (stop) {
+            return arg;
+        }
+        sem_post(&low_ran);
+    }
+}
+
+/* A deadline is kept while one thread computes and another one waits for its time slice. */
+static void deadlines(void)
+{
+    static const long spans[] = {3, 13};
+    struct sched_param param = {.sched_priority = 30};
+    cpu_set_t set = only(cpu[0]);
+    pthread_t s, l;
+
+    check_section("deadlines beside time slices");
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == 0);
+    sem_init(&go_sleep, 0, 0);
+    sem_init(&go_low, 0, 0);
+    sem_init(&low_ran, 0, 0);
+    stop = 0;
+    s = start_fifo(sleeping, NULL, 50, cpu[0]);
+    l = start_fifo(lower, NULL, 10, cpu[0]);
+    for (int k = 0; k < 2; k++) {
+        long long least = 1000000000;
+
+        span_ms = spans[k];
+        for (int i = 0; i < 8; i++) {
+            sleep_ms(30);
+            late = -1;
+            sem_post(&go_sleep); /* it sleeps at once */
+            sem_post(&go_low);   /* this one has to wait */
+            while (late < 0) {
+            }
+            least = late < least ? late : least;
+            sem_wait(&low_ran);
+        }
+        CHECK(least < 3000000); /* of many, so that a busy machine does no harm */
+    }
+    stop = 1;
+    sem_post(&go_sleep);
+    sem_post(&go_low);
+    CHECK(pthread_join(s, NULL) == 0 && pthread_join(l, NULL) == 0);
+    param.sched_priority = 0;
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_OTHER, &param) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
+static void *wandering(void *arg)
+{
+    for (int i = 0; i < 1000; i++) {
+        cpu_set_t set = only(cpu[i % 2]);
+
+        sched_setaffinity(0, sizeof(set), &set);
+    }
+    stop = 1;
+    return arg;
+}
+
+static void changing(void)
+{
+    struct sched_param param;
+    pthread_t t;
+
+    check_section("a priority changes while its thread moves");
+    stop = 0;
+    CHECK(pthread_create(&t, NULL, wandering, NULL) == 0);
+    for (int i = 0; !stop; i++) {
+        param.sched_priority = i % 5 + 1;
+        pthread_setschedparam(t, SCHED_RR, &param);
+    }
+    CHECK(pthread_join(t, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
@@ -169,6 +328,11 @@ int main(int argc, char **argv)
     threads();
     if (argc > 1 && strcmp(argv[1], "priorities") == 0) { /* needs the right to, natively */
         priorities();
+        deadlines();
+        if (ncpus > 1) {
+            raising();
+            changing();
+        }
     }
     return check_end();
 }

@@ -12,12 +12,15 @@ struct Shape {
     virtual double area() const = 0;
 };
 struct Square : Shape {
-    explicit Square(double s) : side(s) {}
+    explicit Square(double s) : side(s)
+    {
+    }
     double area() const override;
     double side;
 };
-class LibraryError : public std::runtime_error {
-public:
+class LibraryError : public std::runtime_error
+{
+  public:
     using std::runtime_error::runtime_error;
     ~LibraryError() override;
 };
@@ -26,7 +29,10 @@ void call_back(void (*f)(int), int n);
 
 #ifdef DYNCXX_LIBRARY
 
-double Square::area() const { return side * side; }
+double Square::area() const
+{
+    return side * side;
+}
 LibraryError::~LibraryError() = default;
 
 std::unique_ptr<Shape> make_square(double side)

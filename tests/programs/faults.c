@@ -210,6 +210,99 @@ static void many(void)
     }
 }
 
+/* What a debugger inside the program sees: every instruction's end, but for the syscall's own. */
+extern char step_from[];
+static volatile int nsteps;
+static long step_at[64];
+
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+    greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+    (void)sig;
+    if (info->si_code != TRAP_TRACE || (greg_t)(uintptr_t)info->si_addr != r[REG_RIP]) {
+        nsteps = 1000;
+    }
+    if (nsteps < 64) {
+        step_at[nsteps++] = (char *)(uintptr_t)r[REG_RIP] - step_from;
+    } else {
+        r[REG_EFL] &= ~0x100;
+    }
+}
+
+static long __attribute__((noinline)) step(void)
+{
+    long pid;
+
+    __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tnop\n"
+                     "step_from: mov $39, %%eax\n\tsyscall\n\tnop\n\tnop\n\t"
+                     "pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tnop"
+                     : "=a"(pid)
+                     :
+                     : "rcx", "r11", "memory", "cc");
+    return pid;
+}
+
+/* getpid with alignment checks on; the flags that it comes back with. */
+static unsigned long __attribute__((noinline)) aligned(long *pid)
+{
+    unsigned long flags;
+
+    __asm__ volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\t"
+                     "mov $39, %%eax\n\tsyscall\n\tmov %%rax, %1\n\tpushfq\n\tpop %0\n\t"
+                     "pushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq"
+                     : "=&r"(flags), "=&r"(*pid)
+                     :
+                     : "rax", "rcx", "r11", "memory", "cc");
+    return flags;
+}
+
+/* The same, with a call that does more. */
+static long __attribute__((noinline)) aligned_write(int fd, const void *p)
+{
+    long n;
+
+    __asm__ volatile("pushfq\n\torq $0x40000, (%%rsp)\n\tpopfq\n\t"
+                     "mov $1, %%eax\n\tmov $5, %%edx\n\tsyscall\n\t"
+                     "pushfq\n\tandq $~0x40000, (%%rsp)\n\tpopfq"
+                     : "=&a"(n)
+                     : "D"(fd), "S"(p)
+                     : "rcx", "rdx", "r11", "memory", "cc");
+    return n;
+}
+
+static void flags(void)
+{
+    struct sigaction act = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO}, old;
+    static const char text[] = "xyzzyx";
+    char got[5];
+    long pid;
+    int fd[2];
+
+    check_section("single steps over a system call");
+    CHECK(sigaction(SIGTRAP, &act, &old) == 0);
+    for (int i = 0; i < 3; i++) {
+        static const long expected[] = {0, 5, 8, 9, 10, 18, 19};
+
+        nsteps = 0;
+        CHECK(step() == getpid());
+        CHECK(nsteps == 7);
+        for (int k = 0; k < 7 && nsteps == 7; k++) {
+            CHECK(step_at[k] == expected[k]);
+        }
+    }
+    CHECK(sigaction(SIGTRAP, &old, NULL) == 0);
+    check_section("alignment checks over a system call");
+    CHECK(pipe(fd) == 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK((aligned(&pid) & 0x40000) && pid == getpid());
+        CHECK(aligned_write(fd[1], text + 1) == 5);
+        CHECK(read(fd[0], got, 5) == 5 && memcmp(got, text + 1, 5) == 0);
+    }
+    close(fd[0]);
+    close(fd[1]);
+}
+
 int main(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP};
@@ -224,5 +317,6 @@ int main(void)
     instructions();
     stacks();
     many();
+    flags();
     return check_end();
 }

@@ -159,6 +159,55 @@ static void remapping(void)
     CHECK(mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
 }
 
+/* What the host populates at first touch is zero again after it was closed and given back. */
+static void closed(void)
+{
+    static const int kinds[] = {0, MAP_STACK, MAP_NORESERVE, MAP_STACK | MAP_NORESERVE};
+    size_t large = 3ul << 30;
+    char *p, *q, *far;
+
+    check_section("closed and given back");
+    far = mmap(NULL, 64ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(far != MAP_FAILED && munmap(far, 64ul << 30) == 0);
+    far += 40ul << 30; /* where nothing has ever been */
+    for (int i = 0; i < 4; i++) {
+        int flags = MAP_PRIVATE | MAP_ANONYMOUS | kinds[i];
+
+        p = far + ((size_t)i << 32);
+        CHECK(mmap(p, 8 * MIB, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0) == p);
+        memset(p, 5, 8 * MIB);
+        CHECK(mprotect(p, 8 * MIB, PROT_NONE) == 0);
+        CHECK(munmap(p, 8 * MIB) == 0);
+        q = mmap(p, 8 * MIB, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+        CHECK(q == p && all_bytes(p, 8 * MIB, 0));
+
+        memset(p, 6, 4 * MIB); /* moved while it is closed */
+        CHECK(mprotect(p, 4 * MIB, PROT_NONE) == 0);
+        q = mmap(NULL, 8 * MIB, PROT_NONE, flags, -1, 0);
+        CHECK(mremap(p, 4 * MIB, 6 * MIB, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q);
+        CHECK(!readable(p) && !readable(q));
+        CHECK(mprotect(q, 6 * MIB, PROT_READ | PROT_WRITE) == 0);
+        CHECK(all_bytes(q, 4 * MIB, 6) && all_bytes(q + 4 * MIB, 2 * MIB, 0));
+        CHECK(munmap(p, 8 * MIB) == 0 && munmap(q, 8 * MIB) == 0);
+
+        /* a large reservation of which little was ever there */
+        p = far + ((size_t)i << 32) + (1 << 30);
+        CHECK(mmap(p, large, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0) == p);
+        CHECK(mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0);
+        p[0] = 7;
+        CHECK(mprotect(p, PAGE, PROT_NONE) == 0);
+        CHECK(madvise(p, large, MADV_DONTNEED) == 0);
+        CHECK(mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0 && p[0] == 0);
+        p[0] = 8;
+        CHECK(mprotect(p, PAGE, PROT_NONE) == 0);
+        CHECK(madvise(p, large, MADV_DONTNEED) == 0);
+        CHECK(munmap(p, large) == 0);
+        q = mmap(p, PAGE, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+        CHECK(q == p && q[0] == 0);
+        CHECK(munmap(q, PAGE) == 0);
+    }
+}
+
 static char *brk_to(char *end)
 {
     return (char *)syscall(SYS_brk, end);
@@ -271,6 +320,7 @@ int main(int argc, char **argv)
     mapping();
     protection();
     remapping();
+    closed();
     heap();
     files(argv[0]);
     fragments();

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Signals between the threads of one program: masks, delivery, waiting, interrupting, stacks. */
 #define _GNU_SOURCE
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -365,6 +369,204 @@ static void interrupting(void)
     close(fd[1]);
 }
 
+/* ppoll, pselect6 or epoll_pwait of one descriptor under a mask; ms < 0: no timeout. */
+static int wait_masked(int kind, int in, const sigset_t *mask, int ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000L}, *when = ms < 0 ? NULL : &t;
+    struct pollfd p = {.fd = in, .events = POLLIN};
+    struct epoll_event e = {.events = EPOLLIN};
+    fd_set readable;
+    int epoll, got, err;
+
+    switch (kind) {
+    case 0:
+        return ppoll(&p, 1, when, mask);
+    case 1:
+        FD_ZERO(&readable);
+        FD_SET(in, &readable);
+        return pselect(in + 1, &readable, NULL, NULL, when, mask);
+    default:
+        epoll = epoll_create1(0);
+        CHECK(epoll >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, in, &e) == 0);
+        got = epoll_pwait(epoll, &e, 1, ms, mask);
+        err = errno;
+        close(epoll);
+        errno = err;
+        return got;
+    }
+}
+
+static pthread_t main_thread;
+
+static void *send_later(void *arg)
+{
+    sleep_ms(50);
+    pthread_kill(main_thread, SIGUSR1);
+    return arg;
+}
+
+static void masked_waits(void)
+{
+    sigset_t user = one(SIGUSR1), none, now;
+    struct timespec soon = {0, 1000000}, bad_time = {0, -1};
+    struct {
+        const void *set;
+        size_t size;
+    } six = {&user, 4}, bad_six = {(void *)8, 8};
+    pthread_t t;
+    long long begin;
+
+    main_thread = pthread_self();
+    sigemptyset(&none);
+    CHECK(pipe(fd) == 0);
+    set(SIGUSR1, counting, SA_RESTART);
+    for (int kind = 0; kind < 3; kind++) {
+        static const char *const names[] = {"ppoll", "pselect", "epoll_pwait"};
+        char c;
+
+        check_section(names[kind]);
+        count[SIGUSR1] = 0;
+        CHECK(sigprocmask(SIG_BLOCK, &user, NULL) == 0);
+        CHECK(raise(SIGUSR1) == 0); /* it was there before */
+        CHECK_ERR(wait_masked(kind, fd[0], &none, -1), EINTR);
+        CHECK(count[SIGUSR1] == 1);
+        CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && sigismember(&now, SIGUSR1));
+        CHECK(pthread_create(&t, NULL, send_later, NULL) == 0); /* it comes later */
+        CHECK_ERR(wait_masked(kind, fd[0], &none, 10000), EINTR);
+        CHECK(pthread_join(t, NULL) == 0 && count[SIGUSR1] == 2);
+        CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && sigismember(&now, SIGUSR1));
+        CHECK(raise(SIGUSR1) == 0); /* what is ready comes first: it stays pending */
+        CHECK(write(fd[1], "x", 1) == 1 && wait_masked(kind, fd[0], &none, -1) == 1);
+        CHECK(read(fd[0], &c, 1) == 1 && count[SIGUSR1] == 2);
+        CHECK(sigpending(&now) == 0 && sigismember(&now, SIGUSR1));
+        CHECK(kind == 2 || (wait_masked(kind, fd[0], &none, 0) == -1 && errno == EINTR));
+        CHECK(kind == 2 || count[SIGUSR1] == 3);
+        CHECK(sigprocmask(SIG_UNBLOCK, &user, NULL) == 0 && count[SIGUSR1] == 3);
+        begin = now_ns();
+        CHECK(pthread_create(&t, NULL, send_later, NULL) == 0); /* held back until the end */
+        CHECK(wait_masked(kind, fd[0], &user, 150) == 0 && now_ns() - begin >= 149000000);
+        CHECK(count[SIGUSR1] == 4 && pthread_join(t, NULL) == 0);
+        CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && !sigismember(&now, SIGUSR1));
+    }
+    check_section("their errors");
+    CHECK_ERR(syscall(SYS_ppoll, NULL, 0, &soon, &user, 4), EINVAL);
+    CHECK_ERR(syscall(SYS_ppoll, NULL, 0, &soon, 8, 8), EFAULT);
+    CHECK_ERR(syscall(SYS_ppoll, NULL, 0, &bad_time, 8, 8), EINVAL);
+    CHECK_ERR(syscall(SYS_ppoll, NULL, 0, 8, &user, 4), EFAULT);
+    CHECK(syscall(SYS_ppoll, NULL, 0, &soon, NULL, 4) == 0);
+    CHECK_ERR(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &soon, &six), EINVAL);
+    CHECK_ERR(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &soon, &bad_six), EFAULT);
+    CHECK_ERR(syscall(SYS_pselect6, 0, NULL, NULL, NULL, &bad_time, 8), EFAULT);
+    CHECK_ERR(syscall(SYS_epoll_pwait, -1, NULL, 0, 0, &user, 4), EINVAL);
+    CHECK_ERR(syscall(SYS_epoll_pwait, -1, NULL, 1, 0, 8, 8), EFAULT);
+    CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && !sigismember(&now, SIGUSR1));
+    close(fd[0]);
+    close(fd[1]);
+}
+
+static atomic_int inside, taken, left_over;
+
+static void meeting(int sig)
+{
+    long long end = now_ns() + 5000000000ll;
+
+    (void)sig;
+    inside++;
+    while (inside < 2 && now_ns() < end) {
+    }
+}
+
+static void taking(int sig)
+{
+    (void)sig;
+    taken++;
+}
+
+static void *idling(void *arg)
+{
+    running = 1;
+    while (!stop) {
+        sleep_ms(1000);
+    }
+    return arg;
+}
+
+static void *blocking(void *arg)
+{
+    sigset_t s = one(SIGUSR1);
+
+    running = 1;
+    pthread_sigmask(SIG_BLOCK, &s, NULL);
+    while (!left_over) {
+        sleep_ms(1);
+    }
+    return arg;
+}
+
+static void *leaving(void *arg)
+{
+    running = 1;
+    return arg;
+}
+
+/* Sends while a thread that could take it blocks it, or ends: the idle one must take it then. */
+static void retarget(void *(*body)(void *))
+{
+    sigset_t s = one(SIGUSR1);
+    pthread_t t;
+
+    for (int i = 0; i < 100; i++) {
+        long long end = now_ns() + 5000000000ll;
+
+        running = taken = left_over = 0;
+        CHECK(pthread_sigmask(SIG_UNBLOCK, &s, NULL) == 0); /* t inherits it */
+        CHECK(pthread_create(&t, NULL, body, NULL) == 0);
+        CHECK(pthread_sigmask(SIG_BLOCK, &s, NULL) == 0);
+        while (!running) {
+        }
+        kill(getpid(), SIGUSR1);
+        while (!taken && now_ns() < end) {
+            sched_yield();
+        }
+        left_over = 1;
+        CHECK(pthread_join(t, NULL) == 0);
+        if (!CHECK(taken == 1)) {
+            return;
+        }
+    }
+}
+
+static void process_signals(void)
+{
+    sigset_t rt = one(SIGRTMIN), s = one(SIGUSR1);
+    pthread_t a, b;
+
+    check_section("two of a kind, two threads");
+    set(SIGRTMIN, meeting, 0);
+    a = start(idling);
+    b = start(idling);
+    CHECK(pthread_sigmask(SIG_BLOCK, &rt, NULL) == 0);
+    kill(getpid(), SIGRTMIN);
+    kill(getpid(), SIGRTMIN); /* the first taker blocks it while it waits for the second */
+    for (int i = 0; i < 1000 && inside < 2; i++) {
+        sleep_ms(1);
+    }
+    CHECK(inside == 2);
+    inside = 2;
+    stop = 1;
+    CHECK(pthread_join(a, NULL) == 0 && pthread_join(b, NULL) == 0);
+
+    check_section("a taker that turns away");
+    set(SIGUSR1, taking, SA_RESTART);
+    stop = 0;
+    CHECK(pthread_create(&b, NULL, idling, NULL) == 0);
+    retarget(blocking);
+    retarget(leaving);
+    stop = 1;
+    CHECK(pthread_join(b, NULL) == 0);
+    CHECK(pthread_sigmask(SIG_UNBLOCK, &s, NULL) == 0);
+}
+
 int main(void)
 {
     actions();
@@ -374,5 +576,7 @@ int main(void)
     stacks();
     threads();
     interrupting();
+    masked_waits();
+    process_signals();
     return check_end();
 }

@@ -9,6 +9,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "serve/call.h"
+
 static int scratch_file(void)
 {
     char name[] = "/tmp/lull-test-XXXXXX";
@@ -187,6 +189,59 @@ static void path_own_proc(void **state)
     close(own);
 }
 
+static long (*real_syscall)(long nr, const long arg[6], const int *cancel);
+static int mem_opened;
+
+/* Asks Linux, and notes when the process's memory was open, however briefly. */
+static long watching(long nr, const long arg[6], const int *cancel)
+{
+    long r = real_syscall(nr, arg, cancel);
+    char link[64], path[64] = "";
+    if (r < 0 || (nr != SYS_open && nr != SYS_openat && nr != SYS_openat2 && nr != SYS_creat))
+        return r;
+    snprintf(link, sizeof link, "/proc/self/fd/%ld", r);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    int flags = fcntl((int)r, F_GETFL);
+    if (n > 4 && !strcmp(path + n - 4, "/mem") && !(flags & O_PATH))
+        __atomic_add_fetch(&mem_opened, 1, __ATOMIC_RELAXED);
+    return r;
+}
+
+/* What is refused is never open, not even until it has been looked at. */
+static void path_never_opened(void **state)
+{
+    struct rig *r = *state;
+    char link[] = "/tmp/lull-link-XXXXXX";
+    uint64_t *how = (void *)(r->app + 256);
+    assert_true(mkdtemp(link));
+    char name[64];
+    snprintf(name, sizeof name, "%s/l", link);
+    assert_int_equal(symlink("/proc/self/mem", name), 0);
+    int64_t dir = open_path(r, "/proc/thread-self");
+    assert_true(dir > 0);
+    mem_opened = 0;
+    real_syscall = server_syscall_fn;
+    server_syscall_fn = watching;
+    assert_int_equal(open_path(r, name), -ENOSYS);
+    strcpy(r->app, name);
+    assert_int_equal(rig_call(r, SYS_open, U(r->app), O_RDWR), -ENOSYS);
+    assert_int_equal(rig_call(r, SYS_open, U(r->app), O_RDWR | O_CREAT, 0600), -ENOSYS);
+    assert_int_equal(rig_call(r, SYS_creat, U(r->app), 0600), -ENOSYS);
+    memset(how, 0, 24);
+    how[0] = O_RDWR;
+    assert_int_equal(rig_call(r, SYS_openat2, AT_FDCWD, U(r->app), U(how), 24), -ENOSYS);
+    /* the link itself */
+    assert_int_equal(rig_call(r, SYS_open, U(r->app), O_RDWR | O_NOFOLLOW), -ELOOP);
+    assert_int_equal(rig_call(r, SYS_open, U(r->app), O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
+    strcpy(r->app, "mem");
+    assert_int_equal(rig_call(r, SYS_openat, dir, U(r->app), O_RDONLY), -ENOSYS);
+    server_syscall_fn = real_syscall;
+    assert_int_equal(mem_opened, 0);
+    assert_int_equal(rig_call(r, SYS_close, dir), 0);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(rmdir(link), 0);
+}
+
 static void path_xattr_name(void **state)
 {
     struct rig *r = *state;
@@ -202,8 +257,8 @@ static void path_xattr_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(file_read_write), BOTH(file_bad_pointers), BOTH(file_vectors),
-        BOTH(path_calls),      BOTH(path_own_proc),     BOTH(path_xattr_name),
+        BOTH(file_read_write), BOTH(file_bad_pointers), BOTH(file_vectors),    BOTH(path_calls),
+        BOTH(path_own_proc),   BOTH(path_never_opened), BOTH(path_xattr_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

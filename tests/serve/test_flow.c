@@ -2,7 +2,9 @@
 /* Many calls at once: nothing holds up anything, any order, cancelling, stopping. */
 #include "cases.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -183,6 +185,42 @@ static void cancel_ends_waiting(void **state)
     close(p[1]);
 }
 
+/* What is ready comes before the signal that a cancel stands for. */
+static void cancel_finds_what_is_ready(void **state)
+{
+    struct rig *r = *state;
+    int p[2], epoll = epoll_create1(0);
+    struct pollfd *poll = (void *)r->app;
+    struct epoll_event event = {.events = EPOLLIN}, *got = (void *)(r->app + 64);
+    uint64_t *set = (void *)(r->app + 128), *time = (void *)(r->app + 256);
+    assert_int_equal(pipe(p), 0);
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, p[0], &event), 0);
+    assert_int_equal(write(p[1], "x", 1), 1);
+    for (unsigned i = 0; i < 400; i++) {
+        *poll = (struct pollfd){.fd = p[0], .events = POLLIN};
+        *set = UINT64_C(1) << p[0];
+        time[0] = 1000;
+        time[1] = 0;
+        const uint64_t calls[][7] = {
+            {SYS_poll, U(poll), 1, (uint64_t)-1},
+            {SYS_ppoll, U(poll), 1, U(time), 0, 8},
+            {SYS_select, (uint64_t)p[0] + 1, U(set), 0, 0, U(time)},
+            {SYS_pselect6, (uint64_t)p[0] + 1, U(set), 0, 0, 0, 0},
+            {SYS_epoll_wait, (uint64_t)epoll, U(got), 1, (uint64_t)-1},
+            {SYS_epoll_pwait, (uint64_t)epoll, U(got), 1, 1000, 0, 8},
+        };
+        const uint64_t *call = calls[i % 6];
+        rig_submit(r, 0, i % 16, (uint32_t)call[0], call + 1);
+        server_cancel(r->server, 0, i % 16);
+        assert_int_equal(expect(r, 0, i % 16), 1);
+        assert_true(i % 6 > 1 || poll->revents == POLLIN);
+        assert_true(i % 6 < 2 || i % 6 > 3 || *set == UINT64_C(1) << p[0]);
+    }
+    close(p[0]);
+    close(p[1]);
+    close(epoll);
+}
+
 struct canceller {
     struct rig *r;
     int stop;
@@ -280,6 +318,7 @@ int main(void)
         BOTH(all_slots_in_flight),
         BOTH(long_write_is_whole),
         BOTH(cancel_ends_waiting),
+        BOTH(cancel_finds_what_is_ready),
         BOTH(cancel_races),
         BOTH(poller_sleeps),
         {"stop (Linux core left)", stop_interrupts, NULL, NULL, &with},

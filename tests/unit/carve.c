@@ -98,6 +98,26 @@ static void test_cgroup_container(void **state)
     assert_int_equal(available(), GIB);
 }
 
+static void test_job_rank(void **state)
+{
+    static const char *const names[] = {"SLURM_LOCALID",        "MPI_LOCALRANKID", "SLURM_PROCID",
+                                        "OMPI_COMM_WORLD_RANK", "PMIX_RANK",       "PMI_RANK"};
+    (void)state;
+    for (int i = 0; i < 6; i++)
+        unsetenv(names[i]);
+    assert_int_equal(launcher_job_rank(), 0);
+    for (int i = 0; i < 6; i++) {
+        char value[8];
+        snprintf(value, sizeof value, "%d", 7000 + i);
+        setenv(names[i], value, 1);
+        assert_int_equal(launcher_job_rank(), 7000 + i);
+    }
+    setenv("PMI_RANK", "-1", 1);
+    assert_int_equal(launcher_job_rank(), 7004);
+    for (int i = 0; i < 6; i++)
+        unsetenv(names[i]);
+}
+
 static void test_launcher(void **state)
 {
     (void)state;
@@ -218,6 +238,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cgroup_v1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cgroup_container, setup, teardown),
         cmocka_unit_test_setup_teardown(test_launcher, setup, teardown),
+        cmocka_unit_test(test_job_rank),
         cmocka_unit_test_setup_teardown(test_this_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(test_this_machine_refuses, setup, teardown),
     };

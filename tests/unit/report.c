@@ -309,6 +309,24 @@ static void test_text_many(void **state)
     json_decref(j);
 }
 
+static void test_file_name(void **state)
+{
+    static const struct {
+        const char *pattern, *name;
+    } cases[] = {
+        {"", ""},        {"r.json", "r.json"},    {"r-%r.json", "r-12.json"},
+        {"%p", "345"},   {"%r%r-%p", "1212-345"}, {"%%r", "%r"},
+        {"%", "%"},      {"100%", "100%"},        {"a%20b", "a%20b"},
+        {"%%%r", "%12"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *got = report_file_name(cases[i].pattern, 12, 345);
+        assert_string_equal(got, cases[i].name);
+        free(got);
+    }
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -344,6 +362,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_text_many, setup, teardown),
         cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+        cmocka_unit_test(test_file_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

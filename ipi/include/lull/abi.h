@@ -145,21 +145,30 @@ LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
 LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24);
 
+/* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
+enum lull_clock {
+    LULL_CLOCK_REALTIME,
+    LULL_CLOCK_MONOTONIC,
+    LULL_CLOCK_BOOTTIME,
+    LULL_CLOCK_RAW, /* CLOCK_MONOTONIC_RAW */
+    LULL_CLOCK_TAI,
+    LULL_CLOCKS
+};
+
 /*
  * Clock parameters at LULL_TIMEPAGE, written by the proxy (seqlock: odd while it writes), read by
- * kernel and vDSO. ns = base + ((tsc - tsc_base) * mult >> 32).
+ * kernel and vDSO. A clock is at[i] + ((tsc - tsc_base) * mult >> 32) nanoseconds.
  */
 struct lull_timepage {
     uint32_t seq;
     uint32_t pad;
     uint64_t tsc_base;
     uint64_t mult;
-    uint64_t mono_ns; /* CLOCK_MONOTONIC at tsc_base */
-    uint64_t real_ns; /* CLOCK_REALTIME at tsc_base */
-    uint64_t boot_ns; /* CLOCK_BOOTTIME at tsc_base */
-    uint64_t raw_ns;  /* CLOCK_MONOTONIC_RAW at tsc_base */
-    uint64_t tai_ns;  /* CLOCK_TAI at tsc_base */
+    struct {
+        uint64_t sec, nsec; /* nsec < 10^9 */
+    } at[LULL_CLOCKS];      /* at tsc_base */
 };
-LULL_ASSERT_SIZE(struct lull_timepage, 64);
+LULL_ASSERT_OFF(struct lull_timepage, at, 24);
+LULL_ASSERT_SIZE(struct lull_timepage, 24 + 16 * 5);
 
 #endif

@@ -86,12 +86,15 @@ enum lull_kcount {
     LULL_K_REFUSED,
     LULL_K_PAGEFAULT, /* faults of the application, by kind */
     LULL_K_FAULT,     /* other exceptions */
-    LULL_K_INTERRUPT, /* vectors 32..255: none is ever expected */
+    LULL_K_INTERRUPT, /* doorbells taken as interrupts; without doorbells none is ever expected */
     LULL_K_UPCALL,    /* kicks that interrupted application code */
     LULL_K_SWITCH,    /* thread switches */
     LULL_K_PREEMPT,   /* of these, at the end of a time slice */
     LULL_K_FLUSH,     /* TLB flushes */
     LULL_K_SIGNAL,    /* handlers entered */
+    LULL_K_GETPID,    /* rewritten calls that were answered without entering the kernel */
+    LULL_K_GETTID,
+    LULL_K_YIELD,
     LULL_K_COUNT = 16
 };
 
