@@ -81,7 +81,10 @@ long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_s
     }
     if (set_tls)
         write_fsbase(tls);
+    c->tid = t->tid;
+    t->tid = c->pid; /* arch/leaf.S answers from here */
     t->child = c;
+    this_cpu()->pid = (u32)c->pid;
     return 0;
 }
 
@@ -98,7 +101,9 @@ static long child_end(struct frame *f)
     t->sig.mask = c->mask;
     t->sig.alt = c->alt;
     cpu_xrstor(c->xsave, machine.xcr0);
+    t->tid = c->tid;
     t->child = NULL;
+    this_cpu()->pid = boot_info()->pid;
     child_free(c);
     if (signal_pending(t))
         thread_set_work(t, WORK_SIGNAL);

@@ -12,6 +12,7 @@
 struct child {
     bool used;
     i32 pid;
+    i32 tid; /* the thread's own */
     struct frame parent;
     u64 fsbase, mask;
     struct sigstack alt;

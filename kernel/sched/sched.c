@@ -3,6 +3,7 @@
 #include "sched/thread.h"
 
 #include "kernel.h"
+#include "sched/child.h"
 
 struct runq runqs[LULL_MAX_CORES];
 
@@ -270,6 +271,8 @@ static void switch_to(struct percpu *p, struct thread *prev, struct thread *next
         write_fsbase(next->fsbase);
     __atomic_store_n(&next->on_cpu, 1, __ATOMIC_RELAXED);
     p->cur = next;
+    if (prev->child || next->child)
+        p->pid = next->child ? (u32)next->child->pid : boot_info()->pid;
     p->ktop = next->ktop;
     p->prev = prev;
     context_switch(&prev->ksp, next->ksp);

@@ -314,12 +314,16 @@ static void spawning(void)
     int fd[2];
 
     check_section("vfork, posix_spawn, system, popen");
+    static volatile int child_said;
     pid = vfork();
     must(pid);
     if (pid == 0) {
         global = 77;
+        child_said = (int)syscall(SYS_getpid);
+        child_said += syscall(SYS_getpid) == getpid() && gettid() == getpid() ? 0 : 1;
         _exit(6);
     }
+    CHECK(child_said == pid && syscall(SYS_getpid) != pid && gettid() == getpid());
     CHECK(pid > 0 && global == 77 && WEXITSTATUS(wait_status(pid)) == 6);
     global = 1;
     pid = vfork();
