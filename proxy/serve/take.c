@@ -208,6 +208,7 @@ static void call_init(struct call *c, const struct server *s, const struct fligh
     c->env = &s->env;
     c->mem = mem;
     c->nr = f->sqe.nr;
+    c->refused = false;
     memcpy(c->user, f->sqe.arg, sizeof c->user);
 }
 
