@@ -121,6 +121,18 @@ long sys_mlock(struct frame *f)
     return covered ? 0 : -ENOMEM;
 }
 
+/* MCL_CURRENT, _FUTURE, _ONFAULT: as mlock, of everything. */
+long sys_mlockall(struct frame *f)
+{
+    return !f->rdi || f->rdi & ~7ul || f->rdi == 4 ? -EINVAL : 0;
+}
+
+long sys_munlockall(struct frame *f)
+{
+    (void)f;
+    return 0;
+}
+
 static u64 brk_now; /* mm_lock */
 
 long sys_brk(struct frame *f)

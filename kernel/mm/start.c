@@ -27,6 +27,7 @@
 #define AT_MINSIGSTKSZ 51
 
 #define STACK_TOP_POPULATED LULL_HUGE
+#define STACK_LEAST 0x20000ul /* for arguments, however low the limit */
 
 static void map_or_panic(u64 start, u64 end, u32 prot)
 {
@@ -64,16 +65,17 @@ void mm_init(void)
 static u64 stack_make(void)
 {
     const struct lull_boot *b = boot_info();
-    u64 size = ALIGN_UP(max_u64(b->stack_size, 4 * LULL_HUGE), LULL_HUGE);
-    u64 start = vma_gap(b->mmap_start, b->brk_start, size + LULL_HUGE, LULL_HUGE);
+    u64 size = ALIGN_UP(max_u64(b->stack_size, STACK_LEAST), LULL_PAGE);
+    u64 room = ALIGN_UP(size, LULL_HUGE) + LULL_HUGE;
+    u64 start = vma_gap(b->mmap_start, b->brk_start, room, LULL_HUGE);
     if (!start)
         panic("no room for the stack", size, 0);
-    u64 end = start + LULL_HUGE + size;
+    u64 end = start + room;
     u32 prot = PROT_READ | PROT_WRITE | (b->flags & LULL_BOOT_F_EXEC_STACK ? PROT_EXEC : 0);
     vma_insert((struct lull_map){
-        .start = start, .end = start + LULL_HUGE, .flags = LULL_MAP_STACK | LULL_MAP_MAIN});
+        .start = start, .end = end - size, .flags = LULL_MAP_STACK | LULL_MAP_MAIN});
     if (blocks_prepare(end - STACK_TOP_POPULATED, end, false) ||
-        mm_map(start + LULL_HUGE, end, prot, LULL_MAP_STACK | LULL_MAP_MAIN))
+        mm_map(end - size, end, prot, LULL_MAP_STACK | LULL_MAP_MAIN))
         panic("no memory for the stack", size, b->mem_limit);
     return end;
 }

@@ -9,6 +9,7 @@
 #include "sched/child.h"
 #include "sched/futex.h"
 #include "signal/signal_priv.h"
+#include "sys/sys.h"
 
 static struct thread *forking; /* the locks below */
 static u64 forking_set_tid, forking_clear_tid;
@@ -74,6 +75,7 @@ struct thread *fork_resume(void)
     children_reset();
     threads_forget_all_but(t);
     signals_forked(t);
+    itimers_forked();
     thread_reborn(t);
     u32 tid = (u32)t->tid;
     if (forking_set_tid)

@@ -101,6 +101,14 @@ void thread_free(struct thread *t)
     spin_unlock(&threads_lock);
 }
 
+bool thread_exists(i32 tid)
+{
+    spin_lock(&threads_lock);
+    bool there = thread_by_tid(tid) != NULL;
+    spin_unlock(&threads_lock);
+    return there;
+}
+
 void threads_forget_all_but(struct thread *t)
 {
     list_init(&threads_all);

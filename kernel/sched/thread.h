@@ -31,7 +31,8 @@ enum thread_state {
 struct timer {
     struct list link;
     u64 deadline; /* ns, CLOCK_MONOTONIC */
-    struct thread *thread;
+    struct thread *thread;         /* is woken; or */
+    void (*fire)(struct timer *tm); /* is called on that core, without locks */
     bool queued; /* under the lock of the core `core` */
     bool fired;
     unsigned core;
@@ -137,6 +138,7 @@ void thread_free(struct thread *t);
 struct thread *thread_by_tid(i32 tid); /* under threads_lock */
 unsigned thread_choose_core(const struct thread *t);
 void threads_forget_all_but(struct thread *t);
+bool thread_exists(i32 tid);
 long sys_fork(struct frame *f);
 long sys_clone(struct frame *f);
 long sys_clone3(struct frame *f);
@@ -168,6 +170,7 @@ void slice_tick(void); /* the proxy's timer rang on this core */
 void deadline_arm(struct percpu *p, struct runq *q);
 u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */
 void timers_run(void);
+void timer_start(struct timer *tm, u64 deadline_ns); /* on this core; fire is set */
 void timer_cancel(struct timer *t);
 
 #define NEVER (~0ul)

@@ -40,17 +40,23 @@ void timers_run(void)
     for (;;) {
         spin_lock(&q->lock);
         struct thread *t = NULL;
+        struct timer *tm = NULL;
+        void (*call)(struct timer *) = NULL;
         if (timer_first(q) <= clock_mono()) {
-            struct timer *tm = CONTAINER(q->timers.next, struct timer, link);
+            tm = CONTAINER(q->timers.next, struct timer, link);
             list_del(&tm->link);
             tm->queued = false;
             tm->fired = true;
             t = tm->thread;
+            call = tm->fire;
         }
         spin_unlock(&q->lock);
-        if (!t)
+        if (!tm)
             return;
-        thread_wake(t);
+        if (call)
+            call(tm);
+        else
+            thread_wake(t);
     }
 }
 
@@ -130,6 +136,20 @@ long thread_resumes(u32 nr, u64 end_ns)
     current()->resume.nr = nr;
     current()->resume.end = end_ns;
     return -ERESTART_BLOCK;
+}
+
+void timer_start(struct timer *tm, u64 deadline_ns)
+{
+    struct percpu *p = this_cpu();
+    struct runq *q = &runqs[p->index];
+    timer_cancel(tm);
+    spin_lock(&q->lock);
+    tm->deadline = deadline_ns;
+    tm->fired = false;
+    tm->core = p->index;
+    timer_insert(q, tm);
+    spin_unlock(&q->lock);
+    deadline_arm(p, q); /* this core may compute until then */
 }
 
 bool thread_block_until(u64 deadline_ns)

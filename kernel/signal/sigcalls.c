@@ -246,6 +246,56 @@ long sys_tkill(struct frame *f)
     return send_to_thread((i32)f->rdi, (int)f->rsi);
 }
 
+/* To itself a process may say anything (rt_sigqueueinfo(2)). */
+static long queue_info(uaddr p, struct sigshort *out)
+{
+    struct siginfo info;
+    if (copy_in(&info, p, sizeof info))
+        return -EFAULT;
+    *out = (struct sigshort){.code = info.code,
+                             .pid = info.u.kill.pid,
+                             .uid = info.u.kill.uid,
+                             .value = info.u.kill.value};
+    return 0;
+}
+
+long sys_rt_sigqueueinfo(struct frame *f)
+{
+    struct sigshort info;
+    int signo = (int)f->rsi;
+    if ((i32)f->rdi != (i32)boot_info()->pid)
+        return forward_call(f, &syscall_table[129]);
+    long r = queue_info(f->rdx, &info);
+    if (r)
+        return r;
+    if (signo < 0 || signo > NSIG)
+        return -EINVAL;
+    if (signo)
+        signal_send(NULL, signo, &info);
+    return 0;
+}
+
+long sys_rt_tgsigqueueinfo(struct frame *f)
+{
+    struct sigshort info;
+    i32 tid = (i32)f->rsi;
+    int signo = (int)f->rdx;
+    if ((i32)f->rdi <= 0 || tid <= 0)
+        return -EINVAL;
+    if ((i32)f->rdi != (i32)boot_info()->pid)
+        return forward_call(f, &syscall_table[297]);
+    long r = queue_info(f->r10, &info);
+    if (r)
+        return r;
+    if (!thread_exists(tid))
+        return -ESRCH;
+    if (signo < 0 || signo > NSIG)
+        return -EINVAL;
+    if (signo)
+        signal_send_tid(tid, signo, &info);
+    return 0;
+}
+
 long sys_tgkill(struct frame *f)
 {
     if ((i32)f->rdi <= 0)

@@ -135,6 +135,36 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     spin_unlock(&threads_lock);
 }
 
+void signal_send_tid(i32 tid, int signo, const struct sigshort *info)
+{
+    spin_lock(&threads_lock);
+    struct thread *t = thread_by_tid(tid);
+    spin_unlock(&threads_lock);
+    if (t)
+        signal_send(t, signo, info);
+}
+
+bool signal_queued(i32 tid, int signo, int code, i32 pid)
+{
+    bool found = false;
+    spin_lock(&threads_lock);
+    struct thread *t = tid ? thread_by_tid(tid) : NULL;
+    spin_lock(&signal_lock);
+    u64 pending = tid ? t ? t->sig.pending : 0 : process_pending;
+    const struct sigshort *info = t ? &t->sig.info[signo - 1] : &process_info[signo - 1];
+    if (pending & sig_bit(signo)) {
+        found = info->code == code && info->pid == pid;
+        for (u32 i = 0; queue_used && i < QUEUE_MAX && !found; i++) {
+            const struct queued *e = &queue[i];
+            found = e->signo == (u32)signo && e->thread == t && e->info.code == code &&
+                    e->info.pid == pid;
+        }
+    }
+    spin_unlock(&signal_lock);
+    spin_unlock(&threads_lock);
+    return found;
+}
+
 void signals_from_proxy(void)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;

@@ -108,6 +108,10 @@ void signals_init(void);
 void signal_send(struct thread *t, int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
 void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err);
+/* The same to a thread by number, if it is still there. */
+void signal_send_tid(i32 tid, int signo, const struct sigshort *info);
+/* A signal with this code and sender waits to be taken: by the thread, or the process (0). */
+bool signal_queued(i32 tid, int signo, int code, i32 pid);
 bool signal_pending(struct thread *t); /* deliverable now */
 /* Before returning to the application: enter handlers, default actions, restart calls. */
 void signals_deliver(struct frame *f);
@@ -132,5 +136,7 @@ long sys_pause(struct frame *f);
 long sys_kill(struct frame *f);
 long sys_tkill(struct frame *f);
 long sys_tgkill(struct frame *f);
+long sys_rt_sigqueueinfo(struct frame *f);
+long sys_rt_tgsigqueueinfo(struct frame *f);
 
 #endif

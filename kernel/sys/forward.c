@@ -465,7 +465,8 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
 long forward_call(struct frame *f, const struct lull_sysdesc *d)
 {
     u32 nr = (u32)(d - syscall_table);
-    if (nr == 2 || nr == 257 || nr == 437) /* open, openat, openat2 */
+    /* open, openat, openat2, getrusage, times */
+    if (nr == 2 || nr == 257 || nr == 437 || nr == 98 || nr == 100)
         procinfo_update();
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
     return forward_frame(f, nr, NEVER);

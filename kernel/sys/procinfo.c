@@ -12,6 +12,8 @@ void procinfo_update(void)
     struct thread *t = current();
     u64 ignored = 0, caught = 0;
     u64 cpu_ns = tsc_to_ns(process_cpu_ticks());
+    u64 thread_ns = 0;
+    thread_cpu_ns(t->tid, &thread_ns);
     spin_lock(&signal_lock);
     for (int s = 1; s <= NSIG; s++) {
         u64 h = signal_actions[s - 1].handler;
@@ -24,6 +26,7 @@ void procinfo_update(void)
     p->shdpnd = process_pending;
     p->sigblk = t->sig.mask;
     p->cpu_ns = cpu_ns;
+    p->thread_ns = thread_ns;
     p->threads = threads_alive;
     p->tid = (u32)t->tid;
     memcpy(p->comm, t->name, sizeof p->comm);

@@ -11,7 +11,19 @@ typedef long (*syscall_fn)(struct frame *f);
 void procinfo_update(void);
 
 /* time.c */
-u64 process_cpu_ticks(void); /* of all threads, ended ones too */
+u64 process_cpu_ticks(void);                 /* of all threads, ended ones too */
+bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
+
+/* itimer.c */
+void itimers_forked(void); /* a child has none */
+long sys_getitimer(struct frame *f);
+long sys_setitimer(struct frame *f);
+long sys_alarm(struct frame *f);
+long sys_timer_create(struct frame *f);
+long sys_timer_settime(struct frame *f);
+long sys_timer_gettime(struct frame *f);
+long sys_timer_getoverrun(struct frame *f);
+long sys_timer_delete(struct frame *f);
 long sys_clock_gettime(struct frame *f);
 long sys_clock_getres(struct frame *f);
 long sys_gettimeofday(struct frame *f);

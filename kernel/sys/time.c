@@ -60,6 +60,16 @@ u64 process_cpu_ticks(void)
     return ticks;
 }
 
+bool thread_cpu_ns(i32 tid, u64 *ns)
+{
+    spin_lock(&threads_lock);
+    const struct thread *t = thread_by_tid(tid);
+    if (t)
+        *ns = tsc_to_ns(thread_cpu(t));
+    spin_unlock(&threads_lock);
+    return t != NULL;
+}
+
 /* 0 or -EINVAL. Clock numbers: clock_gettime(2). */
 static long clock_by_id(i32 id, u64 *ns)
 {
@@ -88,6 +98,12 @@ static long clock_by_id(i32 id, u64 *ns)
         *ns = clock_read(LULL_CLOCK_TAI);
         return 0;
     default:
+        if (id < 0 && (id & 7) == 6) /* clock of a thread: CPUCLOCK_PERTHREAD | SCHED (time.h) */
+            return thread_cpu_ns(~id >> 3 ? ~id >> 3 : current()->tid, ns) ? 0 : -EINVAL;
+        if (id < 0 && (id & 7) == 2 && (~id >> 3 == 0 || ~id >> 3 == (i32)boot_info()->pid)) {
+            *ns = tsc_to_ns(process_cpu_ticks());
+            return 0;
+        }
         if (id < 0)
             return refuse(228); /* clocks of other processes and threads */
         return -EINVAL;

@@ -204,6 +204,9 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_ioctl(c, answer);
     case SYS_close_range:
         return decode_close_range(c, answer);
+    case SYS_personality: /* to ask, not to change */
+        return (uint32_t)c->user[0] == 0xffffffff || c->user[0] == 0 ? true
+                                                                     : call_refuse(c, answer);
     case SYS_shmctl:
         decode_shmctl(c);
         return true;
@@ -285,6 +288,7 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     case SYS_inotify_init:
     case SYS_inotify_init1:
     case SYS_memfd_create:
+    case SYS_pidfd_open:
         return true;
     case SYS_fcntl:
         return (int)user[1] == F_DUPFD || (int)user[1] == F_DUPFD_CLOEXEC;
@@ -350,6 +354,12 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_socketpair:
         if (r == 0 && c->pair)
             r = finish_fd_pair(c);
+        break;
+    case SYS_getrusage:
+    case SYS_times:
+    case SYS_sysinfo:
+        if (r >= 0)
+            finish_usage(c);
         break;
     case SYS_getdents:
     case SYS_getdents64:

@@ -126,6 +126,8 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+/* getrusage, times, sysinfo (usage.c) */
+void finish_usage(struct call *c);
 /* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */
 void decode_shmctl(struct call *c);
 bool decode_semctl(struct call *c, int64_t *answer);

@@ -146,6 +146,7 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
     case SYS_memfd_create:
     case SYS_fsetxattr:
     case SYS_fgetxattr:
+    case SYS_fremovexattr:
         return false;
     case SYS_symlink:
     case SYS_symlinkat: /* the contents of the link */
@@ -153,6 +154,9 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
     case SYS_setxattr:
     case SYS_getxattr:
     case SYS_lgetxattr:
+    case SYS_lsetxattr:
+    case SYS_removexattr:
+    case SYS_lremovexattr:
         return i == 0;
     default:
         return true;

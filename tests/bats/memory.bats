@@ -74,3 +74,8 @@ load common
     *) expect 125 ;;
     esac
 }
+
+@test "limits: descriptors, and the stack of the next program" {
+    both_ok limits
+    both_ok limits overflow
+}

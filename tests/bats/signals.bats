@@ -205,3 +205,8 @@ runs() {
         expect 143
     done
 }
+
+@test "interval timers, timer_create, sigqueue, CPU time" {
+    both_ok itimers
+    both_ok itimers-musl
+}

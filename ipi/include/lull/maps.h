@@ -42,19 +42,20 @@ struct lull_maps {
 LULL_ASSERT_OFF(struct lull_maps, map, 64);
 
 /*
- * What /proc/self tells besides: written by the kernel before it forwards an open(2), as of the
- * thread that opens. At LULL_PROC.
+ * What /proc/self and getrusage(2) tell besides: written by the kernel before it forwards such a
+ * call, as of the thread that makes it. At LULL_PROC.
  */
 struct lull_proc {
     uint32_t threads;
     uint32_t tid;
     uint64_t sigpnd, shdpnd, sigblk, sigign, sigcgt; /* bit n-1: signal n */
     uint64_t cpu_ns;                                 /* of all threads so far */
+    uint64_t thread_ns;                              /* of that thread */
     uint64_t stack;                                  /* address where the program's arguments lie */
     char comm[16];                                   /* name of that thread */
     char main_comm[16];                              /* of the main thread */
 };
-LULL_ASSERT_SIZE(struct lull_proc, 96);
+LULL_ASSERT_SIZE(struct lull_proc, 104);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
 #define LULL_MAPS_SIZE LULL_UL(0x800000) /* bytes of the table */
