@@ -320,7 +320,7 @@ static void spawning(void)
     if (pid == 0) {
         global = 77;
         child_said = (int)syscall(SYS_getpid);
-        child_said += syscall(SYS_getpid) == getpid() && gettid() == getpid() ? 0 : 1;
+        child_said += getpid() == child_said && syscall(SYS_gettid) == child_said ? 0 : 1;
         _exit(6);
     }
     CHECK(child_said == pid && syscall(SYS_getpid) != pid && gettid() == getpid());
