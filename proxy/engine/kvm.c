@@ -38,6 +38,18 @@ static void explain_open_failure(char *why, size_t size)
     }
 }
 
+/*
+ * The first time it is opened, and kept for the process's life: a forked child may have lost the
+ * right to open it. A descriptor up there, or -1.
+ */
+static int kvm_device(void)
+{
+    static int device = -1;
+    if (device < 0 && (device = open("/dev/kvm", O_RDWR | O_CLOEXEC)) >= 0)
+        device = ownfd_hide(device);
+    return device < 0 ? device : ownfd_copy(device);
+}
+
 static int kvm_open(struct engine **out, const struct engine_request *req, char *why, size_t size)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -50,12 +62,11 @@ static int kvm_open(struct engine **out, const struct engine_request *req, char 
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
         e->vcpu[i].fd = -1;
     pthread_mutex_init(&e->lock, NULL);
-    e->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    e->kvm = kvm_device();
     if (e->kvm < 0) {
         explain_open_failure(why, size);
         goto fail;
     }
-    e->kvm = ownfd_hide(e->kvm);
     int version = ioctl(e->kvm, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
         snprintf(why, size, "/dev/kvm is not a KVM of API version %d: use a Linux kernel's own",

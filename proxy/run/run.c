@@ -81,6 +81,17 @@ static void view_fill(struct run *r)
     };
 }
 
+/* What getuid(2) and its like answer in the isle. */
+static void tell_credentials(void *ctx)
+{
+    struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
+    (void)ctx;
+    b->uid = getuid();
+    b->euid = geteuid();
+    b->gid = getgid();
+    b->egid = getegid();
+}
+
 int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
@@ -100,6 +111,7 @@ int start_server(struct run *r)
         .mapped = r->mapped,
         .view = &r->view,
         .exec = run_exec,
+        .credentials_changed = tell_credentials,
         .ring = vcpu_complete,
         .broken = broken,
         .ctx = r,
