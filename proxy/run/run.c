@@ -181,6 +181,7 @@ static int open_engine(const struct run_request *req, struct run *r, const struc
         .linux_cpus = &plan->linux_cpus,
         .mem = plan->mem,
         .virtual_time = req->opt->virtual_time,
+        .device = req->opt->device,
         .kernel = blob_kernel,
         .kernel_size = (size_t)(blob_kernel_end - blob_kernel),
         .gone = machine_gone,
