@@ -122,6 +122,7 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
         missing += lacks(i, lazy);
     if (missing && !lazy && !afford(missing * LULL_HUGE))
         return -ENOMEM;
+    bool reclaimed = false;
     for (u64 i = first; i <= last;) {
         u8 was = block[i];
         if (!lacks(i, lazy)) {
@@ -132,8 +133,14 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
         while (i <= last && block[i] == was)
             i++;
         if (proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
-                       lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE))
-            return -ENOMEM;
+                       lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE)) {
+            if (lazy || reclaimed)
+                return -ENOMEM;
+            reclaim(); /* the proxy counts what was touched, too */
+            reclaimed = true;
+            i = first; /* what was prepared here may have gone with it */
+            continue;
+        }
         memset(&block[from],
                lazy                ? BLOCK_LAZY
                : was == BLOCK_LAZY ? BLOCK_USED

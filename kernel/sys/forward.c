@@ -18,6 +18,8 @@
 #define IOV_MAX 1024
 #define NR_POLL 7
 #define NR_SELECT 23
+#define NR_SEMOP 65
+#define NR_SEMTIMEDOP 220
 #define NR_EPOLL_WAIT 232
 #define NR_PSELECT6 270
 #define NR_PPOLL 271
@@ -329,7 +331,7 @@ static long forward_once(u32 nr, const u64 arg[6])
 static bool never_restarts(u32 nr)
 {
     return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
-           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == 65 || nr == 220; /* semop */
+           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == NR_SEMOP || nr == NR_SEMTIMEDOP;
 }
 
 /* These look for signals once more before they answer that the time is over. */

@@ -35,15 +35,21 @@ static const char *set_mem(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *const engine_names[] = {[ENGINE_AUTO] = "auto",
+                                           [ENGINE_KVM] = "kvm",
+                                           [ENGINE_QEMU] = "qemu",
+                                           [ENGINE_QEMU_KVM] = "qemu-kvm",
+                                           [ENGINE_QEMU_TCG] = "qemu-tcg"};
+
+const char *options_engine_name(enum engine_choice engine)
+{
+    return engine_names[engine];
+}
+
 static const char *set_engine(struct options *o, const char *value)
 {
-    static const char *const names[] = {[ENGINE_AUTO] = "auto",
-                                        [ENGINE_KVM] = "kvm",
-                                        [ENGINE_QEMU] = "qemu",
-                                        [ENGINE_QEMU_KVM] = "qemu-kvm",
-                                        [ENGINE_QEMU_TCG] = "qemu-tcg"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(value, names[i]) == 0) {
+    for (unsigned i = 0; i < sizeof engine_names / sizeof *engine_names; i++) {
+        if (strcmp(value, engine_names[i]) == 0) {
             o->engine = (enum engine_choice)i;
             return NULL;
         }

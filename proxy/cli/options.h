@@ -17,6 +17,8 @@ enum engine_choice {
     ENGINE_QEMU_TCG,
 };
 
+const char *options_engine_name(enum engine_choice engine); /* as --engine takes it */
+
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
 #define OPTIONS_SPIN_MAX 1000000000ull  /* microseconds: 1000 s */

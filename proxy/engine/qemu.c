@@ -337,14 +337,14 @@ static void qemu_vcpu_interrupt(struct engine *e, unsigned i, struct lull_core *
 
 static void qemu_vcpu_task(const struct engine *e, unsigned i, pid_t *pid, pid_t *tid)
 {
-    *pid = e->pid;
+    *pid = e->qemu;
     *tid = e->core[i].tid;
 }
 
 static void qemu_pause(struct engine *e, bool on)
 {
-    if (e->pid > 0)
-        kill(e->pid, on ? SIGSTOP : SIGCONT);
+    if (qemu_alive(e))
+        kill(e->qemu, on ? SIGSTOP : SIGCONT);
 }
 
 const struct engine_ops engine_qemu = {

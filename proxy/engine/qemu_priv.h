@@ -26,8 +26,9 @@ struct engine {
     uint64_t ram_bytes;
     char binary[4096];
     /* the process */
-    pid_t pid;
-    int pidfd;
+    pid_t pid; /* the keeper, which ends as QEMU does, and QEMU with it */
+    pid_t qemu;
+    int pidfd;         /* the keeper's */
     int errors;        /* what it writes to stdout and stderr, to read */
     int doorbell;      /* our end of the device's socket */
     int shm;           /* the device's memory, which nobody uses */

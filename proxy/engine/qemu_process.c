@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,17 +135,9 @@ static void arguments(const struct engine *e, struct args *a)
     a->v[a->n] = NULL;
 }
 
-/* In the child, where another thread may have held any lock: system calls only. */
 static _Noreturn void become_qemu(const char *const *argv, char *const *env,
                                   const int from[CHILD_END], int output, pid_t parent)
 {
-    static const int held[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
-    sigset_t set;
-    /* what a terminal or a launcher sends to the group is for the proxy, which ends us */
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
-        sigaddset(&set, held[i]);
-    sigprocmask(SIG_SETMASK, &set, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (syscall(SYS_getppid) != parent)
         _exit(1);
@@ -164,15 +157,68 @@ static _Noreturn void become_qemu(const char *const *argv, char *const *env,
     _exit(1);
 }
 
+/* Ends as its child did. */
+static _Noreturn void keep(pid_t pid)
+{
+    siginfo_t si = {0};
+    while (waitid(P_PID, (id_t)pid, &si, WEXITED) && errno == EINTR)
+        ;
+    if (si.si_code == CLD_EXITED)
+        _exit(si.si_status);
+    const struct rlimit none = {0, 0};
+    sigset_t set;
+    setrlimit(RLIMIT_CORE, &none);
+    sigemptyset(&set);
+    sigaddset(&set, si.si_status);
+    signal(si.si_status, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    syscall(SYS_kill, syscall(SYS_getpid), si.si_status);
+    _exit(1);
+}
+
+/*
+ * The keeper: a child of the proxy that the program's wait(2) does not see, as long as it executes
+ * nothing (execve(2) makes SIGCHLD of every exit signal). QEMU is its child. In it another thread
+ * may have held any lock: system calls only.
+ */
+static _Noreturn void become_keeper(const char *const *argv, char *const *env,
+                                    const int from[CHILD_END], int output, int told, pid_t parent)
+{
+    static const int held[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGTSTP, SIGTTIN, SIGTTOU};
+    sigset_t set;
+    /* what a terminal or a launcher sends to the group is for the proxy, which ends us */
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        sigaddset(&set, held[i]);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    signal(SIGCHLD, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (syscall(SYS_getppid) != parent)
+        _exit(1);
+    pid_t me = (pid_t)syscall(SYS_getpid), pid = (pid_t)syscall(SYS_fork);
+    if (pid == 0)
+        become_qemu(argv, env, from, output, me);
+    if (pid < 0 || write(told, &pid, sizeof pid) != sizeof pid)
+        _exit(1);
+    close_range(0, ~0u, 0);
+    keep(pid);
+}
+
 int qemu_spawn(struct engine *e)
 {
     struct args a = {.n = 0};
-    int pipes[2], device = -1;
+    int pipes[2], told[2], device = -1;
     int r = qemu_doorbell_make(e, &device);
     if (r)
         goto out;
     if (pipe2(pipes, O_CLOEXEC)) {
         r = -errno;
+        goto out;
+    }
+    if (pipe2(told, O_CLOEXEC)) {
+        r = -errno;
+        close(pipes[0]);
+        close(pipes[1]);
         goto out;
     }
     e->errors = ownfd_hide(pipes[0]);
@@ -189,9 +235,13 @@ int qemu_spawn(struct engine *e)
     /* exit signal 0: the program's wait(2) and SIGCHLD never hear of it */
     long pid = syscall(SYS_clone, CLONE_PIDFD, NULL, &pidfd, NULL, 0);
     if (pid == 0)
-        become_qemu(a.v, env, from, output, parent);
+        become_keeper(a.v, env, from, output, told[1], parent);
     r = pid < 0 ? -errno : 0;
     close(output);
+    close(told[1]);
+    if (r == 0 && read(told[0], &e->qemu, sizeof e->qemu) != sizeof e->qemu)
+        e->qemu = 0; /* it has ended already */
+    close(told[0]);
     if (r)
         goto out;
     e->pid = (pid_t)pid;
@@ -370,14 +420,14 @@ static void pin(struct engine *e, pid_t tid, const char *name)
 void qemu_pin(struct engine *e)
 {
     char path[300], name[32];
-    snprintf(path, sizeof path, "/proc/%d/task", e->pid);
+    snprintf(path, sizeof path, "/proc/%d/task", e->qemu);
     DIR *d = opendir(path);
     if (!d)
         return;
     for (struct dirent *t; (t = readdir(d));) {
         if (t->d_name[0] == '.')
             continue;
-        snprintf(path, sizeof path, "/proc/%d/task/%.20s/comm", e->pid, t->d_name);
+        snprintf(path, sizeof path, "/proc/%d/task/%.20s/comm", e->qemu, t->d_name);
         FILE *f = fopen(path, "re");
         if (f && fgets(name, sizeof name, f))
             pin(e, atoi(t->d_name), name);

@@ -233,13 +233,67 @@ static void blocks_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
     }
 }
 
-/* --mem holds even if the isle's kernel does not. */
-static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len)
+static uint64_t resident(uint64_t start, uint64_t end)
 {
-    uint64_t missing = 0, first = (start - LULL_RAM_BASE) / LULL_HUGE;
-    for (uint64_t i = first; i < first + len / LULL_HUGE; i++)
+    unsigned char there[4096];
+    uint64_t bytes = 0;
+    for (uint64_t at = start; at < end; at += sizeof there * LULL_PAGE) {
+        uint64_t n = (end - at) / LULL_PAGE;
+        n = n < sizeof there ? n : sizeof there;
+        if (mincore((void *)at, n * LULL_PAGE, there))
+            continue;
+        for (uint64_t i = 0; i < n; i++)
+            bytes += there[i] & 1 ? LULL_PAGE : 0;
+    }
+    return bytes;
+}
+
+/* What Linux populated at first touch, outside of the populated blocks and of [first, end). */
+static uint64_t touched(const struct isle *isle, uint64_t first, uint64_t end)
+{
+    const uint64_t per_chunk = LULL_CHUNK / LULL_HUGE;
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < ISLE_CHUNKS * per_chunk;) {
+        if (!isle->chunk[i / per_chunk]) {
+            i = (i / per_chunk + 1) * per_chunk;
+            continue;
+        }
+        uint64_t from = i, stop = (i / per_chunk + 1) * per_chunk;
+        while (i < stop && !block_bit(isle, i) && !(i >= first && i < end))
+            i++;
+        bytes += resident(LULL_RAM_BASE + from * LULL_HUGE, LULL_RAM_BASE + i * LULL_HUGE);
+        i += i == from;
+    }
+    return bytes;
+}
+
+static uint64_t chunks_bytes(const struct isle *isle)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < ISLE_CHUNKS; i++)
+        bytes += isle->chunk[i] ? LULL_CHUNK : 0;
+    return bytes;
+}
+
+/*
+ * --mem holds even if the isle's kernel does not. What was touched in mappings that are populated
+ * by the page counts here, when more is asked for; it is looked for only where it could matter.
+ */
+static bool within_limit(const struct isle *isle, uint64_t first, uint64_t end)
+{
+    uint64_t missing = 0;
+    for (uint64_t i = first; i < end; i++)
         missing += block_bit(isle, i) ? 0 : LULL_HUGE;
     if (missing > isle->mem_limit || isle->populated > isle->mem_limit - missing)
+        return false;
+    uint64_t left = isle->mem_limit - missing - isle->populated;
+    return !missing || left >= chunks_bytes(isle) || left >= touched(isle, first, end);
+}
+
+static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len)
+{
+    uint64_t first = (start - LULL_RAM_BASE) / LULL_HUGE;
+    if (!within_limit(isle, first, first + len / LULL_HUGE))
         return -ENOMEM;
     int r = isle_populate(isle, start, len);
     if (r == 0)

@@ -54,10 +54,8 @@ static void add_cpus(struct words *w, const struct carve_plan *plan, uint64_t co
 static void add_options(struct words *w, const struct run *r)
 {
     const struct options *o = r->req->opt;
-    static const char *const engines[] = {
-        [ENGINE_AUTO] = "auto", [ENGINE_KVM] = "kvm", [ENGINE_QEMU] = "qemu"};
     add(w, "--mem=%" PRIu64, r->req->plan->mem);
-    add(w, "--engine=%s", engines[o->engine]);
+    add(w, "--engine=%s", options_engine_name(o->engine));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
         add(w, "--spin=forever");
     else

@@ -27,9 +27,11 @@ without_kvm() {
     (cd "$public" && limit "${as[@]}" "$@") >isle.out 2>isle.err || code=$?
 }
 
-# The QEMU of the isle whose proxy is $pid.
+# The QEMU of the isle whose proxy is $pid: a child of its keeper.
 qemu_of() {
-    cat "/proc/$pid/task/$pid/children"
+    local keeper
+    keeper=$(tr -d ' ' <"/proc/$pid/task/$pid/children")
+    tr -d ' ' <"/proc/$keeper/task/$keeper/children"
 }
 
 # fake BODY: a QEMU of ours.
@@ -177,10 +179,10 @@ group() {
         grep -q "^State:.$2" "/proc/$1/status"
     }
     if wait_for 5 state "$pid" T; then # not in an orphaned group
-        wait_for 5 state "${q// /}" T
+        wait_for 5 state "$q" T
     fi
     kill -CONT "$pid"
-    wait_for 5 state "${q// /}" '[SR]'
+    wait_for 5 state "$q" '[SR]'
     kill -TERM "$pid"
     ended
 }
@@ -204,4 +206,9 @@ group() {
     run_to isle "$LULL" --virtual-time --engine kvm --cpus 1 "$PROGRAMS/hello"
     expect 125
     one_line "TCG"
+}
+
+@test "the program has no children that it did not make" {
+    run_to isle "$LULL" --engine qemu --cpus "$FIRST" "$PROGRAMS/processes" childless
+    expect 0
 }

@@ -3,12 +3,14 @@
 load common
 
 @test "fork, vfork, posix_spawn, system, popen, wait" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     both_ok processes
     both_ok processes-musl
     both_ok processes-dyn
 }
 
 @test "the same with every core an isle's" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     need_two_cpus
     run_to isle "$LULL" --cpus "$LIST" "$PROGRAMS/processes"
     expect 0
@@ -25,6 +27,7 @@ load common
 }
 
 @test "execve keeps process, directory and limits of the isle" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     run_to isle "$LULL" --cpus "$FIRST" --mem 512M --report /bin/bash -c \
         'cd /usr; echo $$; exec /bin/bash -c "echo \$\$; pwd; nproc; grep MemTotal /proc/meminfo"'
     expect 0
@@ -45,6 +48,7 @@ load common
 }
 
 @test "shell scripts" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     cat >script <<'END'
 #!/bin/bash
 set -u
@@ -78,6 +82,7 @@ END
 }
 
 @test "python: subprocess, os.fork, multiprocessing" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     both_ok /usr/bin/python3 -c 'import subprocess as s
 print(s.run(["echo", "hi"], capture_output=True))
 print(s.run("exit 4", shell=True).returncode)
@@ -95,6 +100,7 @@ if __name__ == "__main__":
 }
 
 @test "user, groups, niceness: of the program and of its children" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     need_root
     both_ok /usr/bin/python3 -c 'import os, subprocess
 os.setgroups([1, 2]); os.setgid(65534); os.setuid(65534)
@@ -120,6 +126,7 @@ print(subprocess.run(["nice"], capture_output=True).stdout)'
 }
 
 @test "a killed program leaves its children to Linux, and nothing else" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     local child
     background isle "$LULL" --cpus "$LIST" /usr/bin/perl -e \
         '$| = 1; $p = open(F, "-|", "/bin/sleep", "77") or die; print "ready $p\n"; sleep 77'

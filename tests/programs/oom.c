@@ -30,6 +30,32 @@ static int fill(char **p)
     return n;
 }
 
+/* Memory that Linux populates when it is touched is memory all the same. */
+static void touched(void)
+{
+    size_t size = 160 * MIB;
+    char *lazy = mmap(NULL, 8192 * MIB, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p;
+
+    check_section("touched, not mapped");
+    CHECK(lazy != MAP_FAILED);
+    p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED && munmap(p, size) == 0);
+    memset(lazy + 1000 * MIB, 1, size);
+    memset(lazy + 6000 * MIB, 1, 8 * MIB);
+    p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p == MAP_FAILED && errno == ENOMEM);
+    p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p == MAP_FAILED && errno == ENOMEM);
+    CHECK(lazy[1000 * MIB] == 1 && lazy[1160 * MIB - 1] == 1);
+    CHECK(munmap(lazy, 8192 * MIB) == 0);
+    p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(p != MAP_FAILED);
+    memset(p, 2, size);
+    CHECK(munmap(p, size) == 0);
+}
+
 int main(void)
 {
     char *p[MOST + 1];
@@ -61,6 +87,7 @@ int main(void)
           errno == ENOMEM);
     CHECK(sbrk((intptr_t)(1024 * MIB)) == (void *)-1 && errno == ENOMEM && sbrk(0) == brk);
     CHECK(allocate(SIZE_MAX / 4) == NULL && errno == ENOMEM);
+    touched();
     check_section("threads still start");
     CHECK(pthread_create(&t, NULL, nothing, NULL) == 0 && pthread_join(t, NULL) == 0);
     return check_end();

@@ -100,6 +100,23 @@ static int wait_status(pid_t pid)
     return waitpid(pid, &status, 0) == pid ? status : -2;
 }
 
+/* A child of number -1 would be everybody to kill(2). */
+static void must(pid_t pid)
+{
+    if (pid == -1) {
+        perror("no child");
+        _exit(97);
+    }
+}
+
+static pid_t forked(void)
+{
+    pid_t pid = fork();
+
+    must(pid);
+    return pid;
+}
+
 static void forking(void)
 {
     int fd[2], status = 0, shared_file;
@@ -112,7 +129,7 @@ static void forking(void)
     check_section("fork");
     CHECK(pipe(fd) == 0);
     memset(copy, 'p', 1 << 20);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         int ok = getppid() == parent && getpid() != parent && gettid() == getpid() && global == 1;
 
@@ -128,13 +145,13 @@ static void forking(void)
     CHECK(global == 1 && copy[0] == 'p' && copy[(1 << 20) - 1] == 'p' && *both == 42);
     CHECK(waitpid(pid, &status, 0) == -1 && errno == ECHILD);
 
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         raise(SIGKILL);
     }
     status = wait_status(pid);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         pause();
         _exit(1);
@@ -142,7 +159,7 @@ static void forking(void)
     CHECK(waitpid(pid, &status, WNOHANG) == 0);
     CHECK(kill(pid, SIGTERM) == 0 && wait4(pid, &status, 0, &usage) == pid);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && usage.ru_maxrss > 0);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         _exit(9);
     }
@@ -152,13 +169,13 @@ static void forking(void)
     CHECK(WEXITSTATUS(wait_status(pid)) == 9);
 
     shared_file = open("/proc/self/exe", O_RDONLY);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         _exit(lseek(shared_file, 100, SEEK_SET) == 100 ? 0 : 1);
     }
     CHECK(wait_status(pid) == 0 && lseek(shared_file, 0, SEEK_CUR) == 100);
     for (int depth = 0; depth < 3; depth++) { /* a child of a child */
-        pid = fork();
+        pid = forked();
         if (pid) {
             status = wait_status(pid);
             if (depth) {
@@ -201,7 +218,7 @@ static void news(void)
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, &was);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         _exit(3);
     }
@@ -212,7 +229,7 @@ static void news(void)
     sa.sa_handler = SIG_IGN;
     sa.sa_flags = 0;
     sigaction(SIGCHLD, &sa, NULL);
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         _exit(3);
     }
@@ -235,7 +252,7 @@ static void *nothing(void *arg)
 
 static void *forker(void *arg)
 {
-    pid_t pid = fork();
+    pid_t pid = forked();
 
     (void)arg;
     if (pid == 0) { /* the only thread of its process */
@@ -299,6 +316,7 @@ static void spawning(void)
     check_section("vfork, posix_spawn, system, popen");
     static volatile int child_said;
     pid = vfork();
+    must(pid);
     if (pid == 0) {
         global = 77;
         child_said = (int)syscall(SYS_getpid);
@@ -309,12 +327,14 @@ static void spawning(void)
     CHECK(pid > 0 && global == 77 && WEXITSTATUS(wait_status(pid)) == 6);
     global = 1;
     pid = vfork();
+    must(pid);
     if (pid == 0) {
         execl(self, self, "status", "12", (char *)NULL);
         _exit(1);
     }
     CHECK(WEXITSTATUS(wait_status(pid)) == 12);
     pid = vfork();
+    must(pid);
     if (pid == 0) {
         execl("/nowhere", "x", (char *)NULL);
         _exit(errno == ENOENT ? 13 : 14);
@@ -364,7 +384,7 @@ static void executing(void)
     check_section("fork and execve");
     for (int i = 0; i < 2; i++) {
         fflush(stdout);
-        pid = fork();
+        pid = forked();
         if (pid == 0) {
             char *words[] = {(char *)"forked", (char *)"words", NULL};
             char *env[] = {(char *)"T_CHILD=1", NULL};
@@ -374,7 +394,7 @@ static void executing(void)
         }
         CHECK(wait_status(pid) == 0);
     }
-    pid = fork();
+    pid = forked();
     if (pid == 0) {
         execl("/bin/sh", "sh", "-c", "exit 33", (char *)NULL);
         _exit(1);
@@ -389,7 +409,7 @@ static void many(void)
 
     check_section("many children");
     for (int i = 0; i < 20; i++) {
-        pid[i] = fork();
+        pid[i] = forked();
         if (pid[i] == 0) {
             sleep_ms(i % 3);
             _exit(i);
@@ -410,6 +430,9 @@ int main(int argc, char **argv)
     if (argc > 1 && strncmp(argv[1], "exec", 4) == 0) {
         exec_main(argc, argv);
         return 98;
+    }
+    if (argc > 1 && strcmp(argv[1], "childless") == 0) { /* whatever the proxy may have started */
+        return wait(NULL) == -1 && errno == ECHILD ? 0 : 1;
     }
     if (argc > 1) {
         return child_words(argc, argv);
