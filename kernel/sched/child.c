@@ -210,10 +210,6 @@ static bool child_shares(u64 nr)
     case 28:  /* madvise */
     case 35:  /* nanosleep */
     case 96:  /* gettimeofday */
-    case 102: /* getuid ... */
-    case 104:
-    case 107:
-    case 108:
     case 131: /* sigaltstack */
     case 201: /* time */
     case 202: /* futex */

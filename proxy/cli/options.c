@@ -141,6 +141,17 @@ static const char *set_exec(struct options *o, const char *value)
     return NULL;
 }
 
+/* Of lull's own making (run/exec.c). */
+static const char *set_device(struct options *o, const char *value)
+{
+    uint64_t fd = 0;
+    if (value[strspn(value, "0123456789")] != '\0' || options_parse_size(value, &fd) != 0 ||
+        fd > INT32_MAX)
+        return "a descriptor";
+    o->device = (int)fd;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
@@ -154,6 +165,7 @@ static const struct option_row rows[] = {
     {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
     {"no-aslr", no_argument, "LULL_NO_ASLR", set_no_aslr},
     {"exec", required_argument, NULL, set_exec},
+    {"device", required_argument, NULL, set_device},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -226,7 +238,7 @@ static int parse_environment(struct options *out, const bool *given)
 int options_parse(int argc, char **argv, struct options *out)
 {
     bool given[ROWS] = {false};
-    *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT};
+    *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT, .device = -1};
     out->check = argc > 1 && strcmp(argv[1], "check") == 0;
     if (out->check || (argc > 1 && strcmp(argv[1], "run") == 0)) {
         argv++;

@@ -40,6 +40,7 @@ struct options {
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
     bool no_aslr;     /* --no-aslr / LULL_NO_ASLR */
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
+    int device;        /* --device, from one lull to the next: struct engine_ops; -1: none */
     const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
     int argc;          /* PROGRAM ARGS... */
     char **argv;

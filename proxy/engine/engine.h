@@ -39,6 +39,7 @@ struct engine_request {
     const cpu_set_t *linux_cpus; /* what is left to Linux; may be empty */
     uint64_t mem;                /* bytes, --mem */
     bool virtual_time;
+    int device;         /* what keep() gave before an execve(2); -1: none */
     const void *kernel; /* the kernel image, an ELF file */
     size_t kernel_size;
     /* Called from a thread of the engine's when the machine is gone and nobody asked for that. */
@@ -91,6 +92,9 @@ struct engine_ops {
     /* The task of Linux's that is core i, for its counters in /proc; NULL: the thread that calls
        vcpu_run(), which then belongs on that core, and else on Linux's cores. */
     void (*vcpu_task)(const struct engine *e, unsigned i, pid_t *pid, pid_t *tid);
+    /* A descriptor that saves the next engine of this process, after execve(2), a right that it may
+       have lost; not close-on-exec until keep(false). -1: none. NULL: needs none. */
+    int (*keep)(struct engine *e, bool on);
     /* Everything stands still from pause(true) to pause(false); NULL: when this process does. */
     void (*pause)(struct engine *e, bool on);
 };

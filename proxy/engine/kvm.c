@@ -38,6 +38,22 @@ static void explain_open_failure(char *why, size_t size)
     }
 }
 
+/*
+ * The first time it is opened, and kept for the process's life: a forked child may have lost the
+ * right to open it. A descriptor up there, or -1.
+ */
+static int kvm_device(int kept)
+{
+    static int device = -1;
+    if (device < 0 && kept >= 0 && ioctl(kept, KVM_GET_API_VERSION, 0) == KVM_API_VERSION) {
+        fcntl(kept, F_SETFD, FD_CLOEXEC);
+        device = ownfd_hide(kept);
+    }
+    if (device < 0 && (device = open("/dev/kvm", O_RDWR | O_CLOEXEC)) >= 0)
+        device = ownfd_hide(device);
+    return device < 0 ? device : ownfd_copy(device);
+}
+
 static int kvm_open(struct engine **out, const struct engine_request *req, char *why, size_t size)
 {
     struct engine *e = calloc(1, sizeof *e);
@@ -50,12 +66,11 @@ static int kvm_open(struct engine **out, const struct engine_request *req, char 
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
         e->vcpu[i].fd = -1;
     pthread_mutex_init(&e->lock, NULL);
-    e->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    e->kvm = kvm_device(req->device);
     if (e->kvm < 0) {
         explain_open_failure(why, size);
         goto fail;
     }
-    e->kvm = ownfd_hide(e->kvm);
     int version = ioctl(e->kvm, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION) {
         snprintf(why, size, "/dev/kvm is not a KVM of API version %d: use a Linux kernel's own",
@@ -109,6 +124,11 @@ static void kvm_clock(struct engine *e, struct engine_clock *out)
 {
     int khz = ioctl(e->vm, KVM_GET_TSC_KHZ, 0);
     *out = (struct engine_clock){.tsc_khz = khz > 0 ? (uint64_t)khz : 0};
+}
+
+static int kvm_keep(struct engine *e, bool on)
+{
+    return fcntl(e->kvm, F_SETFD, on ? 0 : FD_CLOEXEC) ? -1 : e->kvm;
 }
 
 static void kvm_close(struct engine *e)
@@ -249,6 +269,7 @@ const struct engine_ops engine_kvm = {
     .add_memory = kvm_add_memory,
     .start = kvm_start,
     .clock = kvm_clock,
+    .keep = kvm_keep,
     .vcpu_create = kvm_vcpu_create,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_stop = kvm_vcpu_stop,

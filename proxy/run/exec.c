@@ -102,6 +102,9 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     add(&w, "lull");
     add_cpus(&w, r->req->plan, req->cores);
     add_options(&w, r);
+    int device = r->ops->keep ? r->ops->keep(r->engine, true) : -1;
+    if (device >= 0)
+        add(&w, "--device=%d", device);
     add(&w, "--exec=%s", req->path);
     add(&w, "--");
     char **argv = calloc(w.n + n + 1, sizeof *argv);
@@ -119,6 +122,8 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
 out:
+    if (device >= 0)
+        r->ops->keep(r->engine, false);
     for (size_t i = 0; i < w.n; i++)
         free(w.word[i]);
     free(argv);

@@ -81,6 +81,17 @@ static void view_fill(struct run *r)
     };
 }
 
+/* What getuid(2) and its like answer in the isle. */
+static void tell_credentials(void *ctx)
+{
+    struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
+    (void)ctx;
+    b->uid = getuid();
+    b->euid = geteuid();
+    b->gid = getgid();
+    b->egid = getegid();
+}
+
 int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
@@ -100,6 +111,8 @@ int start_server(struct run *r)
         .mapped = r->mapped,
         .view = &r->view,
         .exec = run_exec,
+        .reaped = signals_catch_up,
+        .credentials_changed = tell_credentials,
         .ring = vcpu_complete,
         .broken = broken,
         .ctx = r,
@@ -169,6 +182,7 @@ static int open_engine(const struct run_request *req, struct run *r, const struc
         .linux_cpus = &plan->linux_cpus,
         .mem = plan->mem,
         .virtual_time = req->opt->virtual_time,
+        .device = req->opt->device,
         .kernel = blob_kernel,
         .kernel_size = (size_t)(blob_kernel_end - blob_kernel),
         .gone = machine_gone,
@@ -277,6 +291,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     r->req = req;
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->signal_lock, NULL);
     r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
     if (r->irq_fd >= 0)
         r->irq_fd = ownfd_hide(r->irq_fd);

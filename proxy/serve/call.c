@@ -204,6 +204,16 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_ioctl(c, answer);
     case SYS_close_range:
         return decode_close_range(c, answer);
+    case SYS_setuid:
+    case SYS_setgid:
+    case SYS_setreuid:
+    case SYS_setregid:
+    case SYS_setgroups:
+    case SYS_setresuid:
+    case SYS_setresgid:
+        return decode_credentials(c, answer);
+    case SYS_setpriority:
+        return decode_setpriority(c, answer);
     case SYS_personality: /* to ask, not to change */
         return (uint32_t)c->user[0] == 0xffffffff || c->user[0] == 0 ? true
                                                                      : call_refuse(c, answer);

@@ -45,6 +45,7 @@ struct call_env {
     struct mapped *mapped; /* NULL: mappings have no names */
     struct agents *agents; /* children before their execve; NULL: none can be */
     int64_t (*exec)(void *ctx, const struct exec_request *req);
+    void (*credentials_changed)(void *ctx);
     void *exec_ctx;
     const struct view *view; /* NULL: files that show the proxy are refused */
 };
@@ -126,6 +127,9 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+/* setuid and its family, setpriority (credentials.c) */
+bool decode_credentials(struct call *c, int64_t *answer);
+bool decode_setpriority(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);
 /* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */

@@ -220,6 +220,7 @@ int server_start(const struct server_config *config, struct server **out)
                                .exe_path = config->exe_path,
                                .mapped = config->mapped,
                                .exec = config->exec,
+                               .credentials_changed = config->credentials_changed,
                                .exec_ctx = config->ctx,
                                .view = config->view};
     s->env.agents = config->exec ? agents_create(&s->affinity) : NULL;

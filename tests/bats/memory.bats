@@ -76,6 +76,7 @@ load common
 }
 
 @test "limits: descriptors, and the stack of the next program" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     both_ok limits
     both_ok limits overflow
 }

@@ -99,6 +99,32 @@ if __name__ == "__main__":
     with m.Pool(2) as p: print(p.map(f, range(10)))'
 }
 
+@test "user, groups, niceness: of the program and of its children" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    need_root
+    both_ok /usr/bin/python3 -c 'import os, subprocess
+os.setgroups([1, 2]); os.setgid(65534); os.setuid(65534)
+print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups())
+try:
+    open("/etc/shadow")
+except PermissionError as e:
+    print(e)
+try:
+    os.setuid(0)
+except PermissionError as e:
+    print(e)
+print(subprocess.run(["id"], capture_output=True).stdout)
+if os.fork() == 0:
+    print(os.getuid(), open("/proc/self/status").read().count("65534"))
+else:
+    os.wait()'
+    both_ok /usr/bin/python3 -c 'import subprocess as s
+print(s.run(["id"], capture_output=True, user=65534, group=65534, extra_groups=[1, 2]).stdout)'
+    both_ok /usr/bin/python3 -c 'import os, subprocess
+print(os.nice(5), os.getpriority(os.PRIO_PROCESS, 0))
+print(subprocess.run(["nice"], capture_output=True).stdout)'
+}
+
 @test "a killed program leaves its children to Linux, and nothing else" {
     need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     local child

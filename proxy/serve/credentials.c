@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who the program is and how nice. Linux keeps both for each thread; a process has them for all of
+ * its threads (credentials(7)), so the proxy changes all of its own. A vfork child's agent is a
+ * process of one thread: there Linux's own call is right.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <lull/syscalls.h>
+
+#include "serve/agent.h"
+#include "serve/call.h"
+
+#define GROUPS_MAX 65536
+
+static int64_t result(long r)
+{
+    return r < 0 ? -errno : r;
+}
+
+/* The C library's functions reach every thread. */
+static int64_t change(struct call *c)
+{
+    const uint64_t *a = c->user;
+    switch (c->nr) {
+    case SYS_setuid:
+        return result(setuid((uid_t)a[0]));
+    case SYS_setgid:
+        return result(setgid((gid_t)a[0]));
+    case SYS_setreuid:
+        return result(setreuid((uid_t)a[0], (uid_t)a[1]));
+    case SYS_setregid:
+        return result(setregid((gid_t)a[0], (gid_t)a[1]));
+    case SYS_setresuid:
+        return result(setresuid((uid_t)a[0], (uid_t)a[1], (uid_t)a[2]));
+    case SYS_setresgid:
+        return result(setresgid((gid_t)a[0], (gid_t)a[1], (gid_t)a[2]));
+    default: /* setgroups; its list is the proxy's copy */
+        return result(setgroups((size_t)c->arg[0], (const gid_t *)c->arg[1]));
+    }
+}
+
+bool decode_credentials(struct call *c, int64_t *answer)
+{
+    if (c->nr == SYS_setgroups) {
+        uint32_t n = (uint32_t)c->user[0];
+        bool fault = false;
+        if (n > GROUPS_MAX)
+            return call_answer(answer, -EINVAL);
+        c->arg[0] = (long)n;
+        c->arg[1] = n ? (long)call_dup(c, c->user[1], n * sizeof(gid_t), &fault) : 0;
+        if (n && !c->arg[1])
+            return call_answer(answer, fault ? -EFAULT : -ENOMEM);
+    }
+    if (agent_acting())
+        return true;
+    if (!c->env->credentials_changed) /* nobody to tell: not an isle */
+        return call_refuse(c, answer);
+    int64_t r = change(c);
+    if (r >= 0)
+        c->env->credentials_changed(c->env->exec_ctx);
+    return call_answer(answer, r);
+}
+
+static int64_t nice_all(int value)
+{
+    DIR *d = opendir("/proc/self/task");
+    int64_t r = 0;
+    if (!d)
+        return -ENOSYS;
+    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+        int tid = atoi(e->d_name);
+        if (tid > 0 && setpriority(PRIO_PROCESS, (id_t)tid, value) && errno != ESRCH)
+            r = errno == EACCES ? -EACCES : -errno;
+    }
+    closedir(d);
+    return r;
+}
+
+bool decode_setpriority(struct call *c, int64_t *answer)
+{
+    int which = (int)c->user[0], who = (int)c->user[1];
+    if (which != PRIO_PROCESS || (who != 0 && who != c->env->pid) || agent_acting() ||
+        !c->env->credentials_changed)
+        return true;
+    return call_answer(answer, nice_all((int)c->user[2]));
+}
