@@ -49,9 +49,13 @@ long sys_madvise(struct frame *f)
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
     if (!hint && advice != MADV_DONTNEED)
-        return advice > 25 && advice < 100 ? -EINVAL : refuse(28);
+        return advice > 25 && advice != 100 && advice != 101 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
     long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    if (advice == MADV_POPULATE_READ && r == 0 && !vma_covered(start, end, PROT_READ))
+        r = -EINVAL;
+    if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
+        r = -EINVAL;
     if (advice == MADV_DONTNEED && vma_room(2))
         dontneed(start, end);
     pt_flush();
@@ -100,6 +104,23 @@ long sys_mlock(struct frame *f)
     bool covered = vma_covered(start, end, 0);
     spin_unlock(&mm_lock);
     return covered ? 0 : -ENOMEM;
+}
+
+long sys_mlock2(struct frame *f)
+{
+    return f->rdx & ~1ul ? -EINVAL : sys_mlock(f); /* MLOCK_ONFAULT */
+}
+
+long sys_mlockall(struct frame *f)
+{
+    u32 flags = (u32)f->rdi; /* MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT */
+    return !flags || flags & ~7u || flags == 4 ? -EINVAL : 0;
+}
+
+long sys_munlockall(struct frame *f)
+{
+    (void)f;
+    return 0;
 }
 
 static u64 brk_now; /* mm_lock */

@@ -45,6 +45,8 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [148] = sys_sched_rr_get_interval,
     [149] = sys_mlock,
     [150] = sys_mlock,
+    [151] = sys_mlockall,
+    [152] = sys_munlockall,
     [157] = sys_prctl,
     [158] = sys_arch_prctl,
     [160] = sys_setrlimit,
@@ -66,6 +68,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [302] = sys_prlimit64,
     [309] = sys_getcpu,
     [324] = sys_membarrier,
+    [325] = sys_mlock2,
     [435] = sys_clone3,
 };
 
