@@ -37,6 +37,19 @@ static void dontneed(u64 start, u64 end)
     }
 }
 
+static bool any_file(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        struct lull_map *v = vma_next(at);
+        if (!v || v->start >= end)
+            break;
+        if (v->file)
+            return true;
+        at = v->end;
+    }
+    return false;
+}
+
 long sys_madvise(struct frame *f)
 {
     u64 start = f->rdi, end;
@@ -56,6 +69,13 @@ long sys_madvise(struct frame *f)
         r = -EINVAL;
     if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
         r = -EINVAL;
+    bool file = (advice == MADV_DONTNEED || advice == MADV_FREE) && any_file(start, end);
+    if (file && advice == MADV_FREE) {
+        r = r ? r : -EINVAL;
+    } else if (file) { /* what the file has is not here any more */
+        spin_unlock(&mm_lock);
+        return refuse(28);
+    }
     if (advice == MADV_DONTNEED && vma_room(2))
         dontneed(start, end);
     pt_flush();
