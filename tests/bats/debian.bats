@@ -103,6 +103,34 @@ same_ok() {
     same_ok tar czf - -C /etc passwd group
     same_ok xz -T2 -c /etc/services
     same_ok sh -c 'printf "all: a b\n\t@cat a b\n%%:\n\t@echo \$@ > \$@\n" > Makefile && make -j2 -s'
+    # make gives its children limits and identities back
+    same_ok sh -c 'printf "all:\n\t@\$(MAKE) -s sub\nsub:\n\t@echo sub\n" > Makefile && make -s'
+}
+
+@test "cmake configures and builds" {
+    same_ok sh -c '
+        printf "cmake_minimum_required(VERSION 3.20)\nproject(x C)\nadd_executable(x x.c)\n" >CMakeLists.txt
+        echo "int main(void) { return 0; }" >x.c
+        cmake -S . -B b >log && cmake --build b >log2 && b/x'
+}
+
+@test "pseudo-terminals" {
+    same_ok /usr/bin/python3 -c '
+import os, pty
+m, s = pty.openpty()
+print(os.isatty(s), os.get_inheritable(m), m, s)
+os.write(s, b"x\n")
+print(os.read(m, 10))
+pid, fd = pty.fork()
+if pid == 0:
+    os.execlp("sh", "sh", "-c", "tty >/dev/null && echo terminal; echo controlled >/dev/tty; exit 3")
+out = b""
+while True:
+    try:
+        out += os.read(fd, 100)
+    except OSError:
+        break
+print(out, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
 }
 
 @test "gcc, binutils, gdb" {
