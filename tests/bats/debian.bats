@@ -208,9 +208,9 @@ iperf_ok() {
     wait $server
     for client in native isle; do
         port=$((port + 1))
-        limit "$LULL" --cpus "$FIRST" iperf3 -s -1 -p $port --forceflush >server.log 2>&1 3>&- 4>&- &
+        limit "$LULL" --cpus "$FIRST" iperf3 -s -1 -p $port --forceflush >"server.$port" 2>&1 3>&- 4>&- &
         server=$!
-        wait_for 10 grep -q listening server.log || fail "the server does not listen"
+        wait_for 10 grep -q listening "server.$port" || fail "the server does not listen"
         if [ $client = native ]; then
             run_to isle iperf3 -c 127.0.0.1 -p $port -n 50M -J
         else
@@ -220,4 +220,19 @@ iperf_ok() {
         iperf_ok isle.out
         wait $server
     done
+}
+
+@test "MPICH: two ranks, each on an isle; mpirun itself on an isle" {
+    need_two_cpus
+    mpicc -O2 "$BATS_TEST_DIRNAME/debian/mpi.c" -o mpi
+    run_to native mpirun -n 2 ./mpi
+    [ "$code" = 0 ]
+    sort native.out >native.sorted
+    [ "$(wc -l <native.sorted)" = 6 ]
+    run_to isle mpirun -n 2 "$LULL" --cpus 1 ./mpi
+    expect 0
+    sort isle.out | diff native.sorted -
+    isle mpirun -n 2 ./mpi
+    expect 0
+    sort isle.out | diff native.sorted -
 }
