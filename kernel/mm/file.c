@@ -77,7 +77,8 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     if (r)
         return r;
     u64 start = *out, end = start + len;
-    u64 arg[6] = {f->r8, start, len, f->r9, prot};
+    u32 huge = (u32)f->r10 & MAP_HUGETLB ? LULL_PROT_HUGETLB : 0;
+    u64 arg[6] = {f->r8, start, len, f->r9, prot | huge};
     r = forward_raw(LULL_NR_MAP_FILE, arg);
     spin_lock(&mm_lock);
     vma_change_begin();

@@ -36,6 +36,7 @@
 #define MAP_32BIT 0x40u
 #define MAP_GROWSDOWN 0x100u
 #define MAP_NORESERVE 0x4000u
+#define MAP_HUGETLB 0x40000u
 #define MAP_STACK 0x20000u
 #define MAP_FIXED_NOREPLACE 0x100000u
 #define MAP_KNOWN 0x7c07f9f3u /* what MAP_SHARED_VALIDATE takes everywhere (linux/mman.h) */

@@ -85,7 +85,8 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
     spin_lock(&mm_lock);
     long r = vma_room(4) ? window_place(f->rdi, len, flags, out) : -ENOMEM;
     if (r == 0) {
-        r = window_call(LULL_WIN_MAP, *out, len, fd, offset, prot);
+        u32 huge = flags & MAP_HUGETLB && !(flags & MAP_ANONYMOUS) ? LULL_PROT_HUGETLB : 0;
+        r = window_call(LULL_WIN_MAP, *out, len, fd, offset, prot | huge);
         struct lull_map m = {.start = *out, .end = *out + len, .prot = prot, .offset = offset};
         if (r >= 0)
             r = window_open(m, (u64)r);

@@ -54,7 +54,8 @@ static void add_cpus(struct words *w, const struct carve_plan *plan, uint64_t co
 static void add_options(struct words *w, const struct run *r)
 {
     const struct options *o = r->req->opt;
-    add(w, "--mem=%" PRIu64, r->req->plan->mem);
+    if (o->mem) /* else what is free by then: it may be less than it was */
+        add(w, "--mem=%" PRIu64, o->mem);
     add(w, "--engine=%s", options_engine_name(o->engine));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
         add(w, "--spin=forever");

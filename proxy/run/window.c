@@ -2,8 +2,10 @@
 /* LULL_OP_WINDOW: what the isle asks for in the program's name, with the program's descriptors. */
 #include <errno.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "ownfd.h"
@@ -27,6 +29,13 @@ static int64_t op_map(struct run *r, const uint64_t arg[6])
     int fd = (int)arg[3];
     if (fd >= ownfd_low() || (fd < 0 && arg[3] != UINT64_MAX))
         return -EBADF;
+    if (arg[5] & LULL_PROT_HUGETLB) {
+        struct statfs fs;
+        if (fstatfs(fd, &fs))
+            return -errno;
+        if (fs.f_type != HUGETLBFS_MAGIC)
+            return -EINVAL;
+    }
     int64_t ret = isle_window_map(&r->isle, arg[1], arg[2], fd, arg[4], (uint32_t)arg[5] & 7);
     if (ret >= 0 && fd >= 0)
         ret |= (int64_t)(file_number(r, fd) << LULL_WIN_FILE_SHIFT);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include <lull/syscalls.h>
@@ -302,6 +303,8 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
         return true;
     case SYS_fcntl:
         return (int)user[1] == F_DUPFD || (int)user[1] == F_DUPFD_CLOEXEC;
+    case SYS_ioctl:
+        return (uint32_t)user[1] == TIOCGPTPEER;
     default:
         return false;
     }

@@ -2,12 +2,14 @@
 /* LULL_NR_MAP_FILE: a private mapping of a file, as a copy at the place of the mapping. */
 #include <errno.h>
 #include <linux/limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include <lull/syscalls.h>
 
@@ -23,6 +25,15 @@ static long probe(int fd, uint64_t prot, uint64_t offset)
         return p;
     server_syscall(SYS_munmap, p, LULL_PAGE, 0, 0);
     return 0;
+}
+
+/* MAP_HUGETLB of another file is EINVAL. */
+static long check_huge(int fd)
+{
+    struct statfs fs;
+    memset(&fs, 0, sizeof fs);
+    long r = server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0);
+    return r ? r : fs.f_type == HUGETLBFS_MAGIC ? 0 : -EINVAL;
 }
 
 /* Copies until the file or the range ends. Bytes, or -errno. */
@@ -66,7 +77,10 @@ int64_t map_file(struct call *c)
     struct stat st;
     if (!to || (c->user[1] | len | offset) & (LULL_PAGE - 1))
         return -EINVAL; /* not what the kernel asks for */
-    long r = probe(fd, c->user[4], offset);
+    long r = c->user[4] & LULL_PROT_HUGETLB ? check_huge(fd) : 0;
+    if (r)
+        return r;
+    r = probe(fd, c->user[4], offset);
     if (r)
         return r;
     memset(&st, 0, sizeof st);

@@ -103,6 +103,34 @@ same_ok() {
     same_ok tar czf - -C /etc passwd group
     same_ok xz -T2 -c /etc/services
     same_ok sh -c 'printf "all: a b\n\t@cat a b\n%%:\n\t@echo \$@ > \$@\n" > Makefile && make -j2 -s'
+    # make gives its children limits and identities back
+    same_ok sh -c 'printf "all:\n\t@\$(MAKE) -s sub\nsub:\n\t@echo sub\n" > Makefile && make -s'
+}
+
+@test "cmake configures and builds" {
+    same_ok sh -c '
+        printf "cmake_minimum_required(VERSION 3.20)\nproject(x C)\nadd_executable(x x.c)\n" >CMakeLists.txt
+        echo "int main(void) { return 0; }" >x.c
+        cmake -S . -B b >log && cmake --build b >log2 && b/x'
+}
+
+@test "pseudo-terminals" {
+    same_ok /usr/bin/python3 -c '
+import os, pty
+m, s = pty.openpty()
+print(os.isatty(s), os.get_inheritable(m), m, s)
+os.write(s, b"x\n")
+print(os.read(m, 10))
+pid, fd = pty.fork()
+if pid == 0:
+    os.execlp("sh", "sh", "-c", "tty >/dev/null && echo terminal; echo controlled >/dev/tty; exit 3")
+out = b""
+while True:
+    try:
+        out += os.read(fd, 100)
+    except OSError:
+        break
+print(out, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))'
 }
 
 @test "gcc, binutils, gdb" {
@@ -180,9 +208,9 @@ iperf_ok() {
     wait $server
     for client in native isle; do
         port=$((port + 1))
-        limit "$LULL" --cpus "$FIRST" iperf3 -s -1 -p $port --forceflush >server.log 2>&1 3>&- 4>&- &
+        limit "$LULL" --cpus "$FIRST" iperf3 -s -1 -p $port --forceflush >"server.$port" 2>&1 3>&- 4>&- &
         server=$!
-        wait_for 10 grep -q listening server.log || fail "the server does not listen"
+        wait_for 10 grep -q listening "server.$port" || fail "the server does not listen"
         if [ $client = native ]; then
             run_to isle iperf3 -c 127.0.0.1 -p $port -n 50M -J
         else
@@ -192,4 +220,19 @@ iperf_ok() {
         iperf_ok isle.out
         wait $server
     done
+}
+
+@test "MPICH: two ranks, each on an isle; mpirun itself on an isle" {
+    need_two_cpus
+    mpicc -O2 "$BATS_TEST_DIRNAME/debian/mpi.c" -o mpi
+    run_to native mpirun -n 2 ./mpi
+    [ "$code" = 0 ]
+    sort native.out >native.sorted
+    [ "$(wc -l <native.sorted)" = 6 ]
+    run_to isle mpirun -n 2 "$LULL" --cpus 1 ./mpi
+    expect 0
+    sort isle.out | diff native.sorted -
+    isle mpirun -n 2 ./mpi
+    expect 0
+    sort isle.out | diff native.sorted -
 }

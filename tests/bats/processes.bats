@@ -136,3 +136,16 @@ print(subprocess.run(["nice"], capture_output=True).stdout)'
     kill -0 "$child" # as natively
     kill -KILL "$child"
 }
+
+@test "execve asks for the memory that the user asked for, if any" {
+    background isle "$LULL" --cpus "$FIRST" /bin/bash -c 'echo ready; exec sleep 77'
+    wait_for 10 grep -qz -- --exec= "/proc/$pid/cmdline"
+    lacks --mem "/proc/$pid/cmdline"
+    kill -KILL "$pid"
+    ended
+    background isle "$LULL" --cpus "$FIRST" --mem 300M /bin/bash -c 'echo ready; exec sleep 77'
+    wait_for 10 grep -qz -- --exec= "/proc/$pid/cmdline"
+    grep -qzx -- --mem=314572800 "/proc/$pid/cmdline"
+    kill -KILL "$pid"
+    ended
+}

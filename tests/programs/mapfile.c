@@ -158,6 +158,8 @@ static void errors(const char *name, int fd)
     MAP_ERR(-1, PAGE, 0, EBADF);
     MAP_ERR(fd, PAGE, 100, EINVAL);
     MAP_ERR(fd, 0, 0, EINVAL);
+    CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_HUGETLB, fd, 0) == MAP_FAILED &&
+          errno == EINVAL); /* a plain file */
     p = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, zero, 0);
     CHECK(p != MAP_FAILED && is_zero(p, 3 * PAGE) && touch(p + 2 * PAGE, 1) == 0);
     CHECK(munmap(p, 3 * PAGE) == 0);

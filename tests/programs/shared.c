@@ -159,6 +159,8 @@ static void rights(const char *name)
     p = map(rd, PAGE, PROT_READ, 0);
     CHECK(p && touch(p, 0) == 0 && touch(p, 1) == SIGSEGV);
     CHECK_ERR(mprotect(p, PAGE, PROT_READ | PROT_WRITE), EACCES);
+    CHECK(mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_HUGETLB, rw, 0) == MAP_FAILED &&
+          errno == EINVAL); /* a plain file */
     CHECK(munmap(p, PAGE) == 0);
     p = map(rw, PAGE, PROT_READ, 0);
     CHECK(p && touch(p, 1) == SIGSEGV && mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0);

@@ -58,6 +58,7 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 #define LULL_PROT_READ 1u
 #define LULL_PROT_WRITE 2u
 #define LULL_PROT_EXEC 4u
+#define LULL_PROT_HUGETLB 8u /* asks, and is no right: only a file of huge pages will do */
 
 /* One loaded piece of the program; addresses are page aligned, ascending, disjoint. */
 struct lull_segment {

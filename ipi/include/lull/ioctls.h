@@ -63,6 +63,10 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x5424, LULL_IOCTL_OUT, 4},      /* TIOCGETD */
     {0x80045430, LULL_IOCTL_OUT, 4},  /* TIOCGPTN */
     {0x40045431, LULL_IOCTL_IN, 4},   /* TIOCSPTLCK */
+    {0x5441, LULL_IOCTL_VALUE, 0},    /* TIOCGPTPEER */
+    {0x5420, LULL_IOCTL_IN, 4},       /* TIOCPKT */
+    {0x540e, LULL_IOCTL_VALUE, 0},    /* TIOCSCTTY */
+    {0x5422, LULL_IOCTL_NONE, 0},     /* TIOCNOTTY */
     {0x8905, LULL_IOCTL_OUT, 4},      /* SIOCATMARK */
     {0x8910, LULL_IOCTL_OUT, 40},     /* SIOCGIFNAME */
     {0x8933, LULL_IOCTL_OUT, 40},     /* SIOCGIFINDEX */
