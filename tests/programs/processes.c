@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,6 +145,29 @@ static void forking(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     CHECK(global == 1 && copy[0] == 'p' && copy[(1 << 20) - 1] == 'p' && *both == 42);
     CHECK(waitpid(pid, &status, 0) == -1 && errno == ECHILD);
+
+    /* a child's memory, at the address that both know */
+    memset(copy, 'p', 1 << 20);
+    pid = forked();
+    if (pid == 0) {
+        memset(copy, 'c', 1 << 20);
+        CHECK(write(fd[1], "y", 1) == 1);
+        pause();
+        _exit(1);
+    }
+    char *other = malloc(1 << 20);
+    struct iovec mine = {other, 1 << 20}, its = {copy, 1 << 20}, byte = {(char *)"w", 1},
+                 there = {copy + 5000, 1}, bad = {(void *)8, 8};
+    CHECK(read(fd[0], &c, 1) == 1 && process_vm_readv(pid, &mine, 1, &its, 1, 0) == 1 << 20);
+    CHECK(other[0] == 'c' && other[(1 << 20) - 1] == 'c' && copy[0] == 'p');
+    CHECK(process_vm_writev(pid, &byte, 1, &there, 1, 0) == 1);
+    CHECK_ERR(process_vm_readv(pid, &mine, 1, &bad, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(pid, &bad, 1, &its, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(pid, &mine, 1, &its, 1, 1), EINVAL);
+    CHECK(process_vm_readv(getpid(), &mine, 1, &its, 1, 0) == 1 << 20 && other[0] == 'p');
+    CHECK_ERR(process_vm_readv(getpid(), &mine, 1, &bad, 1, 0), EFAULT);
+    CHECK(kill(pid, SIGKILL) == 0 && WTERMSIG(wait_status(pid)) == SIGKILL);
+    free(other);
 
     pid = forked();
     if (pid == 0) {
@@ -320,10 +344,10 @@ static void spawning(void)
     if (pid == 0) {
         global = 77;
         child_said = (int)syscall(SYS_getpid);
-        child_said += syscall(SYS_getpid) == getpid() && gettid() == getpid() ? 0 : 1;
+        child_said += syscall(SYS_gettid) == syscall(SYS_getpid) ? 0 : 1;
         _exit(6);
     }
-    CHECK(child_said == pid && syscall(SYS_getpid) != pid && gettid() == getpid());
+    CHECK(child_said == pid && syscall(SYS_getpid) != pid && syscall(SYS_gettid) == getpid());
     CHECK(pid > 0 && global == 77 && WEXITSTATUS(wait_status(pid)) == 6);
     global = 1;
     pid = vfork();
