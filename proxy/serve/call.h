@@ -128,6 +128,7 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+bool decode_prctl(struct call *c, int64_t *answer);
 /* setuid and its family, setpriority (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);

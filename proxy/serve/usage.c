@@ -5,9 +5,9 @@
  */
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/time.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <sys/time.h>
 #include <sys/times.h>
 
 #include "serve/agent.h"

@@ -11,6 +11,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -392,6 +393,18 @@ static void spawning(void)
     close(fd[0]);
     close(fd[1]);
 
+    pid = vfork();
+    if (pid == 0) {
+        _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                  ? 15
+                  : 16);
+    }
+    CHECK(WEXITSTATUS(wait_status(pid)) == 15);
+    int signo = -1;
+    CHECK(prctl(PR_GET_PDEATHSIG, &signo) == 0 && signo == 0);
+    CHECK(prctl(PR_GET_DUMPABLE) == 1 && prctl(PR_CAPBSET_READ, 0) >= 0);
+    CHECK_ERR(prctl(PR_SET_PDEATHSIG, 99), EINVAL);
+    CHECK_ERR(prctl(PR_GET_PDEATHSIG, 8), EFAULT);
     CHECK(WEXITSTATUS(system("exit 21")) == 21);
     CHECK(system("test -d / && cd /usr && test \"$PWD\" = /usr") == 0);
     f = popen("echo to the parent; exit 4", "r");
