@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize sanitize-address demo check install format tidy clean
+.PHONY: help deps build debug sanitize sanitize-address demo check install format tidy syscalls-doc clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -20,6 +20,7 @@ help:
 	@echo "               sanitize-address: its units with the address sanitizer too"
 	@echo "make format    clang-format over all C and C++"
 	@echo "make tidy      clang-tidy over all C"
+	@echo "make syscalls-doc  docs/syscalls.md from the table in the source"
 	@echo "make clean     remove $(BUILD)/ and its siblings"
 
 deps:
@@ -51,6 +52,9 @@ format:
 
 tidy: build
 	@scripts/tidy $(BUILD)
+
+syscalls-doc:
+	@scripts/syscalls-doc
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-debug $(BUILD)-sanitize $(BUILD)-sanitize-address

@@ -10,6 +10,7 @@
 
 #include "carve/carve.h"
 #include "carve/launcher.h"
+#include "check/check.h"
 #include "cli/options.h"
 #include "message.h"
 #include "ownfd.h"
@@ -105,6 +106,11 @@ int main(int argc, char **argv)
     rc = program_open(opt.exec, opt.argc, opt.argv, &program);
     if (rc)
         return rc;
+    if (opt.check) {
+        rc = check_program(&program);
+        program_close(&program);
+        return rc;
+    }
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
     if (program.interp_fd >= 0)
         program.interp_fd = ownfd_hide(program.interp_fd);

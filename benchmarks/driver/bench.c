@@ -117,15 +117,25 @@ static int bench_plain(const struct driver_options *o, const char *name, unsigne
     return rc ? 1 : 0;
 }
 
-int bench_os(const struct driver_options *o)
+static int bench_osbench(const struct driver_options *o, const char *program, const char *name)
 {
     char path[PATH_MAX];
-    if (bench_prepare(o, "osbench", path, sizeof path))
+    if (bench_prepare(o, program, path, sizeof path))
         return 1;
     char **argv = bench_argv(o, path, NULL, 0);
-    int rc = argv ? bench_plain(o, "os", 5, argv) : 1;
+    int rc = argv ? bench_plain(o, name, 5, argv) : 1;
     free(argv);
     return rc;
+}
+
+int bench_os(const struct driver_options *o)
+{
+    return bench_osbench(o, "osbench", "os");
+}
+
+int bench_os_dynamic(const struct driver_options *o)
+{
+    return bench_osbench(o, "osbench-dynamic", "os-dynamic");
 }
 
 int bench_strassen(const struct driver_options *o)

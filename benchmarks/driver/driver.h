@@ -53,6 +53,7 @@ void progress_enable(bool on);
 
 /* The benchmarks: 0, or 1 after a line on stderr; nothing is printed of a run that failed. */
 int bench_os(const struct driver_options *o);
+int bench_os_dynamic(const struct driver_options *o);
 int bench_strassen(const struct driver_options *o);
 int bench_fwq(const struct driver_options *o);
 int bench_pread(const struct driver_options *o);

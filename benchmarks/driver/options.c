@@ -13,6 +13,7 @@ static const char usage[] =
     "Runs a benchmark natively and on an isle, in turns and on the same CPUs, and compares.\n"
     "\n"
     "  os            system calls, threads, first touch of memory\n"
+    "  os-dynamic    the same program, linked dynamically\n"
     "  fwq           fixed work quanta: noise, with a plot\n"
     "  strassen [N]  OpenMP tasks; N is 2048 unless given\n"
     "  pread         a forwarded 4 KiB pread, with one core left to Linux and with none\n"

@@ -25,6 +25,7 @@
 #define PROT_WRITE 2u
 #define PROT_EXEC 4u
 #define PROT_ANY 7u
+#define PROT_GROWSDOWN 0x01000000u
 
 #define MAP_SHARED 0x01u
 #define MAP_PRIVATE 0x02u

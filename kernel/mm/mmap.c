@@ -208,18 +208,34 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
     return 0;
 }
 
+/* PROT_GROWSDOWN: from the beginning of the stack on; nothing else grows. */
+static long protect_from(u64 *start)
+{
+    const struct lull_map *v = vma_at(*start);
+    if (!v)
+        return -ENOMEM;
+    if (!(v->flags & LULL_MAP_MAIN))
+        return -EINVAL;
+    *start = v->start;
+    return 0;
+}
+
 long sys_mprotect(struct frame *f)
 {
     u64 start = f->rdi, end;
     u32 prot = (u32)f->rdx;
+    bool down = prot & PROT_GROWSDOWN;
+    prot &= ~PROT_GROWSDOWN;
     if (prot & ~PROT_ANY)
-        return -EINVAL; /* PROT_GROWSDOWN and the like */
+        return -EINVAL; /* PROT_GROWSUP too: on x86 no stack does */
     if (!mm_range_decode(start, f->rsi, &end))
         return start & (LULL_PAGE - 1) ? -EINVAL : -ENOMEM;
     long r = 0;
     spin_lock(&mm_lock);
     if (!vma_room(3))
         r = -ENOMEM;
+    else if (down && start < end)
+        r = protect_from(&start);
     for (u64 at = start; r == 0 && at < end;) {
         struct lull_map *v = vma_at(at);
         if (!v) {

@@ -71,10 +71,11 @@ static u64 stack_make(void)
     if (!start)
         panic("no room for the stack", size, 0);
     u64 end = start + room;
+    u32 prot = PROT_READ | PROT_WRITE | (b->flags & LULL_BOOT_F_EXEC_STACK ? PROT_EXEC : 0);
     vma_insert((struct lull_map){
         .start = start, .end = end - size, .flags = LULL_MAP_STACK | LULL_MAP_MAIN});
     if (blocks_prepare(end - STACK_TOP_POPULATED, end, false) ||
-        mm_map(end - size, end, PROT_READ | PROT_WRITE, LULL_MAP_STACK | LULL_MAP_MAIN))
+        mm_map(end - size, end, prot, LULL_MAP_STACK | LULL_MAP_MAIN))
         panic("no memory for the stack", size, b->mem_limit);
     return end;
 }

@@ -30,10 +30,10 @@ enum thread_state {
 
 struct timer {
     struct list link;
-    u64 deadline; /* ns, CLOCK_MONOTONIC */
-    struct thread *thread;         /* is woken; or */
+    u64 deadline;                   /* ns, CLOCK_MONOTONIC */
+    struct thread *thread;          /* is woken; or */
     void (*fire)(struct timer *tm); /* is called on that core, without locks */
-    bool queued; /* under the lock of the core `core` */
+    bool queued;                    /* under the lock of the core `core` */
     bool fired;
     unsigned core;
 };

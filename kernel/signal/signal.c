@@ -182,6 +182,14 @@ void signals_from_proxy(void)
     }
 }
 
+void signals_forked(struct thread *t)
+{
+    process_pending = 0;
+    t->sig.pending = t->sig.waiting = 0;
+    memset(queue, 0, sizeof queue);
+    queue_used = 0;
+}
+
 /* Signals of the process that t may have been meant to take: for each, one other that wants it. */
 static void signals_retarget(const struct thread *t, u64 set)
 {
@@ -195,14 +203,6 @@ static void signals_retarget(const struct thread *t, u64 set)
         thread_interrupt(x);
     }
     spin_unlock(&threads_lock);
-}
-
-void signals_forked(struct thread *t)
-{
-    process_pending = 0;
-    t->sig.pending = t->sig.waiting = 0;
-    memset(queue, 0, sizeof queue);
-    queue_used = 0;
 }
 
 /* t is no longer among the living: nothing is sent to it any more. */

@@ -117,13 +117,13 @@ bool signal_pending(struct thread *t); /* deliverable now */
 void signals_deliver(struct frame *f);
 void signals_from_proxy(void);
 void signals_thread_exit(struct thread *t);
+void signals_forked(struct thread *t); /* nothing is pending for a new process */
 /* The current thread's mask. What it no longer takes of the process's signals, others take. */
 void signal_set_mask(u64 mask);
 /* A mask for the time of one call (sigsuspend, ppoll ...). If the call was interrupted it holds
    until handlers have been entered, and their frames put the old one back. */
 void signal_mask_begin(u64 mask);
 void signal_mask_end(bool interrupted);
-void signals_forked(struct thread *t); /* nothing is pending for a new process */
 
 long sys_rt_sigaction(struct frame *f);
 long sys_rt_sigprocmask(struct frame *f);

@@ -11,7 +11,7 @@ typedef long (*syscall_fn)(struct frame *f);
 void procinfo_update(void);
 
 /* time.c */
-u64 process_cpu_ticks(void);                 /* of all threads, ended ones too */
+u64 process_cpu_ticks(void);          /* of all threads, ended ones too */
 bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
 
 /* itimer.c */

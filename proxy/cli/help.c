@@ -13,7 +13,9 @@
 
 static const char help[] =
     "Usage: lull [run] [options] [--] PROGRAM [ARGS...]\n"
-    "Runs a Linux x86-64 program on cores that nothing else disturbs.\n"
+    "       lull check [--] PROGRAM\n"
+    "Runs a Linux x86-64 program on cores that nothing else disturbs, or says what can\n"
+    "be known before: loader, libraries, instructions and system calls it would miss.\n"
     "\n"
     "  --cpus N|LIST      N cores of Lull's choice, or these: 0,2-3 (5-5: only CPU 5).\n"
     "                     Default: OMP_NUM_THREADS, else all allowed cores but one\n"

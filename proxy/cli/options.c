@@ -239,7 +239,8 @@ int options_parse(int argc, char **argv, struct options *out)
 {
     bool given[ROWS] = {false};
     *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT, .device = -1};
-    if (argc > 1 && strcmp(argv[1], "run") == 0) {
+    out->check = argc > 1 && strcmp(argv[1], "check") == 0;
+    if (out->check || (argc > 1 && strcmp(argv[1], "run") == 0)) {
         argv++;
         argc--;
     }
@@ -247,7 +248,7 @@ int options_parse(int argc, char **argv, struct options *out)
     if (rc == 0)
         rc = parse_environment(out, given);
     if (rc == 0 && out->argc == 0) {
-        message("no program given; usage: lull [options] [--] PROGRAM [ARGS...]");
+        message("no program given; usage: lull [run|check] [options] [--] PROGRAM [ARGS...]");
         rc = LULL_EXIT_FAILED;
     }
     return rc;

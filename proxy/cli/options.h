@@ -34,6 +34,7 @@ struct options {
     bool report;               /* --report / LULL_REPORT=1: text on stderr */
     const char *report_file;   /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
     double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
+    bool check;       /* the first word was "check" */
     bool dry_run;     /* --dry-run / LULL_DRY_RUN */
     bool verbose;     /* --verbose / LULL_VERBOSE */
     bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
@@ -50,7 +51,7 @@ struct options {
 /*
  * Fills *out. Returns 0, OPTIONS_DONE, or LULL_EXIT_FAILED after one message() that names the bad
  * option or variable and says what is expected. Parsing stops at the first non-option (getopt "+"),
- * so the program's own options are left alone. An optional first word "run" is skipped. Variables
+ * so the program's own options are left alone. A first word "run" or "check" is taken. Variables
  * that are empty, or whose option is on the command line, are not looked at. *out points into argv
  * and the environment. Not thread safe (getopt).
  */

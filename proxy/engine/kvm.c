@@ -185,7 +185,9 @@ static void explain_exit(const struct kvm_run *run, int fd, struct vcpu_exit *ou
     ioctl(fd, KVM_GET_REGS, &g);
     int n = snprintf(out->why, sizeof out->why, "KVM exit %u at rip 0x%llx", run->exit_reason,
                      (unsigned long long)g.rip);
-    if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+    if (run->exit_reason == KVM_EXIT_SHUTDOWN)
+        snprintf(out->why + n, sizeof out->why - (size_t)n, ", a triple fault");
+    else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
         snprintf(out->why + n, sizeof out->why - (size_t)n, ", internal error %u",
                  run->internal.suberror);
     else if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)

@@ -312,9 +312,9 @@ static void describe_end(struct engine *e, const siginfo_t *si)
         snprintf(e->end, sizeof e->end, "QEMU was killed by signal %d (%s)%s%s", si->si_status,
                  strsignal(si->si_status), *words ? ": " : "", words);
     } else if (si->si_status == FATAL_EXIT) {
-        snprintf(e->end, sizeof e->end, "a double fault or an NMI in the isle; please report this");
+        snprintf(e->end, sizeof e->end, "a double fault in the isle, or an NMI");
     } else if (si->si_status == 0) {
-        snprintf(e->end, sizeof e->end, "a triple fault in the isle; please report this");
+        snprintf(e->end, sizeof e->end, "a triple fault in the isle");
     } else {
         int major = version(e);
         if (major && major < 7)

@@ -117,6 +117,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
         b->flags |= LULL_BOOT_F_NO_REWRITE;
     if (getauxval(AT_SECURE))
         b->flags |= LULL_BOOT_F_SECURE;
+    if (req->program->image.exec_stack)
+        b->flags |= LULL_BOOT_F_EXEC_STACK;
     b->ncores = req->plan->ncores;
     b->flags |= req->features.boot_flags;
     b->slice_ns = SLICE_NS;

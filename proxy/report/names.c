@@ -27,10 +27,16 @@ const char *const kcount_name[LULL_K_COUNT] = {
     [LULL_K_SIGNAL] = "signal",
 };
 
+static const char *const linux_name[LULL_NR_MAX] = {
+#include "linux_names.inc" /* made by CMake from ipi/syscalls.notes */
+};
+
 const char *report_call_name(unsigned nr, char *buf, size_t size)
 {
     if (nr < LULL_NR_MAX && lull_systable[nr].name)
         return lull_systable[nr].name;
+    if (nr < LULL_NR_MAX && linux_name[nr])
+        return linux_name[nr];
     snprintf(buf, size, "nr %u", nr);
     return buf;
 }

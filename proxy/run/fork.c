@@ -114,6 +114,7 @@ static _Noreturn void child_main(struct run *r)
     memcpy(&n->isle, &r->isle, sizeof n->isle);
     pthread_mutex_init(&n->isle.lock, NULL);
     pthread_mutex_init(&n->lock, NULL);
+    pthread_mutex_init(&n->signal_lock, NULL);
     n->isle.add_memory = NULL;
     reset_shared(n);
     status = start(n);

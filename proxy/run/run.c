@@ -111,6 +111,7 @@ int start_server(struct run *r)
         .mapped = r->mapped,
         .view = &r->view,
         .exec = run_exec,
+        .reaped = signals_catch_up,
         .credentials_changed = tell_credentials,
         .ring = vcpu_complete,
         .broken = broken,
@@ -290,6 +291,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     r->req = req;
     pthread_mutex_init(&r->lock, NULL);
+    pthread_mutex_init(&r->signal_lock, NULL);
     r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
     if (r->irq_fd >= 0)
         r->irq_fd = ownfd_hide(r->irq_fd);

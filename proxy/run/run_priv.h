@@ -50,6 +50,7 @@ struct run {
     atomic_uint go;         /* futex: the cores may start */
     atomic_uint released;   /* futex: the threads of the cores may end */
     atomic_bool ending;
+    pthread_mutex_t signal_lock; /* from taking a signal to passing it on */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     bool done; /* lock */
@@ -90,6 +91,7 @@ void death_print(const struct run *r, const struct lull_death *d);
 
 /* signals.c: the main thread's work until the run has ended. */
 void signals_serve(struct run *r);
+void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 
 /* marks.c: while the program runs, only descriptors that were opened before are used */
 void marks_open(struct vcpu *v); /* on its thread, before the start */

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Signals that Linux sends to the proxy are the program's. */
 #include <errno.h>
+#include <poll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "message.h"
+#include "ownfd.h"
 #include "run/run_priv.h"
 
 #define TIMEOUT_STATUS 124 /* as timeout(1) */
@@ -34,6 +37,28 @@ static void pass_on(struct run *r, const siginfo_t *info)
     vcpu_ring(r, 0);
 }
 
+/* Takes what is pending of `set` and passes it on. */
+static void take_pending(struct run *r, const sigset_t *set)
+{
+    const struct timespec none = {0, 0};
+    siginfo_t info;
+    int signo;
+    pthread_mutex_lock(&r->signal_lock);
+    while ((signo = sigtimedwait(set, &info, &none)) > 0) {
+        if (signo != KICK_SIGNAL)
+            pass_on(r, &info);
+    }
+    pthread_mutex_unlock(&r->signal_lock);
+}
+
+void signals_catch_up(void *ctx)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    take_pending(ctx, &set);
+}
+
 static bool finished(struct run *r)
 {
     pthread_mutex_lock(&r->lock);
@@ -52,22 +77,25 @@ void signals_serve(struct run *r)
     sigset_t set;
     run_forwarded_signals(&set);
     sigaddset(&set, KICK_SIGNAL); /* run_end() wakes this thread with it */
+    /* only to wait: what is read belongs to who holds the lock */
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (fd >= 0)
+        fd = ownfd_hide(fd);
     while (!finished(r)) {
-        siginfo_t info;
         struct timespec ts = {ours ? CLOCK_S : NEVER_S, 0};
         uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
         if (left < (uint64_t)ts.tv_sec * 1000000000)
             ts = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
-        int signo = sigtimedwait(&set, &info, &ts);
+        struct pollfd p = {fd, POLLIN, 0};
+        ppoll(&p, 1, &ts, NULL);
         if (ours)
             timepage_refresh();
-        if (signo > 0 && signo != KICK_SIGNAL)
-            pass_on(r, &info);
+        take_pending(r, &set);
         if (deadline == UINT64_MAX || now_ns() < deadline || finished(r))
             continue;
         if (!warned) {
             message("time is up (--timeout): SIGTERM to the program");
-            info = (siginfo_t){.si_signo = SIGTERM, .si_code = SI_USER};
+            siginfo_t info = {.si_signo = SIGTERM, .si_code = SI_USER};
             info.si_pid = getpid();
             pass_on(r, &info);
             warned = true;
@@ -76,6 +104,8 @@ void signals_serve(struct run *r)
             run_end(r, TIMEOUT_STATUS, 0);
         }
     }
+    if (fd >= 0)
+        close(fd);
     if (warned) {
         r->result.status = TIMEOUT_STATUS;
         r->result.signo = 0;

@@ -208,6 +208,7 @@ static void call_init(struct call *c, const struct server *s, const struct fligh
     c->env = &s->env;
     c->mem = mem;
     c->nr = f->sqe.nr;
+    c->refused = false;
     memcpy(c->user, f->sqe.arg, sizeof c->user);
 }
 
@@ -246,6 +247,8 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
         r = call_finish(&c, r);
     }
     agent_act_as(NULL);
+    if (r >= 0 && (c.nr == SYS_wait4 || c.nr == SYS_waitid) && s->config.reaped)
+        s->config.reaped(s->config.ctx);
     if (f->done) /* as of one write: what it moved before it failed counts */
         r = r < 0 ? (int64_t)f->done : (int64_t)f->done + r;
     call_end(s, f, &c, r);

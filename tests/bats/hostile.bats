@@ -29,6 +29,12 @@ ended_with_a_line() {
     ended_with_a_line
 }
 
+@test "a machine that stops" {
+    isle "$PROGRAMS/vandal" machine
+    ended_with_a_line
+    grep -q "cannot go on\|is gone" isle.err
+}
+
 @test "requests with hostile numbers are refused" {
     isle "$PROGRAMS/vandal" numbers
     expect 0

@@ -33,6 +33,12 @@ load common
     [ "$(head -c 3 page)" = ABC ]
 }
 
+@test "code on the stack, where a program asks for it" {
+    both_ok execstack
+    both_ok execstack-dyn
+    both_ok openstack
+}
+
 @test "faults reach a handler with signal, code and address" {
     both_ok faults
     both_ok faults-musl

@@ -99,7 +99,11 @@ static int wait_status(pid_t pid)
 {
     int status = -1;
 
-    return waitpid(pid, &status, 0) == pid ? status : -2;
+    pid_t got;
+
+    while ((got = waitpid(pid, &status, 0)) == -1 && errno == EINTR) {
+    }
+    return got == pid ? status : -2;
 }
 
 /* A child of number -1 would be everybody to kill(2). */
@@ -251,6 +255,14 @@ static void news(void)
     sigprocmask(SIG_SETMASK, &was, NULL);
     CHECK(children == 1 && child_pid == pid && child_code == CLD_EXITED && child_status == 3);
     CHECK(WEXITSTATUS(wait_status(pid)) == 3);
+    children = 0;
+    for (int i = 1; i <= 30; i++) { /* its news come before wait tells of it */
+        pid = forked();
+        if (pid == 0) {
+            _exit(i);
+        }
+        CHECK(wait_status(pid) >= 0 && children == i);
+    }
     sa.sa_handler = SIG_IGN;
     sa.sa_flags = 0;
     sigaction(SIGCHLD, &sa, NULL);
@@ -345,10 +357,10 @@ static void spawning(void)
     if (pid == 0) {
         global = 77;
         child_said = (int)syscall(SYS_getpid);
-        child_said += syscall(SYS_gettid) == syscall(SYS_getpid) ? 0 : 1;
+        child_said += getpid() == child_said && syscall(SYS_gettid) == child_said ? 0 : 1;
         _exit(6);
     }
-    CHECK(child_said == pid && syscall(SYS_getpid) != pid && syscall(SYS_gettid) == getpid());
+    CHECK(child_said == pid && syscall(SYS_getpid) != pid && gettid() == getpid());
     CHECK(pid > 0 && global == 77 && WEXITSTATUS(wait_status(pid)) == 6);
     global = 1;
     pid = vfork();

@@ -19,7 +19,7 @@ int main(void)
         {"userfaultfd", SYS_userfaultfd},
         {"ptrace", SYS_ptrace},
         {"msgget", SYS_msgget},
-        {"sethostname", SYS_sethostname},
+        {"setfsuid", SYS_setfsuid},
         {"io_uring_setup", SYS_io_uring_setup},
         {"unshare", SYS_unshare},
         {"mount", SYS_mount},

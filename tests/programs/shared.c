@@ -277,14 +277,14 @@ int main(int argc, char **argv)
     }
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
-    int fd = open("shared", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int fd = open("shared.tmp", O_RDWR | O_CREAT | O_TRUNC, 0600);
 
     CHECK(fd >= 0 && ftruncate(fd, 4 * PAGE) == 0);
     same_pages(fd);
     ends(fd);
     moves(fd);
-    rights("shared");
+    rights("shared.tmp");
     others();
-    CHECK(unlink("shared") == 0);
+    CHECK(unlink("shared.tmp") == 0);
     return check_end();
 }

@@ -106,6 +106,13 @@ static int hostile_numbers(void)
     return 0;
 }
 
+/* No table of interrupts, then an exception: the machine stops. */
+static void spoil_machine(void)
+{
+    memset((void *)LULL_IDT, 0, 4096);
+    __asm__ volatile("ud2");
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
@@ -116,6 +123,8 @@ int main(int argc, char **argv)
         spoil_answers();
     else if (strcmp(mode, "request") == 0)
         ask(0x77777777, next(), next(), next());
+    else if (strcmp(mode, "machine") == 0)
+        spoil_machine();
     else if (strcmp(mode, "numbers") == 0)
         return hostile_numbers();
     return 99;

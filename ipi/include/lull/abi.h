@@ -82,8 +82,9 @@ LULL_ASSERT_SIZE(struct lull_segment, 32);
 /* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
    (lull_core.request), take kicks as LULL_VECTOR, take CPUID at its word. */
 #define LULL_BOOT_F_DOORBELL (1u << 2)
-#define LULL_BOOT_F_FORK (1u << 4)    /* and copy an isle's memory */
-#define LULL_BOOT_F_WINDOWS (1u << 3) /* the engine can share memory with Linux */
+#define LULL_BOOT_F_WINDOWS (1u << 3)    /* the engine can share memory with Linux */
+#define LULL_BOOT_F_FORK (1u << 4)       /* and copy an isle's memory */
+#define LULL_BOOT_F_EXEC_STACK (1u << 5) /* PT_GNU_STACK asks for it */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only

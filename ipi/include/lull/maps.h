@@ -19,10 +19,10 @@
 #define LULL_MAP_BEYOND (1u << 7) /* of a file, behind its end: an access is SIGBUS */
 #define LULL_MAP_STUBS (1u << 8)  /* stubs of rewritten system calls */
 #define LULL_MAP_WINDOW (1u << 9) /* shared with Linux: the proxy has it mapped MAP_SHARED */
-/* closed (PROT_NONE), but its memory holds data */
-#define LULL_MAP_TOUCHED (1u << 12)
 #define LULL_MAP_READONLY (1u << 10) /* a window that may not become writable */
 #define LULL_MAP_SHM (1u << 11)      /* a window that is a System V segment */
+/* closed (PROT_NONE), but its memory holds data */
+#define LULL_MAP_TOUCHED (1u << 12)
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
