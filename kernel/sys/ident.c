@@ -112,7 +112,7 @@ long sys_prctl(struct frame *f)
             return -EINVAL;
         return proxy_call(LULL_OP_MARK, f->rsi, 0, 0);
     default:
-        return (u32)f->rdi > PR_LAST_KNOWN ? -EINVAL : refuse(157);
+        return (u32)f->rdi > PR_LAST_KNOWN ? -EINVAL : forward_call(f, &syscall_table[157]);
     }
 }
 

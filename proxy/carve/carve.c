@@ -148,7 +148,8 @@ static int plan_memory(const struct options *opt, unsigned ranks, struct carve_p
         message("cannot read /proc/meminfo: %s", strerror(-rc));
         return LULL_EXIT_FAILED;
     }
-    if (opt->mem > there) {
+    /* after an execve(2) the limit is the one there was, however much others have taken since */
+    if (opt->mem > there && !opt->exec) {
         message("--mem: %.1f MiB are asked for, but only %.1f MiB are free here",
                 (double)opt->mem / 1048576, (double)there / 1048576);
         return LULL_EXIT_FAILED;

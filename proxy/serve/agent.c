@@ -30,6 +30,7 @@ struct agent {
     const char *path;
     char *const *argv, *const *envp;
     uint64_t mask, ignored;
+    long death_signal;
 };
 
 struct agents {
@@ -75,7 +76,7 @@ static long become(struct agent *g)
         struct kernel_sigaction sa = {g->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL, 0, NULL, 0};
         raw(SYS_rt_sigaction, s, (long)&sa, 0, 8, 0, 0);
     }
-    raw(SYS_prctl, PR_SET_PDEATHSIG, 0, 0, 0, 0, 0);
+    raw(SYS_prctl, PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0, 0);
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&g->mask, 0, 8, 0, 0);
     long r = raw(SYS_execve, (long)g->path, (long)g->argv, (long)g->envp, 0, 0, 0);
     uint64_t all = ~0ull;
@@ -188,6 +189,11 @@ struct agent *agent_find(struct agents *a, uint32_t pid)
         g = g->next;
     pthread_mutex_unlock(&a->lock);
     return g;
+}
+
+void agent_set_death_signal(struct agent *g, int signo)
+{
+    g->death_signal = signo;
 }
 
 /* False: it is gone. */

@@ -33,6 +33,9 @@ void agent_exit(struct agents *a, struct agent *g, int status);
 int agent_exec(struct agents *a, struct agent *g, const char *path, char *const *argv,
                char *const *envp, uint64_t mask, uint64_t ignored);
 
+/* The signal that the child gets when its parent dies (prctl(2)), once it has executed. */
+void agent_set_death_signal(struct agent *g, int signo);
+
 /* While set for this thread, server_syscall_fn() asks the agent instead of the proxy. */
 void agent_act_as(struct agent *g);
 struct agent *agent_acting(void);

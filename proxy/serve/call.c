@@ -215,6 +215,11 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_credentials(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
+    case SYS_process_vm_readv:
+    case SYS_process_vm_writev:
+        return decode_process_vm(c, answer);
+    case SYS_prctl:
+        return decode_prctl(c, answer);
     case SYS_personality: /* to ask, not to change */
         return (uint32_t)c->user[0] == 0xffffffff || c->user[0] == 0 ? true
                                                                      : call_refuse(c, answer);

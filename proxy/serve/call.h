@@ -114,6 +114,7 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
 bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer);
 bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer);
 int64_t finish_recvmsg(struct call *c, int64_t r);
+bool decode_process_vm(struct call *c, int64_t *answer);
 /* poll, select (wait.c) */
 bool decode_poll(struct call *c, int64_t *answer);
 bool decode_select(struct call *c, int64_t *answer);
@@ -127,6 +128,7 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+bool decode_prctl(struct call *c, int64_t *answer);
 /* setuid and its family, setpriority (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);

@@ -8,11 +8,13 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <stddef.h>
+#include <sys/prctl.h>
 
 #include <lull/ioctls.h>
 #include <lull/syscalls.h>
 
 #include "message.h"
+#include "serve/agent.h"
 #include "serve/call.h"
 
 /* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
@@ -117,4 +119,41 @@ bool decode_close_range(struct call *c, int64_t *answer)
     c->arg[1] = (long)(last < high ? last : high - 1);
     c->arg[2] = (long)flags;
     return true;
+}
+
+/* What is the process's, not a thread's; names are the isle kernel's business. */
+bool decode_prctl(struct call *c, int64_t *answer)
+{
+    int option = (int)c->user[0];
+    struct agent *g = agent_acting();
+    c->arg[0] = option;
+    switch (option) {
+    case PR_SET_PDEATHSIG:
+        if (!g)
+            return true;
+        if (c->user[1] > 64)
+            return call_answer(answer, -EINVAL);
+        agent_set_death_signal(g, (int)c->user[1]);
+        return call_answer(answer, 0);
+    case PR_GET_DUMPABLE:
+    case PR_SET_DUMPABLE:
+    case PR_CAPBSET_READ:
+    case PR_SET_CHILD_SUBREAPER:
+        return true;
+    case PR_GET_PDEATHSIG:
+    case PR_GET_CHILD_SUBREAPER:
+        c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));
+        return true;
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_SET_KEEPCAPS:
+    case PR_GET_KEEPCAPS:
+        if (g) /* a process of one thread */
+            return true;
+        break;
+    default:
+        break;
+    }
+    verbose("refused: prctl %d", option);
+    return call_refuse(c, answer);
 }

@@ -209,3 +209,27 @@ int64_t finish_recvmsg(struct call *c, int64_t r)
               false);
     return r;
 }
+
+/*
+ * process_vm_readv, process_vm_writev: the fourth argument is addresses in another process, which
+ * are Linux's to judge; in this one they are the isle's or nobody's.
+ */
+bool decode_process_vm(struct call *c, int64_t *answer)
+{
+    uint64_t n = c->user[4];
+    bool fault, no_memory;
+    int pid = (int)c->user[0];
+    c->arg[3] = (long)LULL_BAD_PTR;
+    if (n == 0 || n > CALL_MAX_IOV) /* Linux: nothing, EINVAL */
+        return true;
+    if (pid == c->env->pid || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0) {
+        c->arg[3] = (long)iovec_copy(c, c->user[3], n, &no_memory);
+        return no_memory ? call_answer(answer, -ENOMEM) : true;
+    }
+    void *own = call_dup(c, c->user[3], n * sizeof(struct iovec), &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    if (own)
+        c->arg[3] = (long)own;
+    return true;
+}

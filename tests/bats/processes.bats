@@ -38,6 +38,13 @@ load common
     [ "$(grep -c 'report of' isle.err)" = 1 ]
 }
 
+@test "execve goes on with its limit, whatever is free by then" {
+    isle --mem 900T /bin/true
+    expect 125
+    isle --mem 900T --exec /bin/true true # as an execve passes it on
+    expect 0
+}
+
 @test "a program that gives itself fewer cores passes them on" {
     need_two_cpus
     isle /usr/bin/taskset -c "$LAST_CPU" /usr/bin/nproc

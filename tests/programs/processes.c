@@ -11,9 +11,11 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,7 +99,11 @@ static int wait_status(pid_t pid)
 {
     int status = -1;
 
-    return waitpid(pid, &status, 0) == pid ? status : -2;
+    pid_t got;
+
+    while ((got = waitpid(pid, &status, 0)) == -1 && errno == EINTR) {
+    }
+    return got == pid ? status : -2;
 }
 
 /* A child of number -1 would be everybody to kill(2). */
@@ -144,6 +150,29 @@ static void forking(void)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     CHECK(global == 1 && copy[0] == 'p' && copy[(1 << 20) - 1] == 'p' && *both == 42);
     CHECK(waitpid(pid, &status, 0) == -1 && errno == ECHILD);
+
+    /* a child's memory, at the address that both know */
+    memset(copy, 'p', 1 << 20);
+    pid = forked();
+    if (pid == 0) {
+        memset(copy, 'c', 1 << 20);
+        CHECK(write(fd[1], "y", 1) == 1);
+        pause();
+        _exit(1);
+    }
+    char *other = malloc(1 << 20);
+    struct iovec mine = {other, 1 << 20}, its = {copy, 1 << 20}, byte = {(char *)"w", 1},
+                 there = {copy + 5000, 1}, bad = {(void *)8, 8};
+    CHECK(read(fd[0], &c, 1) == 1 && process_vm_readv(pid, &mine, 1, &its, 1, 0) == 1 << 20);
+    CHECK(other[0] == 'c' && other[(1 << 20) - 1] == 'c' && copy[0] == 'p');
+    CHECK(process_vm_writev(pid, &byte, 1, &there, 1, 0) == 1);
+    CHECK_ERR(process_vm_readv(pid, &mine, 1, &bad, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(pid, &bad, 1, &its, 1, 0), EFAULT);
+    CHECK_ERR(process_vm_readv(pid, &mine, 1, &its, 1, 1), EINVAL);
+    CHECK(process_vm_readv(getpid(), &mine, 1, &its, 1, 0) == 1 << 20 && other[0] == 'p');
+    CHECK_ERR(process_vm_readv(getpid(), &mine, 1, &bad, 1, 0), EFAULT);
+    CHECK(kill(pid, SIGKILL) == 0 && WTERMSIG(wait_status(pid)) == SIGKILL);
+    free(other);
 
     pid = forked();
     if (pid == 0) {
@@ -226,6 +255,14 @@ static void news(void)
     sigprocmask(SIG_SETMASK, &was, NULL);
     CHECK(children == 1 && child_pid == pid && child_code == CLD_EXITED && child_status == 3);
     CHECK(WEXITSTATUS(wait_status(pid)) == 3);
+    children = 0;
+    for (int i = 1; i <= 30; i++) { /* its news come before wait tells of it */
+        pid = forked();
+        if (pid == 0) {
+            _exit(i);
+        }
+        CHECK(wait_status(pid) >= 0 && children == i);
+    }
     sa.sa_handler = SIG_IGN;
     sa.sa_flags = 0;
     sigaction(SIGCHLD, &sa, NULL);
@@ -368,6 +405,18 @@ static void spawning(void)
     close(fd[0]);
     close(fd[1]);
 
+    pid = vfork();
+    if (pid == 0) {
+        _exit(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+                  ? 15
+                  : 16);
+    }
+    CHECK(WEXITSTATUS(wait_status(pid)) == 15);
+    int signo = -1;
+    CHECK(prctl(PR_GET_PDEATHSIG, &signo) == 0 && signo == 0);
+    CHECK(prctl(PR_GET_DUMPABLE) == 1 && prctl(PR_CAPBSET_READ, 0) >= 0);
+    CHECK_ERR(prctl(PR_SET_PDEATHSIG, 99), EINVAL);
+    CHECK_ERR(prctl(PR_GET_PDEATHSIG, 8), EFAULT);
     CHECK(WEXITSTATUS(system("exit 21")) == 21);
     CHECK(system("test -d / && cd /usr && test \"$PWD\" = /usr") == 0);
     f = popen("echo to the parent; exit 4", "r");

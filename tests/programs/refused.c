@@ -24,7 +24,7 @@ int main(void)
         {"unshare", SYS_unshare},
         {"mount", SYS_mount},
         {"reboot", SYS_reboot},
-        {"process_vm_readv", SYS_process_vm_readv},
+        {"kexec_load", SYS_kexec_load},
         {"bpf", SYS_bpf},
         {"perf_event_open", SYS_perf_event_open},
         {"number 511", 511},
