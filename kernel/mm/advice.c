@@ -62,9 +62,15 @@ long sys_madvise(struct frame *f)
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
     if (!hint && advice != MADV_DONTNEED && advice != MADV_REMOVE)
-        return advice > 25 && advice < 100 ? -EINVAL : refuse(28);
+        return advice > 25 && advice != 100 && advice != 101 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
     long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    if (advice == MADV_POPULATE_READ && r == 0 && !vma_covered(start, end, PROT_READ))
+        r = -EINVAL;
+    if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
+        r = -EINVAL;
+    if (advice == MADV_FREE && r == 0 && file_between(start, end))
+        r = -EINVAL;
     if (advice == MADV_DONTNEED && file_between(start, end))
         r = refuse(28); /* they would be the file's again */
     else if (advice == MADV_DONTNEED && vma_room(2))
@@ -119,6 +125,11 @@ long sys_mlock(struct frame *f)
     bool covered = vma_covered(start, end, 0);
     spin_unlock(&mm_lock);
     return covered ? 0 : -ENOMEM;
+}
+
+long sys_mlock2(struct frame *f)
+{
+    return f->rdx & ~1ul ? -EINVAL : sys_mlock(f); /* MLOCK_ONFAULT */
 }
 
 /* MCL_CURRENT, _FUTURE, _ONFAULT: as mlock, of everything. */

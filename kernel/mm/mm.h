@@ -110,6 +110,7 @@ long sys_madvise(struct frame *f);
 long sys_mincore(struct frame *f);
 long sys_msync(struct frame *f);
 long sys_mlock(struct frame *f);
+long sys_mlock2(struct frame *f);
 long sys_mlockall(struct frame *f);
 long sys_munlockall(struct frame *f);
 long sys_brk(struct frame *f);

@@ -234,7 +234,7 @@ static long futex_requeue(struct frame *f, bool compare)
                 break;
         }
     }
-    r = (long)(woken + (compare ? moved : 0));
+    r = (long)(woken + moved); /* of both, whatever futex(2) says of FUTEX_REQUEUE */
 out:
     bucket_unlock_two(bf, bt);
     return r;
@@ -327,8 +327,8 @@ long sys_futex(struct frame *f)
         u32 bits = cmd == FUTEX_WAKE ? ~0u : (u32)f->r9;
         if (!bits)
             return -EINVAL;
-        if (!user_range_ok(f->rdi, 4))
-            return -EFAULT;
+        if (!user_range_ok(f->rdi, 4)) /* a private one is a mere number */
+            return op & FUTEX_PRIVATE_FLAG && !f->rdi ? 0 : -EFAULT;
         i32 n = (i32)f->rdx;
         return (long)wake_bits(f->rdi, n > 0 ? (u32)n : 1, bits);
     }

@@ -11,6 +11,13 @@ static u64 children_flags(const struct sigaction *sa)
     return (forget ? 1 : 0) | (sa->flags & SA_NOCLDSTOP ? 2 : 0);
 }
 
+/* What is pending for one thread alone. Under threads_lock and signal_lock. */
+static void threads_forget(int signo)
+{
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next)
+        CONTAINER(l, struct thread, all)->sig.pending &= ~sig_bit(signo);
+}
+
 long sys_rt_sigaction(struct frame *f)
 {
     int signo = (int)f->rdi;
@@ -23,7 +30,9 @@ long sys_rt_sigaction(struct frame *f)
         if (signo == SIGKILL || signo == SIGSTOP)
             return -EINVAL;
         new.mask &= ~UNBLOCKABLE;
+        new.flags &= SA_KNOWN; /* as Linux, so that a program can ask what there is */
     }
+    spin_lock(&threads_lock);
     spin_lock(&signal_lock);
     old = signal_actions[signo - 1];
     if (f->rsi) {
@@ -31,9 +40,11 @@ long sys_rt_sigaction(struct frame *f)
         if (signal_ignored(signo)) { /* POSIX: pending ones are thrown away */
             process_pending &= ~sig_bit(signo);
             signal_queue_drop(NULL, signo);
+            threads_forget(signo);
         }
     }
     spin_unlock(&signal_lock);
+    spin_unlock(&threads_lock);
     if (f->rsi && signo == SIGCHLD && children_flags(&new) != children_flags(&old)) {
         u64 arg[6] = {children_flags(&new)};
         forward_raw(LULL_NR_CHILDREN, arg);

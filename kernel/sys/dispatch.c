@@ -85,6 +85,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [309] = sys_getcpu,
     [322] = sys_execveat,
     [324] = sys_membarrier,
+    [325] = sys_mlock2,
     [435] = sys_clone3,
 };
 

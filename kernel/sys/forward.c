@@ -4,6 +4,8 @@
  * checks again that nothing leaves the isle. A pointer without the right becomes LULL_BAD_PTR:
  * Linux then answers EFAULT, or whatever comes first in its own order of checks.
  */
+#include <lull/ioctls.h>
+
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/child.h"
@@ -82,6 +84,61 @@ static bool msg_ok(uaddr msg, u32 prot)
     return iov_usable(m.iov, m.iovlen, prot) == m.iovlen;
 }
 
+/* fcntl's third argument, where it is a pointer: struct flock, f_owner_ex, hints. */
+static bool fcntl_ok(u32 cmd, uaddr p)
+{
+    switch (cmd) {
+    case 6: /* F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW */
+    case 7:
+    case 37:
+    case 38:
+        return usable_all(p, 32, PROT_READ);
+    case 5: /* F_GETLK, F_OFD_GETLK */
+    case 36:
+        return usable_all(p, 32, PROT_WRITE);
+    case 15:   /* F_SETOWN_EX */
+    case 1036: /* F_SET_RW_HINT, F_SET_FILE_RW_HINT */
+    case 1038:
+        return usable_all(p, 8, PROT_READ);
+    case 16:   /* F_GETOWN_EX */
+    case 17:   /* F_GETOWNER_UIDS */
+    case 1035: /* F_GET_RW_HINT, F_GET_FILE_RW_HINT */
+    case 1037:
+        return usable_all(p, 8, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
+/* What is written there is as long as the int says that lp points to. */
+static bool sized_ok(uaddr p, uaddr lp)
+{
+    i32 n;
+    return copy_in(&n, lp, sizeof n) || n <= 0 || usable_all(p, (u64)n, PROT_WRITE);
+}
+
+static bool special_ok(const struct lull_sysdesc *d, unsigned i, const u64 arg[6])
+{
+    const struct lull_ioctl *io;
+    switch (d - syscall_table) {
+    case 16: /* ioctl */
+        io = lull_ioctl_find((u32)arg[1]);
+        return !io || io->kind < LULL_IOCTL_IN ||
+               usable_all(arg[2], io->size, io->kind == LULL_IOCTL_IN ? PROT_READ : PROT_WRITE);
+    case 72: /* fcntl */
+        return fcntl_ok((u32)arg[1], arg[2]);
+    case 43: /* accept, recvfrom, getsockname, getpeername, getsockopt, accept4 */
+    case 45:
+    case 51:
+    case 52:
+    case 55:
+    case 288:
+        return !arg[i + 1] || sized_ok(arg[i], arg[i + 1]);
+    default:
+        return true;
+    }
+}
+
 /* Checks argument i; may replace or shorten it in arg[]. */
 static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
 {
@@ -107,6 +164,10 @@ static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case LULL_A_BUFIN:
     case LULL_A_BUFOUT: {
         u32 prot = a.kind == LULL_A_BUFIN ? PROT_READ : PROT_WRITE;
+        if (d->class == LULL_SYS_FDWAIT && !user_range_ok(p, arg[a.param])) {
+            ok = false; /* though only a part of it may be used: Linux looks first */
+            break;
+        }
         n = min_u64(arg[a.param], 0x7ffff000);
         u64 have = n ? usable(p, n, prot) : 0;
         if (have < n && have && d->class == LULL_SYS_FDWAIT)
@@ -132,6 +193,9 @@ static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         break;
     case LULL_A_MSGOUT:
         ok = msg_ok(p, PROT_WRITE);
+        break;
+    case LULL_A_SPECIAL:
+        ok = special_ok(d, i, arg);
         break;
     default:
         break;
@@ -353,7 +417,8 @@ static bool raises_sigpipe(u32 nr, const u64 arg[6])
     case 18:  /* pwrite64 */
     case 20:  /* writev */
     case 40:  /* sendfile */
-    case 275: /* splice */
+    case 275: /* splice, tee */
+    case 276:
     case 296: /* pwritev */
     case 328: /* pwritev2 */
         return true;

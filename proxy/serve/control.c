@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fcntl, ioctl, close_range: what the third argument is depends on the second. Of ioctl only
- * requests that are known here pass; _IOC() tells the size of an argument, but not whether there
- * are pointers in it.
+ * fcntl, ioctl, close_range: what the third argument is depends on the second. Of ioctl only the
+ * requests of lull/ioctls.h pass.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
-#include <linux/fs.h>
-#include <linux/sockios.h>
-#include <net/if.h>
 #include <stddef.h>
-#include <sys/ioctl.h>
 
+#include <lull/ioctls.h>
 #include <lull/syscalls.h>
 
 #include "message.h"
@@ -81,82 +77,27 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     }
 }
 
-enum { IO_NONE = 0, IO_VALUE = 0xffff, IO_FD = 0xfffe };
-
-/* Size of what the third argument points to, or IO_NONE: not looked at, IO_VALUE, IO_FD. */
-static const struct {
-    uint32_t request;
-    uint16_t size;
-} ioctl_known[] = {
-    {FIOCLEX, IO_NONE},
-    {FIONCLEX, IO_NONE},
-    {FIONBIO, 4},
-    {FIONREAD, 4},
-    {FIOQSIZE, 8},
-    {FIGETBSZ, 4},
-    {FICLONE, IO_FD},
-    {FS_IOC_GETFLAGS, 4},
-    {FS_IOC_SETFLAGS, 4},
-    {FS_IOC_GETVERSION, 4},
-    {TCGETS, 36},
-    {TCSETS, 36},
-    {TCSETSW, 36},
-    {TCSETSF, 36},
-    {0x802c542a, 44}, /* TCGETS2 and the three TCSETS*2 */
-    {0x402c542b, 44},
-    {0x402c542c, 44},
-    {0x402c542d, 44},
-    {TCSBRK, IO_VALUE},
-    {TCSBRKP, IO_VALUE},
-    {TCXONC, IO_VALUE},
-    {TCFLSH, IO_VALUE},
-    {TIOCEXCL, IO_NONE},
-    {TIOCNXCL, IO_NONE},
-    {TIOCGPGRP, 4},
-    {TIOCSPGRP, 4},
-    {TIOCGSID, 4},
-    {TIOCOUTQ, 4},
-    {TIOCGWINSZ, 8},
-    {TIOCSWINSZ, 8},
-    {TIOCMGET, 4},
-    {TIOCMSET, 4},
-    {TIOCMBIS, 4},
-    {TIOCMBIC, 4},
-    {TIOCGETD, 4},
-    {TIOCGPTN, 4},
-    {TIOCSPTLCK, 4},
-    {SIOCATMARK, 4},
-    {SIOCGIFNAME, sizeof(struct ifreq)},
-    {SIOCGIFINDEX, sizeof(struct ifreq)},
-    {SIOCGIFFLAGS, sizeof(struct ifreq)},
-    {SIOCGIFADDR, sizeof(struct ifreq)},
-    {SIOCGIFDSTADDR, sizeof(struct ifreq)},
-    {SIOCGIFBRDADDR, sizeof(struct ifreq)},
-    {SIOCGIFNETMASK, sizeof(struct ifreq)},
-    {SIOCGIFMETRIC, sizeof(struct ifreq)},
-    {SIOCGIFMTU, sizeof(struct ifreq)},
-    {SIOCGIFHWADDR, sizeof(struct ifreq)},
-    {SIOCGIFTXQLEN, sizeof(struct ifreq)},
-};
-_Static_assert(sizeof(struct ifreq) == 40, "ifreq");
-
 bool decode_ioctl(struct call *c, int64_t *answer)
 {
     uint32_t request = (uint32_t)c->user[1];
     c->arg[1] = (long)request;
-    for (size_t i = 0; i < sizeof ioctl_known / sizeof ioctl_known[0]; i++) {
-        if (ioctl_known[i].request != request)
-            continue;
-        uint16_t size = ioctl_known[i].size;
-        if (size == IO_NONE)
-            c->arg[2] = 0;
-        else if (size == IO_VALUE)
-            c->arg[2] = (long)c->user[2];
-        else if (size == IO_FD)
-            c->arg[2] = call_fd(c->env, c->user[2]);
-        else
-            pass_ptr(c, size);
+    const struct lull_ioctl *known = lull_ioctl_find(request);
+    switch (known ? known->kind : UINT8_MAX) {
+    case LULL_IOCTL_NONE:
+        c->arg[2] = 0;
         return true;
+    case LULL_IOCTL_VALUE:
+        c->arg[2] = (long)c->user[2];
+        return true;
+    case LULL_IOCTL_FD:
+        c->arg[2] = call_fd(c->env, c->user[2]);
+        return true;
+    case LULL_IOCTL_IN:
+    case LULL_IOCTL_OUT:
+        pass_ptr(c, known->size);
+        return true;
+    default:
+        break;
     }
     verbose("refused: ioctl request 0x%x", request);
     return call_refuse(c, answer);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ioctl(2) requests that are forwarded, and what the third argument of each is. Both sides look
+ * here: the kernel for the application's rights, the proxy for sizes. Everything else is refused:
+ * a request's number does not say whether there are pointers in what it points to. Numbers:
+ * asm-generic/ioctls.h, linux/fs.h, linux/sockios.h of Linux 6.1.
+ */
+#ifndef LULL_IOCTLS_H
+#define LULL_IOCTLS_H
+
+#include <stdint.h>
+
+enum lull_ioctl_kind {
+    LULL_IOCTL_NONE,  /* not looked at */
+    LULL_IOCTL_VALUE, /* a number */
+    LULL_IOCTL_FD,    /* a descriptor */
+    LULL_IOCTL_IN,    /* pointer to `size` bytes that are read */
+    LULL_IOCTL_OUT,   /* to bytes that are written, and perhaps read */
+};
+
+struct lull_ioctl {
+    uint32_t request;
+    uint8_t kind;
+    uint8_t size; /* bytes */
+};
+
+/* Ends with request 0. */
+static const struct lull_ioctl lull_ioctls[] = {
+    {0x5451, LULL_IOCTL_NONE, 0},     /* FIOCLEX */
+    {0x5450, LULL_IOCTL_NONE, 0},     /* FIONCLEX */
+    {0x5421, LULL_IOCTL_IN, 4},       /* FIONBIO */
+    {0x541b, LULL_IOCTL_OUT, 4},      /* FIONREAD */
+    {0x5460, LULL_IOCTL_OUT, 8},      /* FIOQSIZE */
+    {0x0002, LULL_IOCTL_OUT, 4},      /* FIGETBSZ */
+    {0x40049409, LULL_IOCTL_FD, 0},   /* FICLONE */
+    {0x80086601, LULL_IOCTL_OUT, 4},  /* FS_IOC_GETFLAGS */
+    {0x40086602, LULL_IOCTL_IN, 4},   /* FS_IOC_SETFLAGS */
+    {0x80087601, LULL_IOCTL_OUT, 4},  /* FS_IOC_GETVERSION */
+    {0x5401, LULL_IOCTL_OUT, 36},     /* TCGETS */
+    {0x5402, LULL_IOCTL_IN, 36},      /* TCSETS */
+    {0x5403, LULL_IOCTL_IN, 36},      /* TCSETSW */
+    {0x5404, LULL_IOCTL_IN, 36},      /* TCSETSF */
+    {0x802c542a, LULL_IOCTL_OUT, 44}, /* TCGETS2 */
+    {0x402c542b, LULL_IOCTL_IN, 44},  /* TCSETS2 */
+    {0x402c542c, LULL_IOCTL_IN, 44},  /* TCSETSW2 */
+    {0x402c542d, LULL_IOCTL_IN, 44},  /* TCSETSF2 */
+    {0x5409, LULL_IOCTL_VALUE, 0},    /* TCSBRK */
+    {0x5425, LULL_IOCTL_VALUE, 0},    /* TCSBRKP */
+    {0x540a, LULL_IOCTL_VALUE, 0},    /* TCXONC */
+    {0x540b, LULL_IOCTL_VALUE, 0},    /* TCFLSH */
+    {0x540c, LULL_IOCTL_NONE, 0},     /* TIOCEXCL */
+    {0x540d, LULL_IOCTL_NONE, 0},     /* TIOCNXCL */
+    {0x540f, LULL_IOCTL_OUT, 4},      /* TIOCGPGRP */
+    {0x5410, LULL_IOCTL_IN, 4},       /* TIOCSPGRP */
+    {0x5429, LULL_IOCTL_OUT, 4},      /* TIOCGSID */
+    {0x5411, LULL_IOCTL_OUT, 4},      /* TIOCOUTQ */
+    {0x5413, LULL_IOCTL_OUT, 8},      /* TIOCGWINSZ */
+    {0x5414, LULL_IOCTL_IN, 8},       /* TIOCSWINSZ */
+    {0x5415, LULL_IOCTL_OUT, 4},      /* TIOCMGET */
+    {0x5418, LULL_IOCTL_IN, 4},       /* TIOCMSET */
+    {0x5416, LULL_IOCTL_IN, 4},       /* TIOCMBIS */
+    {0x5417, LULL_IOCTL_IN, 4},       /* TIOCMBIC */
+    {0x5424, LULL_IOCTL_OUT, 4},      /* TIOCGETD */
+    {0x80045430, LULL_IOCTL_OUT, 4},  /* TIOCGPTN */
+    {0x40045431, LULL_IOCTL_IN, 4},   /* TIOCSPTLCK */
+    {0x8905, LULL_IOCTL_OUT, 4},      /* SIOCATMARK */
+    {0x8910, LULL_IOCTL_OUT, 40},     /* SIOCGIFNAME */
+    {0x8933, LULL_IOCTL_OUT, 40},     /* SIOCGIFINDEX */
+    {0x8913, LULL_IOCTL_OUT, 40},     /* SIOCGIFFLAGS */
+    {0x8915, LULL_IOCTL_OUT, 40},     /* SIOCGIFADDR */
+    {0x8917, LULL_IOCTL_OUT, 40},     /* SIOCGIFDSTADDR */
+    {0x8919, LULL_IOCTL_OUT, 40},     /* SIOCGIFBRDADDR */
+    {0x891b, LULL_IOCTL_OUT, 40},     /* SIOCGIFNETMASK */
+    {0x891d, LULL_IOCTL_OUT, 40},     /* SIOCGIFMETRIC */
+    {0x8921, LULL_IOCTL_OUT, 40},     /* SIOCGIFMTU */
+    {0x8927, LULL_IOCTL_OUT, 40},     /* SIOCGIFHWADDR */
+    {0x8942, LULL_IOCTL_OUT, 40},     /* SIOCGIFTXQLEN */
+    {0, LULL_IOCTL_NONE, 0},
+};
+
+/* NULL: not forwarded. */
+static inline const struct lull_ioctl *lull_ioctl_find(uint32_t request)
+{
+    for (const struct lull_ioctl *i = lull_ioctls; i->request; i++)
+        if (i->request == request)
+            return i;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+# Random system calls harm neither proxy nor host. Seeds are printed when something fails; another
+# set: LULL_WILD_SEED=N. LULL_WILD_SECONDS on each side (25); a proxy with sanitizers: LULL_BUILD.
+load common
+
+SECONDS_EACH=${LULL_WILD_SECONDS:-25}
+SEED=${LULL_WILD_SEED:-1}
+
+# jail COMMAND...: without rights, in an empty directory of limited size. A root that makes it sees
+# to it that the engine can be used there, and the host's /dev stays as it is.
+jail() {
+    rm -rf wd && mkdir -m 777 wd || return 1
+    if [ "$(id -u)" != 0 ]; then
+        (cd wd && ulimit -f 65536 && exec "$@")
+        return
+    fi
+    # shellcheck disable=SC2016
+    unshare --mount --propagation private sh -c '
+        if [ -e /dev/kvm ]; then
+            mknod -m 666 kvm.$$ c 10 232 && mount --bind kvm.$$ /dev/kvm && rm kvm.$$ || exit 2
+        fi
+        mount -t tmpfs -o size=64m,mode=777 wild wd && cd wd || exit 2
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+            --bounding-set=-all --no-new-privs "$@"' jail "$@"
+}
+
+# What it may end with: its own codes, or a signal of its own making.
+own_end() {
+    case $1 in
+    0 | 3 | 13[0-9] | 14[0-9] | 15[0-9]) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+# wild NAME COMMAND...: for $SECONDS_EACH, a new seed whenever it has ended.
+wild() {
+    local name=$1 seed=$SEED end=$((SECONDS + SECONDS_EACH))
+    shift
+    runs=0
+    while [ $SECONDS -lt $end ]; do
+        code=0
+        jail timeout --foreground -k 5 30 "$@" "$PROGRAMS/wild" $seed 5 \
+            >"$name.out" 2>"$name.err" 3>&- 4>&- </dev/null || code=$?
+        check_end "$name" "$seed" || return 1
+        seed=$((seed + 1))
+        runs=$((runs + 1))
+    done
+    echo "$runs runs $name, seeds from $SEED" >&3
+}
+
+check_end() {
+    local name=$1 seed=$2
+    if ! own_end "$code" && { [ "$code" != 125 ] || [ "$(grep -c '^lull: ' "$name.err")" != 1 ]; }; then
+        show "$name.err"
+        fail "seed $seed: exit code $code"
+    fi
+    # a sanitizer's findings, or the proxy's own death: the program's is told with its registers
+    if grep -aE 'runtime error|Sanitizer|panic' "$name.err"; then
+        fail "seed $seed"
+    fi
+    if [ "$name" = isle ] && [ "$code" -ge 132 ] && ! grep -aq '^lull: .*signal\|SIG' isle.err; then
+        show isle.err
+        fail "seed $seed: the proxy itself died: $code"
+    fi
+}
+
+@test "random system calls, natively" {
+    wild native taskset -c "$CPUS"
+}
+
+@test "random system calls, on an isle" {
+    touch before
+    traces before >traces.before
+    wild isle "$LULL" --cpus "$LIST" --mem 256M
+    traces before >traces.after
+    diff traces.before traces.after
+    # and the host is as before
+    isle "$PROGRAMS/hello"
+    expect 0
+}

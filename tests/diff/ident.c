@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/* Who and what the program is: prctl, limits, usage, users, the system. */
+#include "diff.h"
+
+#include <linux/capability.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+CASE(ident, uname)
+{
+    struct utsname u;
+
+    R(uname(&u));
+    puts(u.sysname);
+    puts(u.nodename);
+    puts(u.release);
+    puts(u.version);
+    puts(u.machine);
+}
+
+CASE(ident, sysinfo)
+{
+    struct sysinfo s;
+
+    memset(&s, 0xff, sizeof s);
+    R(sysinfo(&s));
+    SHOW(s.mem_unit);
+    SHOW(s.uptime > 0);
+    SHOW(s.totalram > 0);
+    SHOW(s.freeram <= s.totalram);
+    SHOW(s.procs > 0);
+}
+
+CASE(ident, ids)
+{
+    uid_t r, e, s;
+    gid_t groups[64];
+
+    R(getuid());
+    R(geteuid());
+    R(getgid());
+    R(getegid());
+    R(getresuid(&r, &e, &s));
+    SHOW(r);
+    SHOW(s);
+    R(getresgid(&r, &e, &s));
+    SHOW(e);
+    R(getgroups(0, NULL));
+    R(getgroups(64, groups));
+    R(getgroups(-1, groups));
+    R(getpgrp() > 0);
+    R(getpgid(0) == getpgrp());
+    R(getpgid(0x3fffffff));
+    R(getsid(0) >= 0);
+    R(getsid(0x3fffffff));
+    R(getppid() > 0);
+}
+
+CASE(ident, setting_ids)
+{
+    R(setuid(getuid()));
+    R(setgid(getgid()));
+    R(setreuid(-1, -1));
+    R(setresuid(-1, -1, -1));
+    R(setresgid(-1, -1, -1));
+}
+
+CASE(ident, setting_fsuid)
+{
+    R(syscall(SYS_setfsuid, -1) == (long)geteuid());
+    R(syscall(SYS_setfsgid, -1) == (long)getegid());
+}
+
+CASE(ident, prctl_name)
+{
+    char name[16] = "";
+
+    R(prctl(PR_SET_NAME, "a name that is too long"));
+    R(prctl(PR_GET_NAME, name));
+    puts(name);
+    R(prctl(PR_SET_NAME, ""));
+    R(prctl(PR_GET_NAME, name));
+    show_bytes("name", name, 16);
+    R(prctl(PR_SET_NAME, 8));
+    R(prctl(PR_GET_NAME, 8));
+    R(prctl(9999));
+}
+
+CASE(ident, prctl_dumpable)
+{
+    R(prctl(PR_GET_DUMPABLE));
+    R(prctl(PR_SET_DUMPABLE, 0));
+    R(prctl(PR_GET_DUMPABLE));
+    R(prctl(PR_SET_DUMPABLE, 2));
+    R(prctl(PR_SET_DUMPABLE, 1));
+}
+
+CASE(ident, prctl_parent_death)
+{
+    int signo = -1;
+
+    R(prctl(PR_GET_PDEATHSIG, &signo));
+    SHOW(signo);
+    R(prctl(PR_SET_PDEATHSIG, SIGUSR1));
+    R(prctl(PR_GET_PDEATHSIG, &signo));
+    SHOW(signo);
+    R(prctl(PR_SET_PDEATHSIG, 99));
+    R(prctl(PR_GET_PDEATHSIG, 8));
+}
+
+CASE(ident, prctl_no_new_privs)
+{
+    R(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    R(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    R(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    R(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    R(prctl(PR_GET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+CASE(ident, prctl_timerslack)
+{
+    R(prctl(PR_GET_TIMERSLACK));
+    R(prctl(PR_SET_TIMERSLACK, 100000));
+    R(prctl(PR_GET_TIMERSLACK));
+    R(prctl(PR_SET_TIMERSLACK, 0));
+    R(prctl(PR_GET_TIMERSLACK));
+}
+
+CASE(ident, prctl_subreaper)
+{
+    int v = -1;
+
+    R(prctl(PR_GET_CHILD_SUBREAPER, &v));
+    SHOW(v);
+    R(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    R(prctl(PR_GET_CHILD_SUBREAPER, &v));
+    SHOW(v);
+}
+
+CASE(ident, prctl_questions)
+{
+    int v = -1;
+
+    R(prctl(PR_GET_KEEPCAPS));
+    R(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0));
+    R(prctl(PR_GET_TSC, &v));
+    SHOW(v);
+    R(prctl(PR_GET_TIMING));
+    R(prctl(PR_GET_SECUREBITS));
+    R(prctl(PR_CAPBSET_READ, 0) >= 0);
+    R(prctl(PR_CAPBSET_READ, 999));
+}
+
+CASE(ident, prctl_seccomp)
+{
+    R(prctl(PR_GET_SECCOMP));
+    R(prctl(PR_SET_SECCOMP, 99, NULL));
+}
+
+CASE(ident, arch_prctl)
+{
+    unsigned long v = 1;
+
+    R(syscall(SYS_arch_prctl, 0x1003, &v)); /* ARCH_GET_FS */
+    SHOW(v == (unsigned long)pthread_self());
+    R(syscall(SYS_arch_prctl, 0x1004, &v)); /* ARCH_GET_GS */
+    SHOW(v);
+    R(syscall(SYS_arch_prctl, 0x1002, 1ul << 47));
+    R(syscall(SYS_arch_prctl, 0x1003, 8));
+    R(syscall(SYS_arch_prctl, 0x9999, &v));
+}
+
+CASE(ident, personality)
+{
+    R(personality(0xffffffff));
+    R(personality(ADDR_NO_RANDOMIZE));
+    R(personality(0xffffffff));
+}
+
+CASE(ident, limits)
+{
+    struct rlimit l, m;
+
+    for (unsigned i = 0; i < 17; i++) {
+        printf("limit %u: ", i);
+        R(getrlimit((__rlimit_resource_t)i, &l));
+        if (i != RLIMIT_NOFILE && i != RLIMIT_CORE) {
+            SHOW(l.rlim_cur);
+            SHOW(l.rlim_max);
+        }
+    }
+    R(prlimit(0, RLIMIT_STACK, NULL, &m));
+    R(prlimit(getpid(), RLIMIT_STACK, NULL, &m));
+    R(prlimit(0x3fffffff, RLIMIT_STACK, NULL, &m));
+    R(prlimit(0, 99, NULL, &m));
+    R(prlimit(0, RLIMIT_STACK, NULL, NULL));
+}
+
+CASE(ident, limits_at_start)
+{
+    struct rlimit l;
+
+    R(getrlimit(RLIMIT_NOFILE, &l));
+    SHOW(l.rlim_cur);
+    SHOW(l.rlim_max);
+    R(getrlimit(RLIMIT_CORE, &l));
+    SHOW(l.rlim_cur);
+    SHOW(l.rlim_max);
+}
+
+CASE(ident, setting_limits)
+{
+    struct rlimit l = {64, 128}, got;
+
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    R(getrlimit(RLIMIT_NOFILE, &got));
+    SHOW(got.rlim_cur);
+    SHOW(got.rlim_max);
+    l.rlim_cur = 200;
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    l = (struct rlimit){0, 0};
+    R(setrlimit(RLIMIT_CORE, &l));
+    R(setrlimit(99, &l));
+}
+
+CASE(ident, limit_of_stack)
+{
+    struct rlimit l, got;
+
+    R(getrlimit(RLIMIT_STACK, &l));
+    l.rlim_cur = 4 << 20;
+    R(setrlimit(RLIMIT_STACK, &l));
+    R(getrlimit(RLIMIT_STACK, &got));
+    SHOW(got.rlim_cur);
+}
+
+CASE(ident, limit_of_memory)
+{
+    struct rlimit l;
+
+    R(getrlimit(RLIMIT_AS, &l));
+    l.rlim_cur = 1 << 28;
+    R(setrlimit(RLIMIT_AS, &l));
+    R(malloc(1ul << 29) != NULL);
+    R(malloc(1ul << 20) != NULL);
+}
+
+CASE(ident, usage)
+{
+    struct rusage u;
+    long long end = now_ms() + 300;
+
+    while (now_ms() < end) {
+    }
+    R(getrusage(RUSAGE_SELF, &u));
+    SHOW(u.ru_utime.tv_sec > 0 || u.ru_utime.tv_usec + u.ru_stime.tv_usec > 20000);
+    SHOW(u.ru_maxrss > 0);
+    R(getrusage(RUSAGE_CHILDREN, &u));
+    SHOW(u.ru_utime.tv_usec);
+    R(getrusage((__rusage_who_t)99, &u));
+}
+
+CASE(ident, usage_of_thread)
+{
+    struct rusage u;
+    long long end = now_ms() + 300;
+
+    while (now_ms() < end) {
+    }
+    R(getrusage(RUSAGE_THREAD, &u));
+    SHOW(u.ru_utime.tv_sec > 0 || u.ru_utime.tv_usec + u.ru_stime.tv_usec > 20000);
+}
+
+CASE(ident, capabilities)
+{
+    struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct d[2] = {{0, 0, 0}, {0, 0, 0}};
+
+    R(syscall(SYS_capget, &h, d));
+    SHOW(d[0].effective);
+    h.version = 1;
+    R(syscall(SYS_capget, &h, d));
+    SHOW(h.version);
+    h.pid = -5;
+    R(syscall(SYS_capget, &h, d));
+}
+
+CASE(ident, ioprio)
+{
+    R(syscall(SYS_ioprio_get, 1, 0));
+    R(syscall(SYS_ioprio_get, 9, 0));
+    R(syscall(SYS_ioprio_get, 1, 0x3fffffff));
+}
+
+CASE(ident, unknown_calls)
+{
+    R(syscall(400));
+    R(syscall(511));
+    R(syscall(600));
+    R(syscall(100000));
+    R(syscall(-1));
+    R(syscall(SYS_create_module));
+    R(syscall(SYS_vserver));
+}
+
+CASE(ident, pidfd)
+{
+    int fd;
+
+    R(fd = (int)syscall(SYS_pidfd_open, getpid(), 0));
+    R(syscall(SYS_pidfd_open, 0x3fffffff, 0));
+    R(syscall(SYS_pidfd_open, getpid(), 77));
+    R(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+    R(fcntl(fd, F_GETFD));
+}
+
+CASE(ident, exit_codes)
+{
+    puts("300 & 255");
+    fflush(stdout);
+    syscall(SYS_exit_group, 300);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* What the program sees of itself in /proc. */
+#include "diff.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <sys/prctl.h>
+
+static char text[1 << 20];
+
+static char *slurp(const char *path)
+{
+    int fd = open(path, O_RDONLY);
+    size_t n = 0;
+    long got;
+
+    if (fd < 0) {
+        printf("%s: %s\n", path, strerrorname_np(errno));
+        text[0] = 0;
+        return text;
+    }
+    while (n < sizeof text - 1 && (got = read(fd, text + n, sizeof text - 1 - n)) > 0)
+        n += (size_t)got;
+    text[n] = 0;
+    close(fd);
+    return text;
+}
+
+/* The first line of a file that begins so. */
+static void show_line(const char *path, const char *begins)
+{
+    char *save = NULL, *line = strtok_r(slurp(path), "\n", &save);
+
+    for (; line; line = strtok_r(NULL, "\n", &save))
+        if (strncmp(line, begins, strlen(begins)) == 0) {
+            puts(line);
+            return;
+        }
+    printf("no %s\n", begins);
+}
+
+CASE(proc, exe_and_links)
+{
+    char buf[PATH_MAX] = "", name[64];
+
+    R(readlink("/proc/self/exe", buf, sizeof buf - 1) > 0);
+    puts(buf);
+    memset(buf, 0, sizeof buf);
+    R(readlink("/proc/self/cwd", buf, sizeof buf - 1) > 0);
+    puts(strrchr(buf, '/') ? strrchr(buf, '/') : buf);
+    memset(buf, 0, sizeof buf);
+    R(readlink("/proc/self/root", buf, sizeof buf - 1));
+    snprintf(name, sizeof name, "/proc/%d/exe", getpid());
+    memset(buf, 0, sizeof buf);
+    R(readlink(name, buf, sizeof buf - 1) > 0);
+    puts(buf);
+    R(readlink("/proc/self/exe", buf, 3));
+}
+
+CASE(proc, cmdline)
+{
+    slurp("/proc/self/cmdline");
+    puts(text);
+    puts(text + strlen(text) + 1);
+}
+
+CASE(proc, environ)
+{
+    setenv("LATER", "not in environ", 1);
+    slurp("/proc/self/environ");
+    SHOW(memmem(text, sizeof text, "LATER", 5) != NULL);
+    SHOW(memmem(text, sizeof text, "PATH=", 5) != NULL);
+}
+
+CASE(proc, comm)
+{
+    show_line("/proc/self/comm", "");
+    R(prctl(PR_SET_NAME, "renamed"));
+    show_line("/proc/self/comm", "");
+    show_line("/proc/self/status", "Name:");
+}
+
+CASE(proc, comm_written)
+{
+    int fd;
+
+    R(fd = open("/proc/self/comm", O_WRONLY));
+    R(write(fd, "written", 7));
+    show_line("/proc/self/comm", "");
+}
+
+CASE(proc, status)
+{
+    char pid[64];
+
+    show_line("/proc/self/status", "Name:");
+    show_line("/proc/self/status", "State:");
+    show_line("/proc/self/status", "Threads:");
+    show_line("/proc/self/status", "Uid:");
+    show_line("/proc/self/status", "Cpus_allowed_list:");
+    slurp("/proc/self/status");
+    snprintf(pid, sizeof pid, "\nPid:\t%d\n", getpid());
+    SHOW(strstr(text, pid) != NULL);
+}
+
+CASE(proc, status_of_signals)
+{
+    sigset_t set;
+
+    signal(SIGUSR2, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    R(sigprocmask(SIG_BLOCK, &set, NULL));
+    R(kill(getpid(), SIGUSR1));
+    show_line("/proc/self/status", "ShdPnd:");
+    show_line("/proc/self/status", "SigBlk:");
+    show_line("/proc/self/status", "SigIgn:");
+}
+
+CASE(proc, stat)
+{
+    char comm[64] = "", state = 0;
+    int pid = 0, ppid = 0;
+
+    slurp("/proc/self/stat");
+    SHOW(sscanf(text, "%d (%63[^)]) %c %d", &pid, comm, &state, &ppid));
+    SHOW(pid == getpid());
+    puts(comm);
+    SHOW(state);
+    SHOW(ppid == getppid());
+}
+
+CASE(proc, descriptors)
+{
+    char name[64], link[256] = "";
+    int fd = file_with("f", ""), n = 0;
+    DIR *d = opendir("/proc/self/fd");
+
+    if (!d) {
+        puts(strerrorname_np(errno));
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    SHOW(n); /* with the directory's own */
+    closedir(d);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    R(readlink(name, link, sizeof link - 1) > 0);
+    puts(strrchr(link, '/') ? strrchr(link, '/') : link);
+    R(readlink("/proc/self/fd/500", link, sizeof link));
+    R(open(name, O_RDONLY) > fd);
+}
+
+CASE(proc, fdinfo)
+{
+    char name[64];
+    int fd = file_with("f", "abc");
+
+    lseek(fd, 2, SEEK_SET);
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", fd);
+    show_line(name, "pos:");
+    show_line(name, "flags:");
+    R(access("/proc/self/fdinfo/500", F_OK));
+}
+
+CASE(proc, maps)
+{
+    char self[PATH_MAX] = "", *line, *save = NULL;
+    int heap = 0, stack = 0, program = 0, here = 0;
+
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+        puts("no exe");
+    free(malloc(1000));
+    for (line = strtok_r(slurp("/proc/self/maps"), "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        uintptr_t from = 0, to = 0;
+        char rights[8] = "";
+        sscanf(line, "%lx-%lx %7s", &from, &to, rights);
+        heap |= strstr(line, "[heap]") != NULL;
+        stack |= strstr(line, "[stack]") != NULL;
+        program |= strstr(line, self) != NULL;
+        if ((uintptr_t)slurp >= from && (uintptr_t)slurp < to) {
+            puts(rights);
+            here++;
+        }
+    }
+    SHOW(heap);
+    SHOW(stack);
+    SHOW(program);
+    SHOW(here);
+}
+
+CASE(proc, limits)
+{
+    show_line("/proc/self/limits", "Max file size");
+    show_line("/proc/self/limits", "Max core file size");
+}
+
+CASE(proc, task)
+{
+    char name[64];
+    DIR *d = opendir("/proc/self/task");
+    int n = 0;
+
+    if (!d) {
+        puts(strerrorname_np(errno));
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d));)
+        n += e->d_name[0] != '.';
+    SHOW(n);
+    snprintf(name, sizeof name, "/proc/self/task/%d/comm", gettid());
+    show_line(name, "");
+}
+
+CASE(proc, auxv)
+{
+    unsigned long *v = (unsigned long *)(void *)text;
+    int phdr = 0, pagesz = 0;
+
+    memset(text, 0, sizeof text);
+    slurp("/proc/self/auxv");
+    for (; v[0] && (char *)v < text + sizeof text - 16; v += 2) {
+        phdr |= v[0] == 3;
+        pagesz |= v[0] == 6 && v[1] == PAGE;
+    }
+    SHOW(phdr);
+    SHOW(pagesz);
+}
+
+CASE(proc, system_files)
+{
+    show_line("/proc/sys/kernel/ostype", "");
+    show_line("/proc/version", "Linux");
+    show_line("/proc/filesystems", "nodev\tproc");
+    show_line("/proc/sys/kernel/pid_max", "");
+    R(access("/proc/self/none", F_OK));
+    R(access("/proc/1/status", F_OK));
+    R(open("/proc/self/none", O_RDONLY));
+}
+
+CASE(proc, nproc)
+{
+    R(sysconf(_SC_NPROCESSORS_ONLN) > 0);
+    show_line("/proc/self/status", "Cpus_allowed_list:");
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* Clocks, sleeping, timers. */
+#include "diff.h"
+
+#include <sys/time.h>
+#include <sys/times.h>
+#include <sys/timex.h>
+
+CASE(timers, clocks)
+{
+    static const clockid_t id[] = {0, 1, 2, 3, 4, 5, 6, 7, 11, 10, 99};
+    struct timespec t;
+
+    for (size_t i = 0; i < sizeof id / sizeof *id; i++) {
+        printf("clock %d: ", id[i]);
+        R(clock_gettime(id[i], &t));
+        R(syscall(SYS_clock_gettime, id[i], &t));
+    }
+}
+
+CASE(timers, clock_resolutions)
+{
+    static const clockid_t id[] = {0, 1, 2, 3, 4, 5, 6, 7, 11, 99};
+    struct timespec t = {0, 0};
+
+    for (size_t i = 0; i < sizeof id / sizeof *id; i++) {
+        printf("clock %d: ", id[i]);
+        R(syscall(SYS_clock_getres, id[i], &t));
+        SHOW(t.tv_nsec);
+    }
+    R(clock_getres(CLOCK_MONOTONIC, NULL));
+}
+
+CASE(timers, cpu_clocks_by_id)
+{
+    struct timespec t;
+    clockid_t id = 0;
+
+    R(clock_getcpuclockid(getpid(), &id));
+    R(clock_gettime(id, &t));
+    SHOW(t.tv_sec);
+    R(pthread_getcpuclockid(pthread_self(), &id));
+    R(clock_gettime(id, &t));
+    SHOW(t.tv_sec);
+    R(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &t, NULL));
+}
+
+CASE(timers, cpu_clocks_of_nobody)
+{
+    clockid_t id = 0;
+
+    R(clock_getcpuclockid(0x3fffffff, &id));
+}
+
+CASE(timers, sleeping)
+{
+    struct timespec t = {0, 20000000}, bad = {0, 1000000000}, neg = {-1, 0};
+    long long start = now_ms();
+
+    R(nanosleep(&t, NULL));
+    SHOW(now_ms() - start >= 20);
+    R(nanosleep(&bad, NULL));
+    R(nanosleep(&neg, NULL));
+    R(clock_nanosleep(CLOCK_MONOTONIC, 0, &bad, NULL));
+    R(clock_nanosleep(99, 0, &t, NULL));
+    R(clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &t, NULL));
+    start = now_ms();
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec++;
+    R(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL));
+    SHOW(now_ms() - start >= 999);
+    R(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &(struct timespec){5, 0}, NULL));
+    R(clock_nanosleep(CLOCK_BOOTTIME, 0, &(struct timespec){0, 1000}, NULL));
+}
+
+CASE(timers, absolute_sleep_is_interrupted)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += 50;
+    poke_begin(100, 0);
+    R(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL));
+    SHOW(poke_end());
+}
+
+CASE(timers, gettimeofday)
+{
+    struct timezone z = {9, 9};
+    struct timeval v;
+    time_t now = time(NULL);
+
+    R(gettimeofday(&v, NULL));
+    SHOW(v.tv_sec - now <= 2);
+    R(syscall(SYS_gettimeofday, &v, &z));
+    SHOW(z.tz_minuteswest);
+    SHOW(z.tz_dsttime);
+    R(syscall(SYS_time, NULL) - now <= 2);
+}
+
+CASE(timers, setting_clocks)
+{
+    struct timespec t = {0, -1};
+    struct timeval v = {0, -1};
+
+    R(clock_settime(CLOCK_MONOTONIC, &t));
+    R(clock_settime(CLOCK_REALTIME, &t));
+    R(clock_settime(99, &t));
+    R(settimeofday(&v, NULL));
+}
+
+CASE(timers, adjtimex)
+{
+    struct timex x = {.modes = 0};
+
+    R(adjtimex(&x) >= 0);
+    SHOW(x.tick);
+    R(clock_adjtime(CLOCK_MONOTONIC, &x));
+}
+
+static volatile int ticks;
+
+static void on_tick(int signo)
+{
+    (void)signo;
+    ticks++;
+}
+
+CASE(timers, alarm)
+{
+    signal(SIGALRM, on_tick);
+    R(alarm(100));
+    if (alarm(1) != 100) {
+        puts("no alarm");
+        return;
+    }
+    R(pause());
+    SHOW(ticks);
+    R(alarm(0));
+}
+
+CASE(timers, itimer_real)
+{
+    struct itimerval t = {{0, 10000}, {0, 10000}}, old;
+
+    signal(SIGALRM, on_tick);
+    R(setitimer(ITIMER_REAL, &t, NULL));
+    for (int i = 0; i < 500 && ticks < 3; i++)
+        sleep_ms(10);
+    SHOW(ticks >= 3);
+    R(getitimer(ITIMER_REAL, &old));
+    SHOW(old.it_interval.tv_usec);
+    t = (struct itimerval){{0, 0}, {0, 0}};
+    R(setitimer(ITIMER_REAL, &t, &old));
+    R(setitimer(9, &t, NULL));
+    t.it_value.tv_usec = 1000000;
+    R(setitimer(ITIMER_REAL, &t, NULL));
+    R(getitimer(9, &old));
+}
+
+CASE(timers, itimer_cpu)
+{
+    struct itimerval t = {{0, 0}, {0, 20000}};
+    long long end = now_ms() + 5000;
+
+    signal(SIGPROF, on_tick);
+    signal(SIGVTALRM, on_tick);
+    R(setitimer(ITIMER_PROF, &t, NULL));
+    R(setitimer(ITIMER_VIRTUAL, &t, NULL));
+    while (ticks < 2 && now_ms() < end) {
+    }
+    SHOW(ticks);
+}
+
+CASE(timers, timer_create)
+{
+    struct itimerspec t = {{0, 0}, {0, 10000000}}, old;
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    sigset_t set;
+    siginfo_t info;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    R(sigprocmask(SIG_BLOCK, &set, NULL));
+    e.sigev_value.sival_int = 55;
+    if (timer_create(CLOCK_MONOTONIC, &e, &id)) {
+        puts(strerrorname_np(errno));
+        return;
+    }
+    R(timer_settime(id, 0, &t, NULL));
+    R(sigwaitinfo(&set, &info));
+    SHOW(info.si_code);
+    SHOW(info.si_value.sival_int);
+    R(timer_getoverrun(id));
+    R(timer_gettime(id, &old));
+    SHOW(old.it_value.tv_nsec);
+    R(timer_settime(id, 0, &(struct itimerspec){{0, 0}, {0, -1}}, NULL));
+    R(timer_delete(id));
+}
+
+CASE(timers, timer_errors)
+{
+    struct sigevent e = {.sigev_notify = 99};
+    struct itimerspec old;
+    int id = 0;
+
+    R(syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &id));
+    e = (struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = 99};
+    R(syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &id));
+    R(syscall(SYS_timer_create, 77, NULL, &id));
+    R(syscall(SYS_timer_delete, 12345));
+    R(syscall(SYS_timer_gettime, 12345, &old));
+    R(syscall(SYS_timer_getoverrun, 12345));
+}
+
+CASE(timers, timer_none)
+{
+    struct itimerspec t = {{0, 0}, {100, 0}}, old;
+    struct sigevent e = {.sigev_notify = SIGEV_NONE};
+    timer_t id;
+
+    if (timer_create(CLOCK_REALTIME, &e, &id)) {
+        puts(strerrorname_np(errno));
+        return;
+    }
+    R(timer_settime(id, 0, &t, NULL));
+    R(timer_gettime(id, &old));
+    SHOW(old.it_value.tv_sec);
+    R(timer_delete(id));
+}
+
+CASE(timers, times)
+{
+    struct tms t;
+
+    R(times(&t) != -1);
+    SHOW(t.tms_cutime);
+    R(clock() >= 0);
+    R(sysconf(_SC_CLK_TCK));
+}
