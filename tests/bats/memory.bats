@@ -44,6 +44,16 @@ load common
     both_ok faults-musl
 }
 
+@test "the same without rewriting" {
+    local p
+    for p in faults faults-dyn; do
+        native "$PROGRAMS/$p"
+        run_to isle "$LULL" --cpus "$LIST" --no-rewrite "$PROGRAMS/$p"
+        expect 0
+        cmp native.out isle.out
+    done
+}
+
 @test "out of memory is ENOMEM" {
     isle "$PROGRAMS/exitcode" 0
     expect 0

@@ -74,6 +74,7 @@ static void memory(void)
     check_section("memory");
     CHECK(p != MAP_FAILED && big != MAP_FAILED);
     EXPECT(load(NULL), SIGSEGV, SEGV_MAPERR, NULL);
+    EXPECT(store(NULL), SIGSEGV, SEGV_MAPERR, NULL);
     EXPECT(store((char *)8), SIGSEGV, SEGV_MAPERR, (char *)8);
     EXPECT(load((char *)0xd0000000), SIGSEGV, SEGV_MAPERR, (char *)0xd0000000);
     EXPECT(load((char *)0x800000000000), SIGSEGV, SI_KERNEL, NULL); /* not canonical */

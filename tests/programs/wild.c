@@ -23,7 +23,7 @@
 
 #define ARENA (1ul << 20)
 #define NUMBERS 512
-#define STUCK_MS 5000
+#define STUCK_MS 2000
 
 static uint64_t state;
 static char *arena, *constant, *none;
@@ -64,6 +64,7 @@ static int left_out(long nr)
         335,
         /* uretprobe, uprobe: SIGILL, but from where the kernel put them */ 336,
         SYS_rt_sigprocmask,
+        SYS_sync, /* waits for the disks of the whole machine */
         SYS_seccomp,
     };
 
@@ -77,10 +78,26 @@ static int left_out(long nr)
 static int seldom(long nr)
 {
     static const short numbers[] = {
-        SYS_munmap, SYS_mprotect,  SYS_mremap,          SYS_brk,          SYS_arch_prctl,
-        SYS_prctl,  SYS_rseq,      SYS_set_robust_list, SYS_sigaltstack,  SYS_set_tid_address,
-        SYS_mmap,   SYS_prlimit64, SYS_setrlimit,       SYS_rt_sigaction, SYS_close_range,
-        SYS_shmat,  SYS_madvise,
+        SYS_munmap,
+        SYS_mprotect,
+        SYS_mremap,
+        SYS_brk,
+        SYS_arch_prctl,
+        SYS_prctl,
+        SYS_rseq,
+        SYS_set_robust_list,
+        SYS_sigaltstack,
+        SYS_set_tid_address,
+        SYS_mmap,
+        SYS_prlimit64,
+        SYS_setrlimit,
+        SYS_rt_sigaction,
+        SYS_close_range,
+        SYS_shmat,
+        SYS_sched_setscheduler,
+        SYS_sched_setattr,
+        SYS_setpriority,
+        SYS_madvise,
     };
 
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
