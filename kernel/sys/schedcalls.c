@@ -137,7 +137,7 @@ long sys_sched_getscheduler(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return -ESRCH;
+        return forward_call(f, &syscall_table[145]); /* another process */
     long r = (long)(t->policy | (t->reset_on_fork ? SCHED_RESET_ON_FORK : 0));
     spin_unlock(&threads_lock);
     return r;
@@ -149,7 +149,7 @@ long sys_sched_getparam(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return -ESRCH;
+        return forward_call(f, &syscall_table[143]); /* another process */
     i32 prio = (i32)t->prio;
     spin_unlock(&threads_lock);
     return copy_out(f->rsi, &prio, sizeof prio);
@@ -173,7 +173,7 @@ long sys_sched_rr_get_interval(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return -ESRCH;
+        return forward_call(f, &syscall_table[148]); /* another process */
     bool fifo = t->policy == 1;
     spin_unlock(&threads_lock);
     struct timespec ts = {0, fifo ? 0 : (i64)boot_info()->slice_ns};

@@ -156,3 +156,7 @@ print(subprocess.run(["nice"], capture_output=True).stdout)'
     kill -KILL "$pid"
     ended
 }
+
+@test "identity set to what it is, and how others are scheduled" {
+    both_ok ids
+}

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Giving up rights that a program does not have: identities set to what they are. */
+/* Giving up rights that a program does not have: identities set to what they are. How other
+   processes are scheduled. */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,6 +22,16 @@ int main(void)
     CHECK_ERR(setuid(-1), EINVAL);
     CHECK_ERR(setgid(-1), EINVAL);
     CHECK(getuid() == u && geteuid() == u && getgid() == g && getegid() == g);
+
+    struct sched_param param = {-1};
+    struct timespec slice;
+    printf("init: policy %d, ", sched_getscheduler(1));
+    CHECK(sched_getparam(1, &param) == 0 && sched_rr_get_interval(1, &slice) == 0);
+    printf("priority %d\n", param.sched_priority);
+    CHECK_ERR(sched_getscheduler(0x3ffffff), ESRCH);
+    CHECK_ERR(sched_getparam(0x3ffffff, &param), ESRCH);
+    CHECK_ERR(sched_getscheduler(-1), EINVAL);
+    CHECK_ERR(sched_getparam(1, (void *)8), EFAULT);
 
     posix_spawnattr_t at;
     char *argv[] = {"true", NULL};

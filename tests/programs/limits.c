@@ -25,7 +25,7 @@ static int deeper(int n)
 static void on_segv(int signo)
 {
     char line[80];
-    int n = snprintf(line, sizeof(line), "overflow after %d hundred KiB\n", (int)(used / 102400));
+    int n = snprintf(line, sizeof(line), "overflow after %d times 512 KiB\n", (int)(used / 524288));
 
     (void)signo;
     _exit(write(1, line, (size_t)n) == n ? 0 : 1);

@@ -279,14 +279,16 @@ int main(int argc, char **argv)
     }
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGBUS, &sa, NULL);
-    int fd = open("shared.tmp", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    char name[32];
+    snprintf(name, sizeof name, "shared.%d", (int)getpid()); /* others may run here too */
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
     CHECK(fd >= 0 && ftruncate(fd, 4 * PAGE) == 0);
     same_pages(fd);
     ends(fd);
     moves(fd);
-    rights("shared.tmp");
+    rights(name);
     others();
-    CHECK(unlink("shared.tmp") == 0);
+    CHECK(unlink(name) == 0);
     return check_end();
 }
