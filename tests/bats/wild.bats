@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Random system calls harm neither proxy nor host. Seeds are printed when something fails; another
-# set: LULL_WILD_SEED=N. LULL_WILD_SECONDS on each side (25); a proxy with sanitizers: LULL_BUILD.
-SECONDS_EACH=${LULL_WILD_SECONDS:-25}
-SEED=${LULL_WILD_SEED:-1}
+# set: WILD_SEED=N. WILD_SECONDS on each side (25); a proxy with sanitizers: LULL_BUILD.
+SECONDS_EACH=${WILD_SECONDS:-25}
+SEED=${WILD_SEED:-1}
 load common
 
 # jail COMMAND...: without rights, in an empty directory of limited size. A root that makes it sees
