@@ -118,6 +118,8 @@ static int qemu_open(struct engine **out, const struct engine_request *req, char
     e->ram_bytes = e->kvm ? (2 * req->mem + KVM_SLACK + 4 * GIB - 1) & ~(4 * GIB - 1) : TCG_RAM;
     if (!e->kvm && e->ram_bytes < 2 * req->mem)
         e->ram_bytes = (2 * req->mem + 4 * GIB - 1) & ~(4 * GIB - 1);
+    if (e->ram_bytes > LULL_RAM_MAX - LULL_RAM_BASE)
+        e->ram_bytes = LULL_RAM_MAX - LULL_RAM_BASE; /* all that there are addresses for */
     e->mem_fd = memory_file("lull-isle", NULL, LULL_RAM_GPA + e->ram_bytes - QEMU_HOLE);
     e->kernel_fd = memory_file("lull-kernel", req->kernel, req->kernel_size);
     if (e->mem_fd < 0 || e->kernel_fd < 0) {
