@@ -100,7 +100,8 @@ static int qemu_open(struct engine **out, const struct engine_request *req, char
     }
     e->req = *req;
     e->accel = chosen;
-    e->mem_fd = e->kernel_fd = e->errors = e->doorbell = e->shm = e->pidfd = e->unwatch = -1;
+    e->mem_fd = e->kernel_fd = e->errors = e->doorbell = e->shm = e->pidfd = e->qemu_fd =
+        e->unwatch = -1;
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
         e->core[i].ring = e->core[i].interrupt = e->core[i].stop = -1;
     pthread_mutex_init(&e->lock, NULL);

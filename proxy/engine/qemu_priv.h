@@ -28,6 +28,7 @@ struct engine {
     /* the process */
     pid_t pid; /* the keeper, which ends as QEMU does, and QEMU with it */
     pid_t qemu;
+    int qemu_fd;       /* pidfd, or -1 */
     int pidfd;         /* the keeper's */
     int errors;        /* what it writes to stdout and stderr, to read */
     int doorbell;      /* our end of the device's socket */

@@ -241,6 +241,8 @@ int qemu_spawn(struct engine *e)
     close(told[1]);
     if (r == 0 && read(told[0], &e->qemu, sizeof e->qemu) != sizeof e->qemu)
         e->qemu = 0; /* it has ended already */
+    int fd = e->qemu > 0 ? (int)syscall(SYS_pidfd_open, e->qemu, 0) : -1;
+    e->qemu_fd = fd < 0 ? fd : ownfd_hide(fd);
     close(told[0]);
     if (r)
         goto out;
@@ -381,13 +383,18 @@ void qemu_kill(struct engine *e)
     if (e->pid > 0) {
         pthread_mutex_lock(&e->lock);
         if (!e->reaped) {
-            kill(e->pid, SIGKILL);
+            /* the keeper sees to its child, and ends; it is not left to init, which may be slow */
+            if (e->qemu_fd < 0 || syscall(SYS_pidfd_send_signal, e->qemu_fd, SIGKILL, NULL, 0))
+                kill(e->pid, SIGKILL);
             while (waitid(P_PIDFD, (id_t)e->pidfd, &si, WEXITED | __WALL) && errno == EINTR)
                 ;
             e->reaped = true;
         }
         pthread_mutex_unlock(&e->lock);
         close(e->pidfd);
+        if (e->qemu_fd >= 0)
+            close(e->qemu_fd);
+        e->qemu_fd = -1;
         e->pid = 0;
     }
     if (e->errors >= 0)
