@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -104,6 +105,13 @@ static int seldom(long nr)
         if (numbers[i] == nr)
             return next() % 50 != 0;
     return 0;
+}
+
+/* No more CPU time: SIGKILL, from Linux natively and on an isle. */
+static int is_end_by_limit(long nr, const uint64_t a[6])
+{
+    return (nr == SYS_setrlimit && (unsigned)a[0] == RLIMIT_CPU) ||
+           (nr == SYS_prlimit64 && (unsigned)a[1] == RLIMIT_CPU);
 }
 
 /* The first argument is a process: only its own. */
@@ -269,6 +277,8 @@ int main(int argc, char **argv)
             a[i] = argument();
         if (of_a_process(nr))
             a[0] = 0;
+        if (is_end_by_limit(nr, a))
+            continue;
         syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         calls++;
         quiet_signals();
