@@ -28,14 +28,7 @@ static uint64_t monotonic_ns(void)
 /* What the program inherits is what we did; then every signal waits for its reader. */
 static void take_signals(struct run_request *req)
 {
-    sigset_t all;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGABRT);
-    sigprocmask(SIG_SETMASK, &all, &req->mask);
+    run_block_signals(&req->mask);
     sigemptyset(&req->ignored);
     for (int s = 1; s <= 64; s++) {
         struct sigaction sa;

@@ -40,20 +40,11 @@ static void dontneed(u64 start, u64 end)
     }
 }
 
-static bool any_file(u64 start, u64 end)
+/* A mapping of a file; `shared` says whether windows count. */
+static bool file_between(u64 start, u64 end, bool shared)
 {
     for (struct lull_map *m = vma_next(start); m && m->start < end; m = vma_following(m)) {
-        if (m->file)
-            return true;
-    }
-    return false;
-}
-
-/* Any private mapping of a file. */
-static bool file_between(u64 start, u64 end)
-{
-    for (struct lull_map *m = vma_next(start); m && m->start < end; m = vma_following(m)) {
-        if (m->file && !(m->flags & LULL_MAP_WINDOW))
+        if (m->file && (shared || !(m->flags & LULL_MAP_WINDOW)))
             return true;
     }
     return false;
@@ -78,9 +69,9 @@ long sys_madvise(struct frame *f)
         r = -EINVAL;
     if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
         r = -EINVAL;
-    if (advice == MADV_FREE && r == 0 && any_file(start, end))
+    if (advice == MADV_FREE && r == 0 && file_between(start, end, true))
         r = -EINVAL;
-    if (advice == MADV_DONTNEED && file_between(start, end))
+    if (advice == MADV_DONTNEED && file_between(start, end, false))
         r = refuse(28); /* they would be the file's again */
     else if (advice == MADV_DONTNEED && vma_room(2))
         dontneed(start, end);

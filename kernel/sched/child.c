@@ -177,17 +177,12 @@ static long child_sigaction(struct frame *f, struct child *c)
 {
     int signo = (int)f->rdi;
     struct sigaction new, old;
-    if (f->r10 != 8 || signo < 1 || signo > NSIG)
-        return -EINVAL;
+    long r = sigaction_decode(f, &new);
+    if (r)
+        return r;
     old = c->actions[signo - 1];
-    if (f->rsi) {
-        if (copy_in(&new, f->rsi, sizeof new))
-            return -EFAULT;
-        if (signo == SIGKILL || signo == SIGSTOP)
-            return -EINVAL;
-        new.mask &= ~UNBLOCKABLE;
+    if (f->rsi)
         c->actions[signo - 1] = new;
-    }
     return f->rdx && copy_out(f->rdx, &old, sizeof old) ? -EFAULT : 0;
 }
 

@@ -18,20 +18,29 @@ static void threads_forget(int signo)
         CONTAINER(l, struct thread, all)->sig.pending &= ~sig_bit(signo);
 }
 
+long sigaction_decode(const struct frame *f, struct sigaction *new)
+{
+    int signo = (int)f->rdi;
+    if (f->r10 != 8 || signo < 1 || signo > NSIG)
+        return -EINVAL;
+    if (!f->rsi)
+        return 0;
+    if (copy_in(new, f->rsi, sizeof *new))
+        return -EFAULT;
+    if (signo == SIGKILL || signo == SIGSTOP)
+        return -EINVAL;
+    new->mask &= ~UNBLOCKABLE;
+    new->flags &= SA_KNOWN; /* as Linux, so that a program can ask what there is */
+    return 0;
+}
+
 long sys_rt_sigaction(struct frame *f)
 {
     int signo = (int)f->rdi;
     struct sigaction new, old;
-    if (f->r10 != 8 || signo < 1 || signo > NSIG)
-        return -EINVAL;
-    if (f->rsi) {
-        if (copy_in(&new, f->rsi, sizeof new))
-            return -EFAULT;
-        if (signo == SIGKILL || signo == SIGSTOP)
-            return -EINVAL;
-        new.mask &= ~UNBLOCKABLE;
-        new.flags &= SA_KNOWN; /* as Linux, so that a program can ask what there is */
-    }
+    long r = sigaction_decode(f, &new);
+    if (r)
+        return r;
     spin_lock(&threads_lock);
     spin_lock(&signal_lock);
     old = signal_actions[signo - 1];

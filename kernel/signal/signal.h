@@ -127,6 +127,8 @@ void signal_set_mask(u64 mask);
 void signal_mask_begin(u64 mask);
 void signal_mask_end(bool interrupted);
 
+/* Arguments of rt_sigaction(2); *new is filled if there is one. 0 or -errno. */
+long sigaction_decode(const struct frame *f, struct sigaction *new);
 long sys_rt_sigaction(struct frame *f);
 long sys_rt_sigprocmask(struct frame *f);
 long sys_rt_sigreturn(struct frame *f);

@@ -3,12 +3,12 @@
 
 #include <stdio.h>
 
-#include "engine/qemu_priv.h"
 #include "message.h"
 
-int engine_open(enum engine_choice choice, const struct engine_request *req,
-                const struct engine_ops **ops, struct engine **out, char *why, size_t size)
+int engine_open(const struct engine_request *req, const struct engine_ops **ops,
+                struct engine **out, char *why, size_t size)
 {
+    enum engine_choice choice = req->choice;
     char kvm[160] = "", qemu[200] = "";
     bool want_kvm = choice == ENGINE_KVM || choice == ENGINE_AUTO;
     if (req->virtual_time) {
@@ -16,7 +16,6 @@ int engine_open(enum engine_choice choice, const struct engine_request *req,
             message("virtual time is there under QEMU's TCG only: leave --engine out");
             return LULL_EXIT_FAILED;
         }
-        choice = ENGINE_QEMU_TCG;
         want_kvm = false;
     }
     if (want_kvm) {
@@ -30,7 +29,6 @@ int engine_open(enum engine_choice choice, const struct engine_request *req,
             return LULL_EXIT_FAILED;
         }
     }
-    qemu_choose(choice);
     *ops = &engine_qemu;
     if (engine_qemu.open(out, req, qemu, sizeof qemu) == 0) {
         snprintf(why, size, "%s", want_kvm ? kvm : "asked for");

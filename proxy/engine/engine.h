@@ -38,6 +38,7 @@ struct engine_request {
     const uint16_t *cpu;         /* Linux's number of each core */
     const cpu_set_t *linux_cpus; /* what is left to Linux; may be empty */
     uint64_t mem;                /* bytes, --mem */
+    enum engine_choice choice;   /* --engine */
     bool virtual_time;
     int device;         /* what keep() gave before an execve(2); -1: none */
     const void *kernel; /* the kernel image, an ELF file */
@@ -105,7 +106,7 @@ extern const struct engine_ops engine_kvm, engine_qemu;
  * The best engine of those allowed that works here. *why: one line for the report. Returns 0, or
  * LULL_EXIT_FAILED after one message().
  */
-int engine_open(enum engine_choice choice, const struct engine_request *req,
-                const struct engine_ops **ops, struct engine **out, char *why, size_t size);
+int engine_open(const struct engine_request *req, const struct engine_ops **ops,
+                struct engine **out, char *why, size_t size);
 
 #endif

@@ -32,13 +32,6 @@
 #define CALIBRATE_NS 50000000ull
 #define WATCH_MS 500 /* a ring that came before the device was connected is found so */
 
-static enum engine_choice chosen;
-
-void qemu_choose(enum engine_choice choice)
-{
-    chosen = choice;
-}
-
 static uint64_t rdtsc_ordered(void)
 {
     uint32_t lo, hi;
@@ -99,7 +92,6 @@ static int qemu_open(struct engine **out, const struct engine_request *req, char
         return -1;
     }
     e->req = *req;
-    e->accel = chosen;
     e->mem_fd = e->kernel_fd = e->errors = e->doorbell = e->shm = e->pidfd = e->qemu_fd =
         e->unwatch = -1;
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
@@ -107,8 +99,8 @@ static int qemu_open(struct engine **out, const struct engine_request *req, char
     pthread_mutex_init(&e->lock, NULL);
     if (qemu_find(e, why, size))
         goto fail;
-    e->kvm = e->accel != ENGINE_QEMU_TCG && kvm_usable();
-    if (e->accel == ENGINE_QEMU_KVM && !e->kvm) {
+    e->kvm = req->choice != ENGINE_QEMU_TCG && !req->virtual_time && kvm_usable();
+    if (req->choice == ENGINE_QEMU_KVM && !e->kvm) {
         snprintf(why, size, "QEMU cannot use KVM here: try --engine=kvm, which says why");
         goto fail;
     }
@@ -251,7 +243,7 @@ static int qemu_start(struct engine *e)
     e->tsc0 = rdtsc_ordered();
     e->raw0 = raw_ns();
     int r = start_once(e, &ran);
-    if (r && !ran && e->kvm && e->accel != ENGINE_QEMU_KVM) {
+    if (r && !ran && e->kvm && e->req.choice != ENGINE_QEMU_KVM) {
         verbose("QEMU does not work with KVM here (%s): without it", e->end);
         qemu_kill(e);
         e->kvm = false;

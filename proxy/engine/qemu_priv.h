@@ -20,8 +20,7 @@ struct qemu_core {
 
 struct engine {
     struct engine_request req;
-    enum engine_choice accel; /* ENGINE_QEMU: KVM if it works */
-    bool kvm;                 /* what runs */
+    bool kvm; /* what runs */
     int mem_fd, kernel_fd;
     uint64_t ram_bytes;
     char binary[4096];
@@ -44,9 +43,6 @@ struct engine {
     struct engine_clock clock;
     struct qemu_core core[LULL_MAX_CORES];
 };
-
-/* Which accelerator the next open() takes: ENGINE_AUTO and ENGINE_QEMU try KVM first. */
-void qemu_choose(enum engine_choice choice);
 
 /* qemu_process.c */
 /* Full path of the QEMU to run into e->binary. 0, or -1 with *why. */

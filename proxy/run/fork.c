@@ -73,18 +73,6 @@ static int start(struct run *n)
     return rc ? rc : vcpus_start(n);
 }
 
-static void block_signals(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV);
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGILL);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGABRT);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
-}
-
 static _Noreturn void child_main(struct run *r)
 {
     struct options opt = *r->req->opt;
@@ -93,7 +81,7 @@ static _Noreturn void child_main(struct run *r)
     struct vcpu *vcpu = calloc(r->nvcpus, sizeof *vcpu);
     int status = LULL_EXIT_FAILED;
     vcpu_forget();
-    block_signals();
+    run_block_signals(NULL);
     sched_setaffinity(0, sizeof req.affinity, &req.affinity);
     close_parents(r);
     /* one report of one run; nor is the child's time the parent's */

@@ -181,6 +181,7 @@ static int open_engine(const struct run_request *req, struct run *r, const struc
         .cpu = plan->cpu,
         .linux_cpus = &plan->linux_cpus,
         .mem = plan->mem,
+        .choice = req->opt->engine,
         .virtual_time = req->opt->virtual_time,
         .device = req->opt->device,
         .kernel = blob_kernel,
@@ -188,7 +189,7 @@ static int open_engine(const struct run_request *req, struct run *r, const struc
         .gone = machine_gone,
         .ctx = r,
     };
-    return engine_open(req->opt->engine, &want, ops, engine, why, size);
+    return engine_open(&want, ops, engine, why, size);
 }
 
 int run_name_engine(const struct run_request *req, char *out, size_t size)

@@ -34,6 +34,9 @@ int run_name_engine(const struct run_request *req, char *out, size_t size);
 /* Ends this process by the signal, without a core file. */
 void run_die_by(int signo);
 
+/* From now on every signal waits for its reader, but those of the proxy's own faults. */
+void run_block_signals(sigset_t *old);
+
 /* Blocks until the isle has ended and everything is given back. */
 void run_isle(const struct run_request *req, struct run_result *out);
 

@@ -2,6 +2,7 @@
 /* Signals that Linux sends to the proxy are the program's. */
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -22,6 +23,16 @@ void run_forwarded_signals(sigset_t *out)
     sigemptyset(out);
     for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
         sigaddset(out, list[i]);
+}
+
+void run_block_signals(sigset_t *old)
+{
+    static const int own[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    sigset_t all;
+    sigfillset(&all);
+    for (unsigned i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
+    pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
 static void pass_on(struct run *r, const siginfo_t *info)
@@ -79,8 +90,12 @@ void signals_serve(struct run *r)
     sigaddset(&set, KICK_SIGNAL); /* run_end() wakes this thread with it */
     /* only to wait: what is read belongs to who holds the lock */
     int fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (fd >= 0)
+    if (fd < 0) {
+        message("cannot wait for signals: %s; raise `ulimit -n`", strerror(errno));
+        run_end(r, LULL_EXIT_FAILED, 0);
+    } else {
         fd = ownfd_hide(fd);
+    }
     while (!finished(r)) {
         struct timespec ts = {ours ? CLOCK_S : NEVER_S, 0};
         uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
