@@ -17,6 +17,7 @@
 #include "program/program.h"
 #include "report/report.h"
 #include "run/run.h"
+#include "sigstate.h"
 
 static uint64_t monotonic_ns(void)
 {
@@ -28,15 +29,13 @@ static uint64_t monotonic_ns(void)
 /* What the program inherits is what we did; then every signal waits for its reader. */
 static void take_signals(struct run_request *req)
 {
-    run_block_signals(&req->mask);
-    sigemptyset(&req->ignored);
+    req->mask = sigstate_mask();
+    req->ignored = sigstate_ignored();
+    run_block_signals();
     for (int s = 1; s <= 64; s++) {
-        struct sigaction sa;
-        if (sigaction(s, NULL, &sa) || sa.sa_handler != SIG_IGN)
-            continue;
-        sigaddset(&req->ignored, s);
-        if (s != SIGTTIN && s != SIGTTOU) /* of the proxy's own writes; nobody waits for them */
-            signal(s, SIG_DFL);           /* or it would never be seen */
+        /* or it would never be seen; nobody waits for those of the proxy's own writes */
+        if (sigstate_has(req->ignored, s) && s != SIGTTIN && s != SIGTTOU)
+            signal(s, SIG_DFL);
     }
 }
 

@@ -90,16 +90,6 @@ static int put_blob(struct lull_boot *b, const struct program *p, char **envp)
     return 0;
 }
 
-static uint64_t mask_bits(const sigset_t *set)
-{
-    uint64_t bits = 0;
-    for (int s = 1; s <= 64; s++) {
-        if (sigismember(set, s) == 1)
-            bits |= 1ull << (s - 1);
-    }
-    return bits;
-}
-
 static uint64_t stack_size(void)
 {
     struct rlimit l;
@@ -153,8 +143,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->euid = geteuid();
     b->gid = getgid();
     b->egid = getegid();
-    b->sigmask = mask_bits(&req->mask);
-    b->sigignored = mask_bits(&req->ignored);
+    b->sigmask = req->mask;
+    b->sigignored = req->ignored;
     for (unsigned i = 0; i < req->plan->ncores; i++) {
         b->cpu[i] = req->plan->cpu[i];
         b->node[i] = req->plan->node[i];

@@ -3,7 +3,7 @@
 #ifndef PROXY_ISLE_BOOT_H
 #define PROXY_ISLE_BOOT_H
 
-#include <signal.h>
+#include <stdint.h>
 
 #include "carve/carve.h"
 #include "cli/options.h"
@@ -16,7 +16,7 @@ struct boot_request {
     const struct program *program;
     char **envp;
     struct engine_features features;
-    sigset_t mask, ignored; /* what the program inherits */
+    uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
 };
 
 /* Copies and places everything. Before isle_attach(). 0 or 125/126 after one message(). */

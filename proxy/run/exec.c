@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "run/run_priv.h"
+#include "sigstate.h"
 
 #define WORDS_MAX 20 /* options, and "--" */
 #define WORD_MAX 2048
@@ -79,17 +79,6 @@ static void add_options(struct words *w, const struct run *r)
         add(w, "--virtual-time");
 }
 
-/* Signals as the program has them: that is what a new program inherits. */
-static void restore_signals(const struct exec_request *req)
-{
-    for (int s = 1; s <= 64; s++) {
-        if (s != SIGKILL && s != SIGSTOP && s != 32 && s != 33) /* the C library's own */
-            signal(s, req->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL);
-    }
-    uint64_t mask = req->mask;
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
-}
-
 int64_t run_exec(void *ctx, const struct exec_request *req)
 {
     struct run *r = ctx;
@@ -116,12 +105,13 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     memcpy(argv, w.word, w.n * sizeof *argv);
     memcpy(argv + w.n, req->argv, n * sizeof *argv);
     sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
-    restore_signals(req);
+    struct sigstate own, inherited;
+    sigstate_save(&own);
+    sigstate_for_exec(&inherited, req->mask, req->ignored);
+    sigstate_set(&inherited);
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    sigstate_set(&own);
 out:
     if (device >= 0)
         r->ops->keep(r->engine, false);

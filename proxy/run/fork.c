@@ -81,7 +81,7 @@ static _Noreturn void child_main(struct run *r)
     struct vcpu *vcpu = calloc(r->nvcpus, sizeof *vcpu);
     int status = LULL_EXIT_FAILED;
     vcpu_forget();
-    run_block_signals(NULL);
+    run_block_signals();
     sched_setaffinity(0, sizeof req.affinity, &req.affinity);
     close_parents(r);
     /* one report of one run; nor is the child's time the parent's */

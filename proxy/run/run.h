@@ -16,7 +16,7 @@ struct run_request {
     const struct carve_plan *plan;
     const struct program *program;
     uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
-    sigset_t mask, ignored; /* signal state that the program inherits */
+    uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
     cpu_set_t affinity;     /* of the process at its start */
 };
 
@@ -35,7 +35,7 @@ int run_name_engine(const struct run_request *req, char *out, size_t size);
 void run_die_by(int signo);
 
 /* From now on every signal waits for its reader, but those of the proxy's own faults. */
-void run_block_signals(sigset_t *old);
+void run_block_signals(void);
 
 /* Blocks until the isle has ended and everything is given back. */
 void run_isle(const struct run_request *req, struct run_result *out);

@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sigstate.h"
+
 #define STACK_SIZE (64u << 10)
 
 enum { GONE = 0, BUSY = 1, DONE = 2 }; /* state: Linux itself writes GONE (clone(2), CLEARTID) */
@@ -62,13 +64,6 @@ static long raw(long nr, long a, long b, long c, long d, long e, long f)
                      : "rcx", "r11", "memory");
     return r;
 }
-
-struct kernel_sigaction {
-    void (*handler)(int);
-    unsigned long flags;
-    void (*restorer)(void);
-    uint64_t mask;
-};
 
 static long become(struct agent *g)
 {

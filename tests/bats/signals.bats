@@ -129,6 +129,16 @@ dumps() {
     expect 143
 }
 
+@test "ignored and blocked signals are inherited, those that the C library hides among them" {
+    "$PROGRAMS/inherit" taskset -c "$CPUS" "$PROGRAMS/inherit" >native.out
+    grep -q ' 32 33 ' native.out
+    limit "$PROGRAMS/inherit" "$LULL" --cpus "$LIST" "$PROGRAMS/inherit" >isle.out 3>&- 4>&-
+    diff native.out isle.out
+    # and handed on by a program inside
+    limit "$LULL" --cpus "$LIST" "$PROGRAMS/inherit" "$PROGRAMS/inherit" >isle.out 3>&- 4>&-
+    diff native.out isle.out
+}
+
 state_of() {
     awk '/^State/ { print $2 }' "/proc/$1/status"
 }

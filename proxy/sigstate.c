@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "sigstate.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+uint64_t sigstate_ignored(void)
+{
+    uint64_t bits = 0;
+    for (int s = 1; s <= 64; s++) {
+        struct kernel_sigaction sa;
+        if (!syscall(SYS_rt_sigaction, s, NULL, &sa, 8) && sa.handler == SIG_IGN)
+            bits |= 1ull << (s - 1);
+    }
+    return bits;
+}
+
+uint64_t sigstate_mask(void)
+{
+    uint64_t bits = 0;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &bits, 8);
+    return bits;
+}
+
+void sigstate_save(struct sigstate *out)
+{
+    for (int s = 1; s <= 64; s++)
+        syscall(SYS_rt_sigaction, s, NULL, &out->action[s - 1], 8);
+    out->mask = sigstate_mask();
+}
+
+void sigstate_set(const struct sigstate *s)
+{
+    for (int n = 1; n <= 64; n++)
+        syscall(SYS_rt_sigaction, n, &s->action[n - 1], NULL, 8);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &s->mask, NULL, 8);
+}
+
+void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored)
+{
+    memset(out, 0, sizeof *out);
+    for (int s = 1; s <= 64; s++)
+        out->action[s - 1].handler = sigstate_has(ignored, s) ? SIG_IGN : SIG_DFL;
+    out->mask = mask;
+}

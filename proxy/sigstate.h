@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The signal state that a program inherits over execve(2), as the kernel has it: the C library
+ * hides signals 32 and 33, which its threads use, in sigaction(3) and in every sigset_t, but
+ * parents do hand them down. Bit n-1: signal n.
+ */
+#ifndef LULL_PROXY_SIGSTATE_H
+#define LULL_PROXY_SIGSTATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The kernel's own struct sigaction, rt_sigaction(2) on x86-64. */
+struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+/* What the process ignores. */
+uint64_t sigstate_ignored(void);
+
+/* What the calling thread blocks. */
+uint64_t sigstate_mask(void);
+
+struct sigstate {
+    struct kernel_sigaction action[64];
+    uint64_t mask; /* of the calling thread */
+};
+
+void sigstate_save(struct sigstate *out);
+void sigstate_set(const struct sigstate *s);
+
+/* For an execve: every signal ignored or with its default action. */
+void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored);
+
+static inline bool sigstate_has(uint64_t bits, int signo)
+{
+    return bits >> (signo - 1) & 1;
+}
+
+#endif
