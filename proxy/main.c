@@ -78,44 +78,63 @@ static int print_plan(const struct run_request *req)
     return fflush(stdout) ? LULL_EXIT_FAILED : 0;
 }
 
-int main(int argc, char **argv)
+static int command_check(const struct options *opt)
 {
-    struct options opt;
+    struct program program;
+    int rc = program_open(opt->exec, opt->argc, opt->argv, &program);
+    if (rc)
+        return rc;
+    rc = check_program(&program);
+    program_close(&program);
+    return rc;
+}
+
+static int command_run(struct run_request *req, struct options *opt)
+{
     struct program program;
     struct carve_plan plan;
-    struct run_request req = {.opt = &opt, .plan = &plan, .program = &program};
     struct run_result result;
-    req.started_ns = monotonic_ns();
-    sched_getaffinity(0, sizeof req.affinity, &req.affinity);
-    int rc = options_parse(argc, argv, &opt);
-    if (rc)
-        return rc == OPTIONS_DONE ? 0 : rc;
-    message_set_verbose(opt.verbose);
-    message_init();
-    rc = pin_report_file(&opt);
+    int rc = pin_report_file(opt);
     if (rc)
         return rc;
-    rc = program_open(opt.exec, opt.argc, opt.argv, &program);
+    rc = program_open(opt->exec, opt->argc, opt->argv, &program);
     if (rc)
         return rc;
-    if (opt.check) {
-        rc = check_program(&program);
-        program_close(&program);
-        return rc;
-    }
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */
     if (program.interp_fd >= 0)
         program.interp_fd = ownfd_hide(program.interp_fd);
-    rc = carve_plan(&opt, &plan);
-    if (rc == 0 && opt.dry_run) {
-        rc = print_plan(&req);
+    req->opt = opt;
+    req->program = &program;
+    req->plan = &plan;
+    rc = carve_plan(opt, &plan);
+    if (rc == 0 && opt->dry_run) {
+        rc = print_plan(req);
     } else if (rc == 0) {
-        take_signals(&req);
-        run_isle(&req, &result);
+        take_signals(req);
+        run_isle(req, &result);
         rc = result.status;
         if (result.signo)
             run_die_by(result.signo);
     }
     program_close(&program);
     return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct options opt;
+    struct run_request req = {.started_ns = monotonic_ns()};
+    sched_getaffinity(0, sizeof req.affinity, &req.affinity);
+    int rc = options_parse(argc, argv, &opt);
+    if (rc)
+        return rc == OPTIONS_DONE ? 0 : rc;
+    message_set_verbose(opt.verbose);
+    message_init();
+    switch (opt.command) {
+    case COMMAND_CHECK:
+        return command_check(&opt);
+    case COMMAND_RUN:
+        break;
+    }
+    return command_run(&req, &opt);
 }

@@ -235,21 +235,48 @@ static int parse_environment(struct options *out, const bool *given)
     return 0;
 }
 
+static const struct command_row {
+    const char *word;
+    enum lull_command command;
+    bool program; /* PROGRAM must follow, else nothing may */
+} commands[] = {
+    {"run", COMMAND_RUN, true},
+    {"check", COMMAND_CHECK, true},
+};
+
+static const struct command_row *command_find(const char *word)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        if (strcmp(word, commands[i].word) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
 int options_parse(int argc, char **argv, struct options *out)
 {
     bool given[ROWS] = {false};
     *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT, .device = -1};
-    out->check = argc > 1 && strcmp(argv[1], "check") == 0;
-    if (out->check || (argc > 1 && strcmp(argv[1], "run") == 0)) {
+    const struct command_row *command = argc > 1 ? command_find(argv[1]) : NULL;
+    if (command) {
+        out->command = command->command;
         argv++;
         argc--;
     }
     int rc = parse_line(argc, argv, out, given);
     if (rc == 0)
         rc = parse_environment(out, given);
-    if (rc == 0 && out->argc == 0) {
+    if (rc != 0)
+        return rc;
+    bool program = !command || command->program;
+    if (program && out->argc == 0) {
         message("no program given; usage: lull [run|check] [options] [--] PROGRAM [ARGS...]");
-        rc = LULL_EXIT_FAILED;
+        return LULL_EXIT_FAILED;
     }
-    return rc;
+    if (!program && out->argc > 0) {
+        message("lull %s takes no '%s'; a program of that name: lull run %s", command->word,
+                out->argv[0], command->word);
+        return LULL_EXIT_FAILED;
+    }
+    return 0;
 }

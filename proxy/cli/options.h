@@ -17,6 +17,11 @@ enum engine_choice {
     ENGINE_QEMU_TCG,
 };
 
+enum lull_command {                  /* the first word */
+                    COMMAND_RUN = 0, /* also without a word */
+                    COMMAND_CHECK,
+};
+
 const char *options_engine_name(enum engine_choice engine); /* as --engine takes it */
 
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
@@ -34,11 +39,11 @@ struct options {
     bool report;               /* --report / LULL_REPORT=1: text on stderr */
     const char *report_file;   /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
     double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
-    bool check;       /* the first word was "check" */
-    bool dry_run;     /* --dry-run / LULL_DRY_RUN */
-    bool verbose;     /* --verbose / LULL_VERBOSE */
-    bool no_rewrite;  /* --no-rewrite / LULL_NO_REWRITE */
-    bool no_aslr;     /* --no-aslr / LULL_NO_ASLR */
+    enum lull_command command;
+    bool dry_run;      /* --dry-run / LULL_DRY_RUN */
+    bool verbose;      /* --verbose / LULL_VERBOSE */
+    bool no_rewrite;   /* --no-rewrite / LULL_NO_REWRITE */
+    bool no_aslr;      /* --no-aslr / LULL_NO_ASLR */
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
     int device;        /* --device, from one lull to the next: struct engine_ops; -1: none */
     const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
@@ -51,7 +56,8 @@ struct options {
 /*
  * Fills *out. Returns 0, OPTIONS_DONE, or LULL_EXIT_FAILED after one message() that names the bad
  * option or variable and says what is expected. Parsing stops at the first non-option (getopt "+"),
- * so the program's own options are left alone. A first word "run" or "check" is taken. Variables
+ * so the program's own options are left alone. A first word that is a
+ * command is taken; a program of that name is reached by "lull run NAME". Variables
  * that are empty, or whose option is on the command line, are not looked at. *out points into argv
  * and the environment. Not thread safe (getopt).
  */

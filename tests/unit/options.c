@@ -86,10 +86,10 @@ static void test_words(void **state)
     assert_int_equal(o.argc, 1);
     assert_string_equal(o.argv[0], "run");
     assert_int_equal(parse("check x --cpus", &o), 0);
-    assert_true(o.check);
+    assert_int_equal(o.command, COMMAND_CHECK);
     assert_int_equal(o.argc, 2);
     assert_int_equal(parse("x check", &o), 0);
-    assert_false(o.check);
+    assert_int_equal(o.command, COMMAND_RUN);
     assert_int_equal(parse("-- run x", &o), 0);
     assert_int_equal(o.argc, 2);
     assert_int_equal(parse("--cpus 1 run", &o), 0); /* not the first word: a program */
