@@ -94,6 +94,7 @@ static int command_run(struct run_request *req, struct options *opt)
     struct program program;
     struct carve_plan plan;
     struct run_result result;
+    struct settings settings = {0};
     int rc = pin_report_file(opt);
     if (rc)
         return rc;
@@ -106,6 +107,7 @@ static int command_run(struct run_request *req, struct options *opt)
     req->opt = opt;
     req->program = &program;
     req->plan = &plan;
+    req->settings = &settings;
     rc = carve_plan(opt, &plan);
     if (rc == 0 && opt->dry_run) {
         rc = print_plan(req);
@@ -116,6 +118,7 @@ static int command_run(struct run_request *req, struct options *opt)
         if (result.signo)
             run_die_by(result.signo);
     }
+    settings_free(&settings);
     program_close(&program);
     return rc;
 }

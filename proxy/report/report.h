@@ -11,6 +11,8 @@
 #include <lull/core.h>
 #include <lull/memmap.h>
 
+#include "carve/settings.h"
+
 /* Exits of a core to the proxy by cause: LULL_OP_* first, then these. */
 enum exit_cause {
     EXIT_OP_FIRST = 0,           /* LULL_OP_NONE .. LULL_OP_COUNT-1 */
@@ -76,7 +78,8 @@ struct report {
     uint64_t mem_4k;
     double start_ms; /* proxy's start to the first instruction of the program */
     double wall_s;
-    int status; /* as the shell sees it */
+    int status;                      /* as the shell sees it */
+    const struct settings *settings; /* what was changed on Linux's side; never NULL */
     uint64_t served, served_polled, served_on_core, served_by_worker;
     struct lull_sysstat sys;
     struct report_section run;

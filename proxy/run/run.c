@@ -238,6 +238,7 @@ static void make_report(struct run *r, struct report *out)
     out->cpus_why = plan->why;
     out->linux_core = CPU_COUNT(&plan->linux_cpus) > 0;
     out->mem_limit = plan->mem;
+    out->settings = r->req->settings;
     isle_memory_kinds(&r->isle, &kinds);
     out->mem_hugetlb = kinds.hugetlb;
     out->mem_thp = kinds.thp;

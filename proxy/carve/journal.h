@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the isles of this node want of Linux, on record before it is done, so that whatever dies,
+ * somebody can put it back; and which isles there are.
+ *
+ * A directory (/run/lull, without root $XDG_RUNTIME_DIR/lull) holds a file for each isle with its
+ * wants, and one file `settings` with, for each path, the value that was there before the first
+ * isle came. A setting follows from both: the first value, less the CPUs of every living isle that
+ * wants them off, and so on; with nobody left who wants anything it is the first value. So isles
+ * may come and go in any order. A value that is not the one that was written here belongs to
+ * somebody else by now, and is left alone.
+ *
+ * Functions return 0 or -errno. One thread at a time, of one process.
+ */
+#ifndef PROXY_CARVE_JOURNAL_H
+#define PROXY_CARVE_JOURNAL_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "carve/settings.h"
+
+struct journal;
+
+enum journal_kind {
+    JOURNAL_LIST_OFF, /* a mask as a list ("0-3,5"): without the isle's CPUs; never emptied */
+    JOURNAL_HEX_OFF,  /* a mask in hexadecimal ("ff,ffffffff"): the same */
+    JOURNAL_HEX_NONE, /* the same, and may become empty */
+    JOURNAL_VALUE,    /* this value; living isles are expected to agree on it */
+    JOURNAL_ADD, /* a count (nr_hugepages): so many more, the sum of all isles'. What Linux does
+                    not give is not wanted any longer: journal_got() */
+    JOURNAL_DIR, /* a cgroup: made, and removed when no living isle has it any more */
+};
+
+/* Of an isle, for `lull ps`. */
+struct journal_isle {
+    pid_t pid;
+    uid_t uid;
+    uint64_t start;   /* of the process, clock ticks since boot (/proc/PID/stat) */
+    uint64_t began_s; /* CLOCK_REALTIME, seconds */
+    uint64_t mem;     /* bytes at most */
+    cpu_set_t cpus;
+    char engine[32];
+    char program[256]; /* printable */
+};
+
+/*
+ * `root` is put before every path ("" on a true machine). Finds or makes the directory; another
+ * user's, or one that others may write to, is not taken (-EPERM). -ENOENT: no place for one.
+ */
+int journal_open(const char *root, struct journal **out);
+void journal_close(struct journal *j); /* changes nothing; NULL is allowed */
+const char *journal_directory(const struct journal *j);
+
+/* This process is an isle; what it is on record for is replaced. Written by journal_apply(). */
+void journal_enter(struct journal *j, const struct journal_isle *self);
+
+/*
+ * One more want: after journal_enter(), before journal_apply(). `path` is absolute and has no
+ * blanks; `value` for JOURNAL_VALUE and JOURNAL_ADD (decimal, >= 0), else NULL. A second want of
+ * the same path replaces the first. -ENOMEM, -EINVAL.
+ */
+int journal_want(struct journal *j, enum journal_kind kind, const char *path, const char *value);
+
+/*
+ * Puts everything on record, and then does it; what the dead have left is put back on the way.
+ * Each of this isle's wants becomes a row of *s (may be NULL), those that Linux refuses with the
+ * reason; a refusal is no error. May be called again after more wants. -EBUSY: the journal was
+ * locked for 5 s; -errno: it cannot be written: nothing was done.
+ */
+int journal_apply(struct journal *j, struct settings *s);
+
+/* How many of a JOURNAL_ADD's there are, after journal_apply(): 0 .. value. */
+uint64_t journal_got(const struct journal *j, const char *path);
+
+/* What journal_release() and journal_collect() could not put back, one call each. */
+typedef void journal_tell(void *ctx, const char *path, const char *what);
+
+/* This isle is no more: everything only it wanted is as before. */
+int journal_release(struct journal *j, journal_tell *left, void *ctx);
+
+/* The dead alone. *restored: settings and directories put back; *dead: isles that had left some. */
+int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
+                    void *ctx);
+
+/* The living, in no order; *n of them, to be freed. */
+int journal_list(struct journal *j, struct journal_isle **out, size_t *n);
+
+#endif
