@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "carve/carve.h"
+#include "carve/hold.h"
 #include "carve/launcher.h"
 #include "check/check.h"
 #include "cli/options.h"
@@ -89,12 +90,12 @@ static int command_check(const struct options *opt)
     return rc;
 }
 
-static int command_run(struct run_request *req, struct options *opt)
+/* *signo: not 0 when the process should end by it, now that nothing is held any more. */
+static int run_program(struct run_request *req, struct options *opt, int *signo)
 {
     struct program program;
     struct carve_plan plan;
-    struct run_result result;
-    struct settings settings = {0};
+    struct run_result result = {0};
     int rc = pin_report_file(opt);
     if (rc)
         return rc;
@@ -107,7 +108,6 @@ static int command_run(struct run_request *req, struct options *opt)
     req->opt = opt;
     req->program = &program;
     req->plan = &plan;
-    req->settings = &settings;
     rc = carve_plan(opt, &plan);
     if (rc == 0 && opt->dry_run) {
         rc = print_plan(req);
@@ -115,11 +115,28 @@ static int command_run(struct run_request *req, struct options *opt)
         take_signals(req);
         run_isle(req, &result);
         rc = result.status;
-        if (result.signo)
-            run_die_by(result.signo);
     }
-    settings_free(&settings);
+    *signo = result.signo;
     program_close(&program);
+    return rc;
+}
+
+static int command_run(struct run_request *req, struct options *opt)
+{
+    struct settings settings = {0};
+    int signo = 0;
+    req->settings = &settings;
+    if (!opt->dry_run && !(req->hold = hold_open("", opt, &settings))) {
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    }
+    int rc = run_program(req, opt, &signo);
+    if (req->hold)
+        hold_release(req->hold);
+    hold_close(req->hold);
+    settings_free(&settings);
+    if (signo)
+        run_die_by(signo);
     return rc;
 }
 

@@ -29,9 +29,10 @@ enum journal_kind {
     JOURNAL_HEX_OFF,  /* a mask in hexadecimal ("ff,ffffffff"): the same */
     JOURNAL_HEX_NONE, /* the same, and may become empty */
     JOURNAL_VALUE,    /* this value; living isles are expected to agree on it */
-    JOURNAL_ADD, /* a count (nr_hugepages): so many more, the sum of all isles'. What Linux does
-                    not give is not wanted any longer: journal_got() */
-    JOURNAL_DIR, /* a cgroup: made, and removed when no living isle has it any more */
+    JOURNAL_ADD,  /* a count (nr_hugepages): so many more, the sum of all isles'. What Linux does
+                     not give is not wanted any longer: journal_got() */
+    JOURNAL_WORD, /* this word, in a file that takes "+word" and "-word" (cgroup.subtree_control) */
+    JOURNAL_DIR,  /* a cgroup: made, and removed when no living isle has it any more */
 };
 
 /* Of an isle, for `lull ps`. */
@@ -59,8 +60,8 @@ void journal_enter(struct journal *j, const struct journal_isle *self);
 
 /*
  * One more want: after journal_enter(), before journal_apply(). `path` is absolute and has no
- * blanks; `value` for JOURNAL_VALUE and JOURNAL_ADD (decimal, >= 0), else NULL. A second want of
- * the same path replaces the first. -ENOMEM, -EINVAL.
+ * blanks; `value` for JOURNAL_VALUE, JOURNAL_WORD and JOURNAL_ADD (decimal, >= 0), else NULL. A
+ * second want of the same path replaces the first. -ENOMEM, -EINVAL.
  */
 int journal_want(struct journal *j, enum journal_kind kind, const char *path, const char *value);
 
@@ -75,17 +76,26 @@ int journal_apply(struct journal *j, struct settings *s);
 /* How many of a JOURNAL_ADD's there are, after journal_apply(): 0 .. value. */
 uint64_t journal_got(const struct journal *j, const char *path);
 
-/* What journal_release() and journal_collect() could not put back, one call each. */
+/* What was put back by journal_release() or journal_collect() (`what` NULL), or could not be. */
 typedef void journal_tell(void *ctx, const char *path, const char *what);
 
 /* This isle is no more: everything only it wanted is as before. */
-int journal_release(struct journal *j, journal_tell *left, void *ctx);
+int journal_release(struct journal *j, journal_tell *tell, void *ctx);
 
 /* The dead alone. *restored: settings and directories put back; *dead: isles that had left some. */
 int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
                     void *ctx);
 
-/* The living, in no order; *n of them, to be freed. */
-int journal_list(struct journal *j, struct journal_isle **out, size_t *n);
+/*
+ * After fork(2), in the child: it is an isle of its own that wants the same but for JOURNAL_ADD.
+ * journal_apply() then puts it on record.
+ */
+int journal_fork(struct journal *j);
+
+/*
+ * The living isles on record in a directory (below `root`), whoever it belongs to: only for
+ * showing. Adds to *out, to be freed; `uid` is that of the record's owner.
+ */
+int journal_scan(const char *root, const char *directory, struct journal_isle **out, size_t *n);
 
 #endif

@@ -57,6 +57,25 @@ static const char *set_engine(struct options *o, const char *value)
     return "auto, kvm, qemu, qemu-kvm or qemu-tcg";
 }
 
+static const char *const isolate_names[] = {
+    [ISOLATE_AUTO] = "auto", [ISOLATE_NO] = "no", [ISOLATE_REQUIRE] = "require"};
+
+const char *options_isolate_name(enum isolate_choice isolate)
+{
+    return isolate_names[isolate];
+}
+
+static const char *set_isolate(struct options *o, const char *value)
+{
+    for (unsigned i = 0; i < sizeof isolate_names / sizeof *isolate_names; i++) {
+        if (strcmp(value, isolate_names[i]) == 0) {
+            o->isolate = (enum isolate_choice)i;
+            return NULL;
+        }
+    }
+    return "auto, no or require";
+}
+
 static const char *set_spin(struct options *o, const char *value)
 {
     if (strcmp(value, "forever") == 0) {
@@ -156,6 +175,7 @@ static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"mem", required_argument, "LULL_MEM", set_mem},
     {"engine", required_argument, "LULL_ENGINE", set_engine},
+    {"isolate", required_argument, "LULL_ISOLATE", set_isolate},
     {"spin", required_argument, "LULL_SPIN", set_spin},
     {"report", optional_argument, "LULL_REPORT", set_report},
     {"timeout", required_argument, "LULL_TIMEOUT", set_timeout},

@@ -17,12 +17,19 @@ enum engine_choice {
     ENGINE_QEMU_TCG,
 };
 
+enum isolate_choice {
+    ISOLATE_AUTO = 0, /* what is permitted */
+    ISOLATE_NO,       /* affinity alone */
+    ISOLATE_REQUIRE,  /* everything that keeps a core quiet, or exit 125 */
+};
+
 enum lull_command {                  /* the first word */
                     COMMAND_RUN = 0, /* also without a word */
                     COMMAND_CHECK,
 };
 
-const char *options_engine_name(enum engine_choice engine); /* as --engine takes it */
+const char *options_engine_name(enum engine_choice engine);    /* as --engine takes it */
+const char *options_isolate_name(enum isolate_choice isolate); /* as --isolate takes it */
 
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
@@ -34,10 +41,11 @@ struct options {
                                   (options_parse_cpus); NULL: decided by carve */
     uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
-    uint64_t spin_us;          /* --spin / LULL_SPIN: microseconds, 0 .. OPTIONS_SPIN_MAX, or
-                                  OPTIONS_SPIN_FOREVER ("forever") */
-    bool report;               /* --report / LULL_REPORT=1: text on stderr */
-    const char *report_file;   /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
+    enum isolate_choice isolate; /* --isolate / LULL_ISOLATE */
+    uint64_t spin_us;            /* --spin / LULL_SPIN: microseconds, 0 .. OPTIONS_SPIN_MAX, or
+                                    OPTIONS_SPIN_FOREVER ("forever") */
+    bool report;                 /* --report / LULL_REPORT=1: text on stderr */
+    const char *report_file;     /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
     double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
     enum lull_command command;
     bool dry_run;      /* --dry-run / LULL_DRY_RUN */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "carve/hold.h"
 #include "run/run_priv.h"
 #include "sigstate.h"
 
@@ -57,6 +58,7 @@ static void add_options(struct words *w, const struct run *r)
     if (o->mem) /* else what is free by then: it may be less than it was */
         add(w, "--mem=%" PRIu64, o->mem);
     add(w, "--engine=%s", options_engine_name(o->engine));
+    add(w, "--isolate=%s", options_isolate_name(o->isolate));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
         add(w, "--spin=forever");
     else
@@ -104,6 +106,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     }
     memcpy(argv, w.word, w.n * sizeof *argv);
     memcpy(argv + w.n, req->argv, n * sizeof *argv);
+    hold_exec(r->req->hold, true);
     sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
     struct sigstate own, inherited;
     sigstate_save(&own);
@@ -112,6 +115,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     sigstate_set(&own);
+    hold_exec(r->req->hold, false);
 out:
     if (device >= 0)
         r->ops->keep(r->engine, false);

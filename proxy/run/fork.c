@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "carve/hold.h"
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
@@ -82,12 +83,16 @@ static _Noreturn void child_main(struct run *r)
     int status = LULL_EXIT_FAILED;
     vcpu_forget();
     run_block_signals();
+    hold_fork(req.hold);
     sched_setaffinity(0, sizeof req.affinity, &req.affinity);
     close_parents(r);
     /* one report of one run; nor is the child's time the parent's */
     opt.report = false;
     opt.report_file = NULL;
     opt.timeout_s = 0;
+    struct settings settings = {0};
+    hold_settings(req.hold, &settings);
+    req.settings = &settings;
     req.opt = &opt;
     req.started_ns = now_ns();
     if (!n || !vcpu) {
@@ -112,9 +117,10 @@ static _Noreturn void child_main(struct run *r)
         status = n->result.status;
         if (vcpus_stop(n))
             server_stop(n->server);
-        if (n->result.signo)
-            run_die_by(n->result.signo);
     }
+    hold_release(req.hold);
+    if (n && n->result.signo)
+        run_die_by(n->result.signo);
     _exit(status);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "carve/hold.h"
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
@@ -218,6 +219,11 @@ static int open_isle(struct run *r)
     int rc = open_engine_of(r);
     if (rc)
         return rc;
+    rc = hold_take(r->req->hold, plan, r->req->program->path, r->ops->name(r->engine));
+    if (rc) {
+        r->ops->close(r->engine);
+        return rc;
+    }
     r->ops->memory(r->engine, &memory);
     rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory);
     if (rc)
@@ -311,6 +317,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
         out->status = rc;
         goto out_stop;
     }
+    hold_settle(req->hold);
     if (wanted)
         marks_snapshot(r, &rep->run); /* what is there at the start */
     isle_window_guard();

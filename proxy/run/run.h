@@ -12,16 +12,16 @@
 #include "cli/options.h"
 #include "program/program.h"
 
-struct journal;
+struct hold;
 
 struct run_request {
     const struct options *opt;
     const struct carve_plan *plan;
     const struct program *program;
-    uint64_t started_ns;     /* CLOCK_MONOTONIC at the start of the process */
-    uint64_t mask, ignored;  /* signals that the program inherits as such, bit n-1: signal n */
-    cpu_set_t affinity;      /* of the process at its start */
-    struct journal *journal; /* of this isle; NULL: there is none */
+    uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
+    uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
+    cpu_set_t affinity;     /* of the process at its start */
+    struct hold *hold;      /* of the cores; its journal: hold_journal() */
     struct settings *settings;
 };
 

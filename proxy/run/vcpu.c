@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "carve/hold.h"
 #include "message.h"
 #include "run/run_priv.h"
 
@@ -285,23 +286,44 @@ static int timer_make(struct vcpu *v)
     return 0;
 }
 
+/* This thread, or the one that it serves. */
+static int take_core(struct vcpu *v)
+{
+    struct run *r = v->run;
+    const struct carve_plan *plan = r->req->plan;
+    unsigned cpu = plan->cpu[v->index];
+    cpu_set_t set;
+    pid_t pid, tid, first;
+    if (!r->ops->vcpu_task) {
+        int rc = hold_core(r->req->hold, 0, cpu);
+        return rc ? rc : r->ops->vcpu_create(r->engine, v->index, &r->isle.header);
+    }
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (CPU_COUNT(&plan->linux_cpus))
+        set = plan->linux_cpus;
+    int rc = sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
+    if (rc == 0)
+        rc = r->ops->vcpu_create(r->engine, v->index, &r->isle.header);
+    if (rc)
+        return rc;
+    r->ops->vcpu_task(r->engine, v->index, &pid, &tid);
+    r->ops->vcpu_task(r->engine, 0, &pid, &first);
+    if (tid > 0 && (v->index == 0 || tid != first)) /* one thread may be all of the cores */
+        hold_core(r->req->hold, tid, cpu);
+    return 0;
+}
+
 static void *vcpu_main(void *arg)
 {
     struct vcpu *v = arg;
     struct run *r = v->run;
     char name[16];
-    cpu_set_t set;
     v->tid = (pid_t)syscall(SYS_gettid);
     marks_open(v);
     snprintf(name, sizeof name, "lull-core%u", v->index);
     pthread_setname_np(pthread_self(), name);
-    CPU_ZERO(&set);
-    CPU_SET(r->req->plan->cpu[v->index], &set);
-    if (r->ops->vcpu_task && CPU_COUNT(&r->req->plan->linux_cpus))
-        set = r->req->plan->linux_cpus; /* it serves the core, and is not it */
-    int rc = sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
-    if (rc == 0)
-        rc = r->ops->vcpu_create(r->engine, v->index, &r->isle.header);
+    int rc = take_core(v);
     if (rc == 0)
         rc = timer_make(v);
     this_vcpu = v;

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A cpuset for the threads that are the isle's cores; the proxy's other threads stay where they
+ * were. cgroup v2: a threaded child of the process's own group, an isolated partition where that
+ * group is the root or a partition itself. cgroup v1: an exclusive cpuset below the process's own;
+ * it keeps others' cpusets away, not others' processes, which Linux has no means for short of
+ * moving them all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "carve/hold_priv.h"
+#include "ownfd.h"
+
+#define TEXT_MAX 65536
+
+static int refuse(struct hold *h, const char *why)
+{
+    h->lacks |= LACK_CPUSET;
+    settings_add(h->settings, "cpuset", NULL, NULL, why);
+    return -EPERM;
+}
+
+/* Where the v1 hierarchy with cpusets, or the v2 one, is mounted. */
+static bool find_mount(const char *mounts, bool v1, char *out, size_t size)
+{
+    char *copy = strdup(mounts), *save = NULL;
+    bool found = false;
+    for (char *line = copy ? strtok_r(copy, "\n", &save) : NULL; line && !found;
+         line = strtok_r(NULL, "\n", &save)) {
+        char where[1024], type[32], flags[1024];
+        if (sscanf(line, "%*s %1023s %31s %1023s", where, type, flags) != 3)
+            continue;
+        char padded[1030];
+        snprintf(padded, sizeof padded, ",%s,", flags);
+        found = v1 ? strcmp(type, "cgroup") == 0 && strstr(padded, ",cpuset,")
+                   : strcmp(type, "cgroup2") == 0;
+        if (found)
+            snprintf(out, size, "%s", strcmp(where, "/") == 0 ? "" : where);
+    }
+    free(copy);
+    return found;
+}
+
+/* This process's group: "0::/a" (v2), "3:cpuset:/a" or "3:cpu,cpuset:/a" (v1). */
+static bool find_group(const char *text, bool v1, char *out, size_t size)
+{
+    char *copy = strdup(text), *save = NULL;
+    bool found = false;
+    for (char *line = copy ? strtok_r(copy, "\n", &save) : NULL; line && !found;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *names = strchr(line, ':'), *group = names ? strchr(names + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = '\0';
+        char padded[300];
+        snprintf(padded, sizeof padded, ",%.290s,", names + 1);
+        found = v1 ? strstr(padded, ",cpuset,") != NULL : strncmp(line, "0:", 2) == 0 && !names[1];
+        if (found)
+            snprintf(out, size, "%s", strcmp(group, "/") == 0 ? "" : group);
+    }
+    free(copy);
+    return found;
+}
+
+static int read_in(struct hold *h, const char *dir, const char *name, char *out, size_t size)
+{
+    char path[PATH_MAX];
+    int err = root_path(path, sizeof path, "%s/%s", dir, name);
+    return err ? err : host_read(h->root, path, out, size);
+}
+
+static int write_in(struct hold *h, const char *name, const char *value)
+{
+    char path[PATH_MAX];
+    int err = root_path(path, sizeof path, "%s/%s", h->dir, name);
+    return err ? err : host_write(h->root, path, value);
+}
+
+static bool locate(struct hold *h, bool v1, const char *mounts, const char *groups)
+{
+    char mount[1100], group[2048];
+    if (!find_mount(mounts, v1, mount, sizeof mount) ||
+        !find_group(groups, v1, group, sizeof group))
+        return false;
+    return root_path(h->home, sizeof h->home, "%s%s", mount, group) == 0 &&
+           root_path(h->dir, sizeof h->dir, "%s/lull.%d", h->home, (int)getpid()) == 0;
+}
+
+/* Can the process's own group have a partition below it? */
+static int want_v2(struct hold *h)
+{
+    char text[512], path[PATH_MAX];
+    bool top = read_in(h, h->home, "cgroup.type", text, sizeof text) != 0; /* the root has none */
+    if (!top) {
+        if (read_in(h, h->home, "cpuset.cpus.partition", text, sizeof text) ||
+            (strcmp(text, "root") != 0 && strcmp(text, "isolated") != 0))
+            return refuse(h, "cgroup v2: this process's group is neither the root nor a partition");
+    }
+    if (root_path(path, sizeof path, "%s/cgroup.subtree_control", h->home) ||
+        !host_writable(h->root, path))
+        return refuse(h, "cgroup v2: no right to make a group");
+    /* below a group with processes it can only be asked for when a child is threaded already */
+    if (top)
+        journal_want(h->journal, JOURNAL_WORD, path, "cpuset");
+    h->cpuset = CPUSET_V2;
+    return 0;
+}
+
+static int want_v1(struct hold *h)
+{
+    char path[PATH_MAX];
+    if (root_path(path, sizeof path, "%s/tasks", h->home) || !host_exists(h->root, path))
+        return refuse(h, "cgroup v1: this process's cpuset is not to be seen here");
+    if (!host_writable(h->root, path) || !host_writable(h->root, h->home))
+        return refuse(h, "cgroup v1: no right to make a cpuset");
+    h->cpuset = CPUSET_V1;
+    return 0;
+}
+
+int cpuset_want(struct hold *h)
+{
+    char *mounts = malloc(2 * TEXT_MAX), *groups = mounts ? mounts + TEXT_MAX : NULL;
+    char text[512];
+    int err = -ENOMEM;
+    if (!mounts || host_read(h->root, "/proc/self/mounts", mounts, TEXT_MAX) ||
+        host_read(h->root, "/proc/self/cgroup", groups, TEXT_MAX)) {
+        refuse(h, "there is no /proc to find it in");
+        goto out;
+    }
+    /* the controller is in one of the two */
+    if (locate(h, false, mounts, groups) &&
+        read_in(h, h->home, "cgroup.controllers", text, sizeof text) == 0 && strstr(text, "cpuset"))
+        err = want_v2(h);
+    else if (locate(h, true, mounts, groups))
+        err = want_v1(h);
+    else
+        err = refuse(h, "no cgroup hierarchy with cpusets is to be seen here");
+    if (err == 0)
+        err = journal_want(h->journal, JOURNAL_DIR, h->dir, NULL);
+out:
+    free(mounts);
+    return err;
+}
+
+bool cpuset_made(const struct hold *h)
+{
+    return h->cpuset != CPUSET_NONE && host_exists(h->root, h->dir);
+}
+
+static int open_in(struct hold *h, const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    if (root_path(path, sizeof path, "%s/%s", dir, name))
+        return -1;
+    int fd = openat(h->root, path + 1, O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? -1 : ownfd_hide(fd);
+}
+
+static int set(struct hold *h, const char *name, const char *value)
+{
+    char path[PATH_MAX];
+    int err = write_in(h, name, value);
+    if (root_path(path, sizeof path, "%s/%s", h->dir, name) == 0)
+        settings_add(h->settings, path, NULL, err ? NULL : value, err ? strerror(-err) : NULL);
+    return err;
+}
+
+/* Linux takes the word and says afterwards whether it is true: "isolated invalid (why)". */
+static bool try_partition(struct hold *h, const char *word)
+{
+    char text[512];
+    if (write_in(h, "cpuset.cpus.partition", word) ||
+        read_in(h, h->dir, "cpuset.cpus.partition", text, sizeof text) || strcmp(text, word) != 0)
+        return false;
+    snprintf(h->partition, sizeof h->partition, "%s", word);
+    return true;
+}
+
+static void fill_v2(struct hold *h, const char *list)
+{
+    char path[PATH_MAX], why[600], text[512] = "";
+    int err = set(h, "cgroup.type", "threaded");
+    if (err == 0 && root_path(path, sizeof path, "%s/cpuset.cpus", h->dir) == 0 &&
+        !host_exists(h->root, path) &&
+        root_path(path, sizeof path, "%s/cgroup.subtree_control", h->home) == 0) {
+        err = journal_want(h->journal, JOURNAL_WORD, path, "cpuset");
+        if (err == 0)
+            err = journal_apply(h->journal, h->settings);
+    }
+    if (err == 0)
+        err = set(h, "cpuset.cpus", list);
+    if (err) {
+        h->lacks |= LACK_CPUSET;
+        return;
+    }
+    root_path(path, sizeof path, "%s/cpuset.cpus.partition", h->dir);
+    if (try_partition(h, "isolated") || try_partition(h, "root")) {
+        settings_add(h->settings, path, "member", h->partition, NULL);
+    } else {
+        read_in(h, h->dir, "cpuset.cpus.partition", text, sizeof text);
+        write_in(h, "cpuset.cpus.partition", "member");
+        snprintf(why, sizeof why, "Linux says: %s", text);
+        settings_add(h->settings, path, "member", NULL, why);
+        h->lacks |= LACK_CPUSET;
+    }
+    h->dir_fd = open_in(h, h->dir, "cgroup.threads");
+    h->home_fd = open_in(h, h->home, "cgroup.threads");
+}
+
+static void fill_v1(struct hold *h, const char *list)
+{
+    char mems[4096];
+    int err = read_in(h, h->home, "cpuset.effective_mems", mems, sizeof mems);
+    if (err)
+        err = read_in(h, h->home, "cpuset.mems", mems, sizeof mems);
+    if (err == 0)
+        err = set(h, "cpuset.cpus", list);
+    if (err == 0)
+        err = set(h, "cpuset.mems", mems);
+    if (err) {
+        h->lacks |= LACK_CPUSET;
+        return;
+    }
+    /* not where the parent's is not, or where another isle has one of these CPUs */
+    if (set(h, "cpuset.cpu_exclusive", "1") == 0)
+        snprintf(h->partition, sizeof h->partition, "exclusive");
+    else
+        h->lacks |= LACK_CPUSET;
+    set(h, "cpuset.sched_load_balance", "0");
+    h->dir_fd = open_in(h, h->dir, "tasks");
+    h->home_fd = open_in(h, h->home, "tasks");
+}
+
+void cpuset_share(struct hold *h, bool on)
+{
+    if (h->cpuset == CPUSET_V2 && h->partition[0])
+        write_in(h, "cpuset.cpus.partition", on ? "member" : h->partition);
+}
+
+void cpuset_fill(struct hold *h)
+{
+    char list[4096];
+    if (!cpuset_made(h) || mask_print_list(&h->cpus, list, sizeof list)) {
+        h->lacks |= LACK_CPUSET;
+        h->cpuset = CPUSET_NONE;
+        return;
+    }
+    if (h->cpuset == CPUSET_V2)
+        fill_v2(h, list);
+    else
+        fill_v1(h, list);
+    if (h->dir_fd >= 0 && h->home_fd >= 0)
+        return;
+    h->lacks |= LACK_CPUSET;
+    h->cpuset = CPUSET_NONE;
+}

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+#include "carve/hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "carve/hold_priv.h"
+#include "carve/launcher.h"
+#include "message.h"
+#include "ownfd.h"
+
+#define POLICY SCHED_RR
+#define PRIORITY 1
+#define FAIR_SERVER 612 /* Linux 6.12 */
+
+static const char policy_row[] = "policy of the cores' threads";
+
+struct hold *hold_open(const char *root, const struct options *opt, struct settings *settings)
+{
+    struct hold *h = calloc(1, sizeof *h);
+    if (!h)
+        return NULL;
+    h->opt = opt;
+    h->settings = settings;
+    h->home_fd = h->dir_fd = h->latency_fd = -1;
+    h->root = host_open(root);
+    h->journal_err = h->root < 0 ? h->root : journal_open(root, &h->journal);
+    return h;
+}
+
+struct journal *hold_journal(struct hold *h)
+{
+    return h->journal;
+}
+
+void hold_close(struct hold *h)
+{
+    if (!h)
+        return;
+    int fds[] = {h->root, h->home_fd, h->dir_fd, h->latency_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    journal_close(h->journal);
+    free(h);
+}
+
+/* ---- policy ---- */
+
+/*
+ * Since Linux 6.12 a core with a real-time policy yields 5 % to those who wait for it, if somebody
+ * does. Before, it is stopped for 5 % of the time in any case; and with that turned off whoever is
+ * needed on this core (the kernel's own threads) waits for ever.
+ */
+bool hold_may_preempt(const char *release, long rt_runtime_us)
+{
+    unsigned major = 0, minor = 0;
+    if (sscanf(release, "%u.%u", &major, &minor) == 2 && major * 100 + minor >= FAIR_SERVER)
+        return true;
+    return rt_runtime_us < 0; /* the administrator wants it so */
+}
+
+static void choose_policy(struct hold *h)
+{
+    char text[64];
+    struct utsname u;
+    struct rlimit limit = {0, 0};
+    long runtime = 0;
+    h->realtime = false;
+    if (sched_getscheduler(0) != SCHED_OTHER) {
+        settings_add(h->settings, policy_row, NULL, NULL, "whoever started lull has set one");
+        return;
+    }
+    getrlimit(RLIMIT_RTPRIO, &limit);
+    if (geteuid() != 0 && limit.rlim_cur < PRIORITY) {
+        h->lacks |= LACK_REALTIME;
+        settings_add(h->settings, policy_row, "SCHED_OTHER", NULL,
+                     "no right to a real-time priority (ulimit -r)");
+        return;
+    }
+    if (host_read(h->root, "/proc/sys/kernel/sched_rt_runtime_us", text, sizeof text) == 0)
+        runtime = strtol(text, NULL, 10);
+    if (uname(&u) || !hold_may_preempt(u.release, runtime)) {
+        h->lacks |= LACK_REALTIME;
+        settings_add(h->settings, policy_row, "SCHED_OTHER", NULL,
+                     "before Linux 6.12 such a thread is stopped for 5 % of the time, unless "
+                     "kernel.sched_rt_runtime_us is -1");
+        return;
+    }
+    h->realtime = true;
+}
+
+/* ---- what the process itself can have ---- */
+
+static void lock_memory(struct hold *h)
+{
+    /* what comes later is the isle's memory, locked by itself (isle.c) */
+    if (mlockall(MCL_CURRENT | MCL_ONFAULT) == 0) {
+        settings_add(h->settings, "memory of the proxy", "may be paged out", "locked", NULL);
+        return;
+    }
+    h->lacks |= LACK_LOCKED;
+    settings_add(h->settings, "memory of the proxy", "may be paged out", NULL,
+                 "no right to lock it (ulimit -l)");
+}
+
+/* Held as long as the file is open. */
+static void hold_latency(struct hold *h)
+{
+    static const char path[] = "/dev/cpu_dma_latency";
+    const int32_t none = 0;
+    int32_t before;
+    char text[24] = "";
+    if (!host_exists(h->root, path))
+        return;
+    host_step("open", path);
+    int fd = openat(h->root, path + 1, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        h->lacks |= LACK_LATENCY;
+        settings_add(h->settings, path, NULL, NULL, strerror(errno));
+        return;
+    }
+    h->latency_fd = ownfd_hide(fd);
+    if (read(h->latency_fd, &before, sizeof before) == sizeof before)
+        snprintf(text, sizeof text, "%d us", before);
+    if (write(h->latency_fd, &none, sizeof none) == sizeof none)
+        settings_add(h->settings, path, *text ? text : NULL, "0 us", NULL);
+    else
+        settings_add(h->settings, path, NULL, NULL, strerror(errno));
+}
+
+/* ---- what to say ---- */
+
+static const char *lack_words(unsigned lacks, char *out, size_t size)
+{
+    static const char *const word[] = {"a cpuset of its own",   "interrupts elsewhere",
+                                       "kernel work elsewhere", "a real-time priority",
+                                       "locked memory",         "C-states kept off"};
+    size_t at = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < sizeof word / sizeof *word && at < size; i++) {
+        if (lacks >> i & 1)
+            at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", word[i]);
+    }
+    return out;
+}
+
+/* One line for all the ranks of a node, and none for what a program executes. */
+static void say_lacks(const struct hold *h)
+{
+    struct launcher l;
+    char words[300];
+    launcher_read(&l);
+    if (!h->lacks || h->opt->exec)
+        return;
+    if (geteuid() != 0 && l.rank == 0)
+        message("without root the isle lacks: %s (lull doctor says more; --isolate=no: no word)",
+                lack_words(h->lacks, words, sizeof words));
+    else
+        verbose("the isle lacks: %s", lack_words(h->lacks, words, sizeof words));
+}
+
+static int require(const struct hold *h)
+{
+    char words[300];
+    unsigned needed = h->lacks & (LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES | LACK_REALTIME);
+    if (h->opt->isolate != ISOLATE_REQUIRE || !needed)
+        return 0;
+    message("--isolate=require: not to be had: %s; lull doctor says more",
+            lack_words(needed, words, sizeof words));
+    return LULL_EXIT_FAILED;
+}
+
+static void verbose_tell(void *ctx, const char *path, const char *what)
+{
+    (void)ctx;
+    verbose("%s: %s", path, what ? what : "put back");
+}
+
+/* ---- taking ---- */
+
+/* On record, even with nothing to take: for lull ps. */
+static int apply(struct hold *h)
+{
+    int err = h->journal ? journal_apply(h->journal, h->settings) : h->journal_err;
+    if (err == 0)
+        return 0;
+    settings_add(h->settings, "journal", NULL, NULL, strerror(-err));
+    verbose("no journal (%s): nothing is changed that would have to be put back", strerror(-err));
+    journal_close(h->journal);
+    h->journal = NULL;
+    h->journal_err = err;
+    h->cpuset = CPUSET_NONE;
+    return err;
+}
+
+static void take_shared(struct hold *h)
+{
+    if (!h->journal) {
+        h->lacks |= LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES;
+        apply(h);
+        return;
+    }
+    cpuset_want(h);
+    steer_want(h);
+    if (apply(h))
+        h->lacks |= LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES;
+    else if (h->cpuset != CPUSET_NONE)
+        cpuset_fill(h);
+}
+
+int hold_take(struct hold *h, const struct carve_plan *plan, const char *program,
+              const char *engine)
+{
+    struct journal_isle self = {.mem = plan->mem, .cpus = plan->isle_cpus};
+    bool some = CPU_COUNT(&plan->linux_cpus) > 0;
+    snprintf(self.engine, sizeof self.engine, "%s", engine);
+    snprintf(self.program, sizeof self.program, "%s", program);
+    h->cpus = plan->isle_cpus;
+    h->linux_cpus = plan->linux_cpus;
+    h->taken = true;
+    if (h->journal)
+        journal_enter(h->journal, &self);
+    if (h->opt->isolate == ISOLATE_NO || !some) {
+        apply(h);
+        if (h->opt->isolate == ISOLATE_REQUIRE) {
+            message("--isolate=require: no core is left to Linux; ask for fewer with --cpus");
+            return LULL_EXIT_FAILED;
+        }
+        if (h->opt->isolate != ISOLATE_NO)
+            settings_add(h->settings, "isolation", NULL, NULL, "no core is left to Linux");
+        return 0;
+    }
+    take_shared(h);
+    choose_policy(h);
+    lock_memory(h);
+    hold_latency(h);
+    say_lacks(h);
+    return require(h);
+}
+
+/* ---- the cores' threads ---- */
+
+static void note(atomic_int *first, int err)
+{
+    int none = 0;
+    atomic_compare_exchange_strong(first, &none, err);
+}
+
+/* "0" is the thread that writes: without the lock over all processes that a number would take. */
+static int move(int fd, pid_t tid)
+{
+    char text[16];
+    int n = snprintf(text, sizeof text, "%d", (int)tid);
+    return write(fd, text, (size_t)n) == n ? 0 : -errno;
+}
+
+int hold_core(struct hold *h, pid_t tid, unsigned cpu)
+{
+    cpu_set_t set;
+    if (h->cpuset != CPUSET_NONE) {
+        int err = move(h->dir_fd, tid);
+        if (err)
+            note(&h->move_err, err);
+        else
+            atomic_fetch_add(&h->moved, 1);
+    }
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (sched_setaffinity(tid, sizeof set, &set))
+        return -errno;
+    if (h->realtime) {
+        /* what it creates is no core; with several isles on one they take turns */
+        const struct sched_param p = {.sched_priority = PRIORITY};
+        if (sched_setscheduler(tid, POLICY | SCHED_RESET_ON_FORK, &p))
+            note(&h->schedule_err, -errno);
+        else
+            atomic_fetch_add(&h->scheduled, 1);
+    }
+    return 0;
+}
+
+void hold_settle(struct hold *h)
+{
+    char text[40];
+    int err = atomic_load(&h->move_err), n = atomic_load(&h->moved);
+    snprintf(text, sizeof text, "%d", n);
+    if (h->cpuset != CPUSET_NONE)
+        settings_add(h->settings, "threads in the isle's cpuset", "0", err ? NULL : text,
+                     err ? strerror(-err) : NULL);
+    err = atomic_load(&h->schedule_err);
+    if (h->realtime)
+        settings_add(h->settings, policy_row, "SCHED_OTHER", err ? NULL : "SCHED_RR, priority 1",
+                     err ? strerror(-err) : NULL);
+}
+
+void hold_settings(struct hold *h, struct settings *settings)
+{
+    h->settings = settings;
+}
+
+void hold_fork(struct hold *h)
+{
+    const struct sched_param normal = {0};
+    if (h->cpuset != CPUSET_NONE)
+        move(h->home_fd, 0);
+    if (h->realtime)
+        sched_setscheduler(0, SCHED_OTHER, &normal);
+    if (!h->journal || journal_fork(h->journal))
+        return;
+    if (journal_apply(h->journal, NULL))
+        verbose("a forked isle is not on record");
+}
+
+void hold_exec(struct hold *h, bool going)
+{
+    cpuset_share(h, going);
+}
+
+void hold_release(struct hold *h)
+{
+    const struct journal_isle nothing = {0};
+    if (!h->journal || (!h->taken && !h->opt->exec))
+        return;
+    if (!h->taken)
+        journal_enter(h->journal, &nothing);
+    h->taken = false;
+    int err = journal_release(h->journal, verbose_tell, NULL);
+    if (err)
+        message("what was taken from Linux is not given back (%s): lull gc does it",
+                strerror(-err));
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROXY_CARVE_HOLD_PRIV_H
+#define PROXY_CARVE_HOLD_PRIV_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "carve/hold.h"
+#include "carve/host.h"
+
+/* What an isle may have to do without; one bit each of hold.lacks. */
+enum lack {
+    LACK_CPUSET = 1,
+    LACK_IRQ = 2,
+    LACK_WORKQUEUES = 4,
+    LACK_REALTIME = 8,
+    LACK_LOCKED = 16,
+    LACK_LATENCY = 32,
+};
+
+enum cpuset_kind { CPUSET_NONE, CPUSET_V1, CPUSET_V2 };
+
+struct hold {
+    int root;
+    const struct options *opt;
+    struct settings *settings;
+    struct journal *journal; /* NULL: none */
+    int journal_err;
+    cpu_set_t cpus, linux_cpus;
+    bool taken;
+    unsigned lacks;
+    /* cpuset.c */
+    enum cpuset_kind cpuset;
+    char home[PATH_MAX], dir[PATH_MAX]; /* of this process before, and the isle's */
+    char partition[32];                 /* "isolated", "root", "exclusive" or "" */
+    int home_fd, dir_fd;                /* the files that move a thread there; -1: none */
+    int latency_fd;                     /* /dev/cpu_dma_latency */
+    bool realtime;
+    atomic_int moved, move_err, scheduled, schedule_err;
+};
+
+/* cpuset.c. 0 or -errno after a row of settings that says why */
+int cpuset_want(struct hold *h);            /* adds to what the journal is to do */
+void cpuset_fill(struct hold *h);           /* the directory is there */
+void cpuset_share(struct hold *h, bool on); /* its CPUs with the parent's processes */
+bool cpuset_made(const struct hold *h);
+
+/* steer.c: interrupts, workqueues, receive queues, governors, watchdogs */
+void steer_want(struct hold *h);
+int root_path(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

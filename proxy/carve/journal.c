@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "carve/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "carve/journal_priv.h"
+#include "ownfd.h"
+
+/* Where, and with which rights: those of root are everybody's to read. */
+static int directory_choose(const char *root, char *out, size_t size, mode_t *mode)
+{
+    const char *mine = getenv("XDG_RUNTIME_DIR");
+    if (geteuid() == 0 || *root) {
+        snprintf(out, size, "/run/lull");
+        *mode = 0755;
+        return 0;
+    }
+    *mode = 0700;
+    if (!mine || mine[0] != '/' || (size_t)snprintf(out, size, "%s/lull", mine) >= size)
+        return -ENOENT;
+    return 0;
+}
+
+/* Nobody else may have a say in it. */
+static int directory_trust(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st))
+        return -errno;
+    return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) ? 0 : -EPERM;
+}
+
+int journal_open(const char *root, struct journal **out)
+{
+    mode_t mode;
+    struct journal *j = calloc(1, sizeof *j);
+    *out = NULL;
+    if (!j)
+        return -ENOMEM;
+    j->proc = j->dir = j->lock = -1;
+    int err = j->root = host_open(root);
+    if (err >= 0)
+        err = j->proc = host_open("/proc");
+    if (err >= 0)
+        err = directory_choose(root, j->path, sizeof j->path, &mode);
+    if (err < 0)
+        goto fail;
+    if (mkdirat(j->root, j->path + 1, mode) && errno != EEXIST) {
+        err = -errno;
+        goto fail;
+    }
+    int fd = openat(j->root, j->path + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        err = -errno;
+        goto fail;
+    }
+    j->dir = ownfd_hide(fd);
+    err = directory_trust(j->dir);
+    if (err)
+        goto fail;
+    journal_read_world(j->proc, j->boot, &j->space);
+    *out = j;
+    return 0;
+fail:
+    journal_close(j);
+    return err;
+}
+
+void journal_close(struct journal *j)
+{
+    if (!j)
+        return;
+    int fds[] = {j->root, j->proc, j->dir, j->lock};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    isle_free(&j->self);
+    free(j);
+}
+
+const char *journal_directory(const struct journal *j)
+{
+    return j->path;
+}
+
+static int lock_take(struct journal *j)
+{
+    int fd = openat(j->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    j->lock = ownfd_hide(fd);
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (flock(j->lock, LOCK_EX | LOCK_NB) == 0)
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    close(j->lock);
+    j->lock = -1;
+    return -EBUSY;
+}
+
+static void lock_give(struct journal *j)
+{
+    close(j->lock);
+    j->lock = -1;
+}
+
+static void self_name(struct journal *j)
+{
+    snprintf(j->self.name, sizeof j->self.name, "isle.%d.%llu", (int)j->self.id.pid,
+             (unsigned long long)j->self.id.start);
+}
+
+void journal_enter(struct journal *j, const struct journal_isle *self)
+{
+    isle_free(&j->self);
+    j->self = (struct isle){.id = *self, .space = j->space, .alive = true};
+    j->self.id.pid = getpid();
+    j->self.id.uid = getuid();
+    j->self.id.began_s = (uint64_t)time(NULL);
+    journal_start_time(j->proc, j->self.id.pid, &j->self.id.start);
+    for (char *p = j->self.id.program; *p; p++) {
+        if (*p < ' ' || *p > '~')
+            *p = '?';
+    }
+    self_name(j);
+    j->entered = true;
+}
+
+int journal_fork(struct journal *j)
+{
+    if (!j->entered)
+        return 0;
+    for (size_t k = 0; k < j->self.n; k++) {
+        if (j->self.want[k].kind == JOURNAL_ADD) /* the parent's pages are its own */
+            snprintf(j->self.want[k].value, 2, "0");
+    }
+    j->self.id.pid = getpid();
+    j->self.id.began_s = (uint64_t)time(NULL);
+    int err = journal_start_time(j->proc, j->self.id.pid, &j->self.id.start);
+    self_name(j);
+    return err;
+}
+
+int journal_want(struct journal *j, enum journal_kind kind, const char *path, const char *value)
+{
+    if (path[0] != '/' || strpbrk(path, " \t\n") || (value && strpbrk(value, "\t\n")) ||
+        !value == want_has_value(kind))
+        return -EINVAL;
+    return want_add(&j->self, kind, path, value);
+}
+
+uint64_t journal_got(const struct journal *j, const char *path)
+{
+    for (size_t k = 0; k < j->self.n; k++) {
+        if (strcmp(j->self.want[k].path, path) == 0)
+            return j->self.want[k].got;
+    }
+    return 0;
+}
+
+int journal_apply(struct journal *j, struct settings *s)
+{
+    int err = lock_take(j);
+    if (err)
+        return err;
+    err = journal_load(j);
+    if (err == 0)
+        err = balance(j, &(struct balance){.settings = s});
+    journal_unload(j);
+    lock_give(j);
+    return err;
+}
+
+int journal_release(struct journal *j, journal_tell *tell, void *ctx)
+{
+    if (!j->entered)
+        return 0;
+    int err = lock_take(j);
+    if (err)
+        return err;
+    err = journal_load(j);
+    if (err == 0)
+        err = balance(j, &(struct balance){.leaving = true, .tell = tell, .ctx = ctx});
+    journal_unload(j);
+    lock_give(j);
+    j->entered = false;
+    return err;
+}
+
+int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
+                    void *ctx)
+{
+    struct balance b = {.tell = tell, .ctx = ctx};
+    int err = lock_take(j);
+    if (err)
+        return err;
+    err = journal_load(j);
+    if (err == 0)
+        err = balance(j, &b);
+    *restored = b.restored;
+    *dead = b.dead;
+    journal_unload(j);
+    lock_give(j);
+    return err;
+}
+
+int journal_scan(const char *root, const char *directory, struct journal_isle **out, size_t *n)
+{
+    struct journal j = {.proc = -1, .dir = -1};
+    int err = j.root = host_open(root);
+    if (err < 0)
+        return err;
+    err = j.proc = host_open("/proc");
+    if (err >= 0) {
+        j.dir = openat(j.root, directory + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        err = j.dir < 0 ? -errno : 0;
+    }
+    if (err == 0) {
+        journal_read_world(j.proc, j.boot, &j.space);
+        err = journal_load_isles(j.dir, &j.isle, &j.nisles, (uid_t)-1, j.boot);
+    }
+    for (size_t k = 0; k < j.nisles && err == 0; k++) {
+        isle_judge(&j, &j.isle[k]);
+        if (!j.isle[k].alive)
+            continue;
+        struct journal_isle *more = realloc(*out, (*n + 1) * sizeof *more);
+        if (!more) {
+            err = -ENOMEM;
+            break;
+        }
+        *out = more;
+        more[(*n)++] = j.isle[k].id;
+    }
+    journal_unload(&j);
+    close(j.root);
+    if (j.proc >= 0)
+        close(j.proc);
+    if (j.dir >= 0)
+        close(j.dir);
+    return err;
+}

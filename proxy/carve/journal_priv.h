@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROXY_CARVE_JOURNAL_PRIV_H
+#define PROXY_CARVE_JOURNAL_PRIV_H
+
+#include "carve/host.h"
+#include "carve/journal.h"
+
+#define VALUE_MAX 4096        /* bytes of a setting's value, with its end */
+#define RECORD_MAX (4u << 20) /* bytes of a file of the journal */
+#define LOCK_TRIES 5000       /* of a millisecond */
+#define JOURNAL_SETTINGS "settings"
+
+struct want {
+    enum journal_kind kind;
+    char *path, *value; /* value NULL: of its kind there is none */
+    uint64_t got;       /* JOURNAL_ADD */
+    int err;            /* of the last journal_apply(): refused */
+};
+
+struct isle {
+    struct journal_isle id;
+    char name[64];  /* its file */
+    uint64_t space; /* the process numbers' namespace */
+    struct want *want;
+    size_t n;
+    bool alive, elsewhere; /* elsewhere: a process number of another namespace */
+    bool stuck;            /* something of it is still there */
+};
+
+/* A setting that some isle has changed: what was there, and what is there now if nobody else
+   changed it: `set`, or `last` if the change was not made. */
+struct entry {
+    enum journal_kind kind;
+    char *path, *first, *set, *last;
+    /* of one journal_apply() */
+    cpu_set_t off;
+    const char *value; /* of a want */
+    uint64_t sum;
+    bool wanted, mine, todo, gone;
+    int err; /* why it is as it is */
+};
+
+struct journal {
+    int root, proc, dir, lock;
+    char path[512];
+    char boot[40];
+    uint64_t space;
+    struct isle self;
+    bool entered;
+    /* loaded, under the lock */
+    struct isle *isle;
+    size_t nisles;
+    struct entry *entry;
+    size_t nentries;
+};
+
+/* balance.c: makes Linux's settings what the living want; under the lock, loaded */
+struct balance {
+    bool leaving;              /* this isle counts as dead */
+    struct settings *settings; /* rows of this isle's wants; may be NULL */
+    journal_tell *tell;        /* may be NULL; `what` NULL: put back */
+    void *ctx;
+    unsigned restored, dead;
+};
+int balance(struct journal *j, struct balance *b);
+
+/* journal_file.c: nothing of it is believed without a look */
+int journal_load(struct journal *j); /* both kinds of file; under the lock */
+void journal_unload(struct journal *j);
+int journal_write_isle(struct journal *j, const struct isle *i);
+int journal_write_settings(struct journal *j); /* none left: the file goes */
+void journal_remove(struct journal *j, const char *name);
+int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const char *boot);
+bool want_has_value(enum journal_kind kind);
+int want_add(struct isle *i, enum journal_kind kind, const char *path, const char *value);
+void isle_free(struct isle *i);
+void isle_judge(const struct journal *j, struct isle *i); /* alive? */
+int journal_start_time(int proc, pid_t pid, uint64_t *start);
+void journal_read_world(int proc, char boot[40], uint64_t *space);
+struct entry *entry_add(struct journal *j, enum journal_kind kind, const char *path,
+                        const char *first, const char *set, const char *last);
+
+#endif
