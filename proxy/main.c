@@ -11,6 +11,7 @@
 #include "carve/carve.h"
 #include "carve/hold.h"
 #include "carve/launcher.h"
+#include "carve/node.h"
 #include "check/check.h"
 #include "cli/options.h"
 #include "message.h"
@@ -153,6 +154,12 @@ int main(int argc, char **argv)
     switch (opt.command) {
     case COMMAND_CHECK:
         return command_check(&opt);
+    case COMMAND_PS:
+        return node_ps("", stdout);
+    case COMMAND_GC:
+        return node_gc("", stdout);
+    case COMMAND_DOCTOR:
+        return node_doctor("", stdout);
     case COMMAND_RUN:
         break;
     }

@@ -26,6 +26,9 @@ enum isolate_choice {
 enum lull_command {                  /* the first word */
                     COMMAND_RUN = 0, /* also without a word */
                     COMMAND_CHECK,
+                    COMMAND_PS,
+                    COMMAND_GC,
+                    COMMAND_DOCTOR,
 };
 
 const char *options_engine_name(enum engine_choice engine);    /* as --engine takes it */

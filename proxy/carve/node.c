@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include "carve/node.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "carve/host.h"
+#include "carve/journal.h"
+#include "message.h"
+
+static int finish(FILE *out)
+{
+    if (fflush(out) == 0 && !ferror(out))
+        return 0;
+    message("cannot write to standard output: %s", strerror(errno));
+    return LULL_EXIT_FAILED;
+}
+
+/* ---- ps ---- */
+
+static void print_age(char *out, size_t size, uint64_t began_s)
+{
+    uint64_t now = (uint64_t)time(NULL), s = now > began_s ? now - began_s : 0;
+    if (s < 60)
+        snprintf(out, size, "%" PRIu64 "s", s);
+    else if (s < 3600)
+        snprintf(out, size, "%" PRIu64 "m%02" PRIu64 "s", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out, size, "%" PRIu64 "h%02" PRIu64 "m", s / 3600, s % 3600 / 60);
+    else
+        snprintf(out, size, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s % 86400 / 3600);
+}
+
+static void print_mem(char *out, size_t size, uint64_t bytes)
+{
+    if (bytes >= 10ull << 30)
+        snprintf(out, size, "%" PRIu64 "G", bytes >> 30);
+    else
+        snprintf(out, size, "%" PRIu64 "M", bytes >> 20);
+}
+
+static int by_pid(const void *a, const void *b)
+{
+    const struct journal_isle *x = a, *y = b;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+/* Records of users who have a directory of their own, as far as this one may read them. */
+static void scan_users(const char *root, struct journal_isle **isle, size_t *n)
+{
+    char path[600];
+    int at = host_open(root);
+    int fd = at < 0 ? -1 : openat(at, "run/user", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        snprintf(path, sizeof path, "/run/user/%s/lull", e->d_name);
+        if (e->d_name[0] != '.')
+            journal_scan(root, path, isle, n);
+    }
+    if (d)
+        closedir(d);
+    if (at >= 0)
+        close(at);
+}
+
+static void print_isle(FILE *out, const struct journal_isle *i)
+{
+    char cpus[4096], age[32], mem[32], uid[16];
+    const struct passwd *pw = getpwuid(i->uid);
+    snprintf(uid, sizeof uid, "%u", (unsigned)i->uid);
+    mask_print_list(&i->cpus, cpus, sizeof cpus);
+    print_age(age, sizeof age, i->began_s);
+    print_mem(mem, sizeof mem, i->mem);
+    fprintf(out, "%7d %-12s %5d  %-12s %8s %8s  %-10s %s\n", (int)i->pid, pw ? pw->pw_name : uid,
+            CPU_COUNT(&i->cpus), cpus, mem, age, i->engine, i->program);
+}
+
+int node_ps(const char *root, FILE *out)
+{
+    struct journal_isle *isle = NULL;
+    size_t n = 0;
+    char mine[600];
+    const char *dir = getenv("XDG_RUNTIME_DIR");
+    int err = journal_scan(root, "/run/lull", &isle, &n);
+    if (err && err != -ENOENT) {
+        message("/run/lull cannot be read: %s", strerror(-err));
+        free(isle);
+        return LULL_EXIT_FAILED;
+    }
+    scan_users(root, &isle, &n);
+    if (dir && dir[0] == '/' && snprintf(mine, sizeof mine, "%s/lull", dir) < (int)sizeof mine)
+        journal_scan(root, mine, &isle, &n);
+    if (n > 0)
+        qsort(isle, n, sizeof *isle, by_pid);
+    fprintf(out, "%7s %-12s %5s  %-12s %8s %8s  %-10s %s\n", "PID", "OWNER", "CORES", "CPUS", "MEM",
+            "AGE", "ENGINE", "PROGRAM");
+    for (size_t k = 0; k < n; k++) {
+        if (k == 0 || isle[k].pid != isle[k - 1].pid) /* one directory may have two names */
+            print_isle(out, &isle[k]);
+    }
+    free(isle);
+    return finish(out);
+}
+
+/* ---- gc ---- */
+
+struct gc {
+    FILE *out;
+    bool failed;
+};
+
+static void gc_tell(void *ctx, const char *path, const char *what)
+{
+    struct gc *g = ctx;
+    fprintf(g->out, "%s: %s\n", path, what ? what : "put back");
+    g->failed |= what && !strstr(what, "somebody else");
+}
+
+int node_gc(const char *root, FILE *out)
+{
+    struct gc g = {.out = out};
+    struct journal *j;
+    unsigned restored = 0, dead = 0;
+    int err = journal_open(root, &j);
+    if (err == -ENOENT) {
+        fprintf(out, "no isle has left anything: there is no journal of yours "
+                     "(XDG_RUNTIME_DIR is not set)\n");
+        return finish(out);
+    }
+    if (err == 0)
+        err = journal_collect(j, &restored, &dead, gc_tell, &g);
+    if (err) {
+        message("the journal%s%s cannot be worked on: %s", j ? " in " : "",
+                j ? journal_directory(j) : "", strerror(-err));
+        journal_close(j);
+        return LULL_EXIT_FAILED;
+    }
+    fprintf(out, "%u dead isle%s, %u thing%s put back\n", dead, dead == 1 ? "" : "s", restored,
+            restored == 1 ? "" : "s");
+    journal_close(j);
+    if (g.failed) {
+        message("something could not be put back, see above; as root there may be more rights");
+        return LULL_EXIT_FAILED;
+    }
+    return finish(out);
+}
