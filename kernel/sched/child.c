@@ -201,14 +201,16 @@ static bool child_shares(u64 nr)
     case 11:  /* munmap */
     case 12:  /* brk */
     case 14:  /* rt_sigprocmask: the thread's own, put back at the end */
+    case 24:  /* sched_yield */
     case 25:  /* mremap */
     case 28:  /* madvise */
     case 35:  /* nanosleep */
     case 96:  /* gettimeofday */
     case 131: /* sigaltstack */
+    case 146: /* sched_get_priority_max, sched_get_priority_min */
+    case 147:
     case 201: /* time */
     case 202: /* futex */
-    case 204: /* sched_getaffinity */
     case 228: /* clock_gettime ... */
     case 229:
     case 230:

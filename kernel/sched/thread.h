@@ -27,6 +27,7 @@ enum thread_state {
 #define WORK_SIGNAL (1u << 0)  /* signals may be deliverable */
 #define WORK_RESCHED (1u << 1) /* give way */
 #define WORK_MASK (1u << 2)    /* rt_sigsuspend: put the saved mask back */
+#define WORK_RSEQ (1u << 3)    /* it was interrupted, or runs elsewhere: rseq(2) */
 
 struct timer {
     struct list link;
@@ -36,6 +37,22 @@ struct timer {
     bool queued;                    /* under the lock of the core `core` */
     bool fired;
     unsigned core;
+};
+
+enum waiter_kind {
+    WAITER_PLAIN = 0,
+    WAITER_REQUEUE, /* FUTEX_WAIT_REQUEUE_PI, before it is moved */
+    WAITER_PI,      /* for a futex with an owner */
+};
+
+/* One thread in the queue of one futex; the lock of its bucket. */
+struct futex_waiter {
+    struct list link;
+    struct thread *thread;
+    uaddr addr;
+    u32 bits;
+    u8 kind;
+    bool woken;
 };
 
 struct child;
@@ -63,12 +80,19 @@ struct thread {
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
     struct child *child; /* it is a vfork child at the moment (child.h); NULL: itself */
-    /* futex wait */
-    struct list futex;
-    uaddr futex_addr;
-    u32 futex_bits;
-    u32 futex_bucket;
-    bool futex_woken;
+    struct futex_waiter futex;
+    /* priority inheritance (futex_pi.c), under its lock */
+    u32 base_prio;           /* its own; prio is what it runs with */
+    bool pi_leaving;         /* it ends, and holds nothing any more */
+    i32 pi_result;           /* of a wait that somebody else has ended */
+    struct thread *pi_owner; /* of the futex that it waits for; NULL: of none */
+    struct list pi_link;     /* in pi_waiters of that thread */
+    struct list pi_waiters;  /* threads that wait for what this one holds */
+    uaddr pi_target;         /* WAITER_REQUEUE: the futex that it goes on to */
+    /* rseq(2) */
+    uaddr rseq; /* 0: none */
+    u32 rseq_len, rseq_sig;
+    u32 rseq_cpu; /* as it stands there; ~0: nothing yet */
     /* forwarded call */
     bool fwd_done;
     i64 fwd_result;

@@ -3,6 +3,7 @@
 #include "signal/signal.h"
 
 #include "kernel.h"
+#include "sched/rseq.h"
 #include "sched/thread.h"
 #include "signal/frame.h"
 #include "signal/signal_priv.h"
@@ -373,7 +374,7 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
         oldmask = t->sig.saved_mask;
         __atomic_fetch_and(&t->work, ~WORK_MASK, __ATOMIC_SEQ_CST);
     }
-    if (sigframe_push(f, signo, &sa, info, oldmask, fault)) {
+    if (rseq_interrupt(f) || sigframe_push(f, signo, &sa, info, oldmask, fault)) {
         struct siginfo segv = {.signo = SIGSEGV, .code = SI_KERNEL};
         die(f, &segv, fault);
     }
@@ -399,9 +400,9 @@ void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u6
 static void restart(struct frame *f, bool handler, u64 flags)
 {
     i64 r = (i64)f->rax;
-    if ((i64)f->orig < 0 || (r != -ERESTART && r != -ERESTART_NOHAND && r != -ERESTART_BLOCK))
+    if ((i64)f->orig < 0 || !syscall_restarts(r))
         return;
-    if (handler && (r != -ERESTART || !(flags & SA_RESTART))) {
+    if (handler && r != -ERESTART_NOINTR && (r != -ERESTART || !(flags & SA_RESTART))) {
         f->rax = (u64)-EINTR;
         return;
     }

@@ -138,12 +138,6 @@ long sys_arch_prctl(struct frame *f)
     }
 }
 
-/* No command is supported, and asking is how a program finds out (membarrier(2)). */
-long sys_membarrier(struct frame *f)
-{
-    return f->rdi == 0 && f->rsi == 0 ? 0 : -EINVAL;
-}
-
 #define RLIMIT_STACK 3
 #define RLIMIT_RSS 5
 #define RLIMIT_MEMLOCK 8

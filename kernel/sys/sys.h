@@ -63,5 +63,7 @@ long sys_sched_getparam(struct frame *f);
 long sys_sched_get_priority_max(struct frame *f);
 long sys_sched_get_priority_min(struct frame *f);
 long sys_sched_rr_get_interval(struct frame *f);
+long sys_sched_setattr(struct frame *f);
+long sys_sched_getattr(struct frame *f);
 
 #endif

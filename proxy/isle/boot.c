@@ -7,6 +7,7 @@
 #include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -98,6 +99,17 @@ static uint64_t stack_size(void)
     return l.rlim_cur;
 }
 
+/* How long Linux's masks of processors are here. */
+static void put_mask_sizes(struct lull_boot *b)
+{
+    static uint64_t mask[65536 / 64];
+    long got = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    b->mask_bytes = got > 0 ? (uint16_t)(got < LULL_MASK_MAX ? got : LULL_MASK_MAX) : 8;
+    for (b->mask_least = 8; b->mask_least < b->mask_bytes; b->mask_least += 8)
+        if (syscall(SYS_sched_getaffinity, 0, (size_t)b->mask_least, mask) > 0)
+            break;
+}
+
 int boot_program(struct isle *isle, const struct boot_request *req)
 {
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
@@ -143,6 +155,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->euid = geteuid();
     b->gid = getgid();
     b->egid = getegid();
+    put_mask_sizes(b);
     b->sigmask = req->mask;
     b->sigignored = req->ignored;
     for (unsigned i = 0; i < req->plan->ncores; i++) {

@@ -215,6 +215,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_credentials(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
+    case SYS_sched_setattr:
+        return decode_sched_setattr(c, answer);
     case SYS_process_vm_readv:
     case SYS_process_vm_writev:
         return decode_process_vm(c, answer);

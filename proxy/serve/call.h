@@ -129,9 +129,10 @@ bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
 bool decode_prctl(struct call *c, int64_t *answer);
-/* setuid and its family, setpriority (credentials.c) */
+/* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
+bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);
 /* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */
