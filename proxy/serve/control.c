@@ -7,14 +7,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <net/if.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 
 #include <lull/ioctls.h>
 #include <lull/syscalls.h>
 
 #include "message.h"
-#include "serve/agent.h"
 #include "serve/call.h"
 
 /* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
@@ -79,10 +78,30 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     }
 }
 
+/* SIOCGIFCONF: the list of interfaces goes to where the structure says. */
+static bool decode_ifconf(struct call *c, int64_t *answer)
+{
+    bool fault;
+    struct ifconf *own = call_dup(c, c->user[2], sizeof *own, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[2] = (long)(own ? (void *)own : (void *)LULL_BAD_PTR);
+    if (!own)
+        return true;
+    uint64_t list = (uint64_t)own->ifc_buf;
+    if (list)
+        own->ifc_buf = call_ptr(c, list, own->ifc_len > 0 ? (uint64_t)own->ifc_len : 0);
+    call_back(c, call_mem(c, c->user[2], sizeof own->ifc_len), &own->ifc_len, sizeof own->ifc_len,
+              false);
+    return true;
+}
+
 bool decode_ioctl(struct call *c, int64_t *answer)
 {
     uint32_t request = (uint32_t)c->user[1];
     c->arg[1] = (long)request;
+    if (request == LULL_SIOCGIFCONF)
+        return decode_ifconf(c, answer);
     const struct lull_ioctl *known = lull_ioctl_find(request);
     switch (known ? known->kind : UINT8_MAX) {
     case LULL_IOCTL_NONE:
@@ -119,41 +138,4 @@ bool decode_close_range(struct call *c, int64_t *answer)
     c->arg[1] = (long)(last < high ? last : high - 1);
     c->arg[2] = (long)flags;
     return true;
-}
-
-/* What is the process's, not a thread's; names are the isle kernel's business. */
-bool decode_prctl(struct call *c, int64_t *answer)
-{
-    int option = (int)c->user[0];
-    struct agent *g = agent_acting();
-    c->arg[0] = option;
-    switch (option) {
-    case PR_SET_PDEATHSIG:
-        if (!g)
-            return true;
-        if (c->user[1] > 64)
-            return call_answer(answer, -EINVAL);
-        agent_set_death_signal(g, (int)c->user[1]);
-        return call_answer(answer, 0);
-    case PR_GET_DUMPABLE:
-    case PR_SET_DUMPABLE:
-    case PR_CAPBSET_READ:
-    case PR_SET_CHILD_SUBREAPER:
-        return true;
-    case PR_GET_PDEATHSIG:
-    case PR_GET_CHILD_SUBREAPER:
-        c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));
-        return true;
-    case PR_SET_NO_NEW_PRIVS:
-    case PR_GET_NO_NEW_PRIVS:
-    case PR_SET_KEEPCAPS:
-    case PR_GET_KEEPCAPS:
-        if (g) /* a process of one thread */
-            return true;
-        break;
-    default:
-        break;
-    }
-    verbose("refused: prctl %d", option);
-    return call_refuse(c, answer);
 }

@@ -140,12 +140,13 @@ struct lull_boot {
     uint32_t forks;                /* how many forks ago the isle was made: 0, or its memory holds
                                       a thread that goes on (LULL_OP_FORK) */
     uint32_t pad;
+    uint64_t signalfds; /* signals of the signalfds that it inherits, bit n-1 = signal n */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {
