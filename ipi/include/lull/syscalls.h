@@ -146,6 +146,10 @@ struct lull_sysdesc {
  * CHILDREN: bit 0: ended ones leave nothing to wait for, bit 1: no news of stopped ones.
  */
 #define LULL_NR_EXEC 502u
+/* EXEC's path: in the bits above an address 1 + the descriptor that it is seen from, 0: none; in
+   the mask's place of SIGKILL whether its last link is not followed (execveat(2)). */
+#define LULL_EXEC_AT 47
+#define LULL_EXEC_NOFOLLOW (1ul << 8)
 #define LULL_NR_SPAWN 503u
 #define LULL_NR_LEAVE 504u
 #define LULL_NR_CHILDREN 505u
