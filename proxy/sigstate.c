@@ -55,15 +55,17 @@ bool sigstate_is_own(const siginfo_t *info)
     return info->si_code == SI_TKILL && info->si_pid == getpid();
 }
 
-bool sigstate_send_on(int signo, const siginfo_t *info)
+bool sigstate_is_fault(const siginfo_t *info)
 {
-    if (info->si_code > 0 || sigstate_is_own(info) || info->si_errno >> 16 == SENT_ON)
-        return false;
+    return info->si_code > 0 || sigstate_is_own(info) || info->si_errno >> 16 == SENT_ON;
+}
+
+void sigstate_send_on(int signo, const siginfo_t *info)
+{
     siginfo_t copy = *info;
     copy.si_errno = SENT_ON << 16 | (info->si_code & 0xffff);
     copy.si_code = SI_QUEUE; /* others only the main thread may say of its own process */
     syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo, &copy);
-    return true;
 }
 
 int sigstate_code(const siginfo_t *info)

@@ -39,9 +39,11 @@ void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored);
 /*
  * Signals that the proxy's threads have handlers for may be the program's all the same: they are
  * sent on to the main thread, where they wait like the others, with the code that they had.
- * False: nobody sent it, the processor or the proxy itself did. Async-signal-safe.
+ * Async-signal-safe.
  */
-bool sigstate_send_on(int signo, const siginfo_t *info);
+void sigstate_send_on(int signo, const siginfo_t *info);
+/* Of a signal of faults: nobody sent it, the processor or the proxy itself did. */
+bool sigstate_is_fault(const siginfo_t *info);
 int sigstate_code(const siginfo_t *info);
 /* One of the proxy's threads sent it to another. */
 bool sigstate_is_own(const siginfo_t *info);

@@ -300,6 +300,8 @@ long sys_rt_sigqueueinfo(struct frame *f)
         return r;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
+    if (signal_queue_full(signo))
+        return -EAGAIN;
     if (signo)
         signal_send(NULL, signo, &info);
     return 0;
@@ -321,6 +323,8 @@ long sys_rt_tgsigqueueinfo(struct frame *f)
         return -ESRCH;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
+    if (signal_queue_full(signo))
+        return -EAGAIN;
     if (signo)
         signal_send_tid(tid, signo, &info);
     return 0;

@@ -41,6 +41,11 @@ static void queue_add(struct thread *t, int signo, const struct sigshort *info)
     }
 }
 
+bool signal_queue_full(int signo)
+{
+    return signo >= SIGRTMIN_KERNEL && __atomic_load_n(&queue_used, __ATOMIC_RELAXED) == QUEUE_MAX;
+}
+
 /* The oldest further one, if any, moves up. */
 static bool queue_next(struct thread *t, int signo, struct sigshort *info)
 {
@@ -102,6 +107,16 @@ static bool wants(const struct thread *t, int signo)
     return !(t->sig.mask & sig_bit(signo)) || t->sig.waiting & sig_bit(signo);
 }
 
+/* Whoever is woken may be on the way with an earlier one: all that wait for it look. */
+static void wake_waiting(int signo, const struct thread *but)
+{
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        if (x != but && !x->child && x->sig.waiting & sig_bit(signo))
+            thread_interrupt(x);
+    }
+}
+
 void signal_send(struct thread *t, int signo, const struct sigshort *info)
 {
     struct thread *target = NULL;
@@ -133,6 +148,8 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     spin_unlock(&signal_lock);
     if (!drop && target && wants(target, signo))
         thread_interrupt(target);
+    if (!drop && waited && !t)
+        wake_waiting(signo, target);
     spin_unlock(&threads_lock);
     if (!drop)
         signalfds_tell(sig_bit(signo), false);

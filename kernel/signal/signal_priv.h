@@ -11,6 +11,9 @@ extern spinlock signal_lock; /* all that is pending, all actions */
 extern struct sigaction signal_actions[NSIG];
 extern u64 process_pending;
 
+/* A hint: no further one of this number can wait. */
+bool signal_queue_full(int signo);
+
 /* All four under signal_lock. */
 bool signal_ignored(int signo);
 /* Forgets queued real-time signals: of a number, or with signo 0 of a thread that has gone. */

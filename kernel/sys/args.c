@@ -114,6 +114,17 @@ static bool handle_ok(uaddr p, u32 prot)
     return !copy_in(&bytes, p, sizeof bytes) && usable_all(p, 8 + min_u64(bytes, MAX_HANDLE), prot);
 }
 
+/* SIGEV_THREAD of mq_notify(2) points to what a socket is sent. */
+static bool sigevent_ok(uaddr p)
+{
+    struct {
+        u64 value;
+        i32 signo, notify;
+    } ev;
+    return usable_all(p, 64, PROT_READ) && !copy_in(&ev, p, sizeof ev) &&
+           (ev.notify != 2 || usable_all(ev.value, 32, PROT_READ));
+}
+
 static bool ifconf_ok(uaddr p)
 {
     struct {
@@ -174,6 +185,8 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
                                              d - syscall_table == 69 ? PROT_READ : PROT_WRITE);
     case 71: /* msgctl */
         return msgctl_ok((u32)arg[1], arg[2]);
+    case 244: /* mq_notify */
+        return sigevent_ok(arg[1]);
     case 278: /* vmsplice: Linux goes up to the bad buffer */
         n = iov_usable(arg[1], arg[2], vmsplice_prot((i32)arg[0]));
         if (n)

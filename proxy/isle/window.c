@@ -190,8 +190,10 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 {
     uint64_t at = (uint64_t)info->si_addr & ~(LULL_PAGE - 1);
     (void)context;
-    if (sigstate_send_on(signo, info)) /* somebody sent it: the program's */
+    if (!sigstate_is_fault(info)) { /* somebody sent it: the program's */
+        sigstate_send_on(signo, info);
         return;
+    }
     if (in_windows(at, LULL_PAGE) &&
         mmap((void *)at, LULL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) != MAP_FAILED)

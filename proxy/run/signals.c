@@ -49,8 +49,10 @@ void run_block_signals(void)
 static void on_fault_signal(int signo, siginfo_t *info, void *context)
 {
     (void)context;
-    if (!sigstate_send_on(signo, info))
+    if (sigstate_is_fault(info))
         signal(signo, SIG_DFL); /* it happens again, or is raised again by abort(3) */
+    else
+        sigstate_send_on(signo, info);
 }
 
 static void faults_guard(void)

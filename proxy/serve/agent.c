@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "serve/call.h"
 #include "serve/serve.h"
 #include "sigstate.h"
 
@@ -86,6 +87,9 @@ static __attribute__((noreturn)) int agent_main(void *arg)
     uint32_t seen = 0;
     raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
     raw(SYS_sched_setaffinity, 0, sizeof g->cpus, (long)&g->cpus, 0, 0, 0);
+    if (identity_no_new_privs())
+        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
+    raw(SYS_personality, identity_persona(), 0, 0, 0, 0, 0);
     for (;;) {
         uint32_t now = __atomic_load_n(&g->request, __ATOMIC_ACQUIRE);
         if (now == seen) {

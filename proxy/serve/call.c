@@ -204,6 +204,8 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_msgsnd:
     case SYS_msgrcv:
         return decode_message(c, answer);
+    case SYS_mq_notify:
+        return decode_mq_notify(c, answer);
     case SYS_msgctl:
         decode_msgctl(c);
         return true;

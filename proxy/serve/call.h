@@ -143,6 +143,8 @@ bool decode_fsid(struct call *c, int64_t *answer);
 bool decode_ioprio(struct call *c, int64_t *answer);
 /* What the program has asked for that only its execve(2) does. By the thread that executes. */
 void identity_before_exec(void);
+bool identity_no_new_privs(void);
+unsigned identity_persona(void);
 void identity_init(void);
 /* signalfd(2) (signalfd.c) */
 bool decode_signalfd(struct call *c, int64_t *answer);
@@ -162,6 +164,7 @@ bool decode_semop(struct call *c, int64_t *answer);
 bool decode_futex(struct call *c, int64_t *answer);
 /* message queues, handles of files (queue.c) */
 bool decode_message(struct call *c, int64_t *answer);
+bool decode_mq_notify(struct call *c, int64_t *answer);
 void decode_msgctl(struct call *c);
 bool decode_handle(struct call *c, unsigned i, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */

@@ -36,8 +36,8 @@ bool decode_fcntl(struct call *c, int64_t *answer)
         if ((unsigned)c->user[2] >= (unsigned)c->env->fd_low)
             c->arg[2] = -1;
         return true;
-    case F_SETFL: /* signals for a descriptor would go to the proxy */
-        return (int)c->user[2] & O_ASYNC ? call_refuse(c, answer) : true;
+    case F_SETFL: /* with O_ASYNC: the signals find the program as all do */
+    case F_SETSIG:
     case F_GETFD:
     case F_SETFD:
     case F_GETFL:
@@ -58,7 +58,12 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     case F_OFD_SETLKW:
         pass_ptr(c, sizeof(struct flock));
         return true;
-    case F_SETOWN_EX:
+    case F_SETOWN_EX: { /* a thread of the isle is none of Linux's, but for the first */
+        struct f_owner_ex own;
+        if (call_copy_in(c, &own, c->user[2], sizeof own) && own.type == F_OWNER_TID &&
+            own.pid != c->env->pid && own.pid)
+            return call_refuse(c, answer);
+    } /* fall through */
     case F_GETOWN_EX:
     case FCNTL_GETOWNER_UIDS:
     case F_GET_RW_HINT:
@@ -67,7 +72,6 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     case F_SET_FILE_RW_HINT:
         pass_ptr(c, 8);
         return true;
-    case F_SETSIG:
     case F_SETLEASE:
     case F_NOTIFY:
         return call_refuse(c, answer);

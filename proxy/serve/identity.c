@@ -27,15 +27,29 @@ static atomic_uint persona;
 
 void identity_init(void)
 {
+    static bool done;
+    if (done) /* a forked program's goes on */
+        return;
+    done = true;
     atomic_store(&no_new_privs, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
     atomic_store(&persona, (unsigned)personality(PERSONALITY_ASK));
 }
 
+bool identity_no_new_privs(void)
+{
+    return atomic_load(&no_new_privs);
+}
+
+unsigned identity_persona(void)
+{
+    return atomic_load(&persona);
+}
+
 void identity_before_exec(void)
 {
-    if (atomic_load(&no_new_privs))
+    if (identity_no_new_privs())
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    personality(atomic_load(&persona));
+    personality(identity_persona());
 }
 
 static bool no_new_privs_call(const struct call *c, bool set, int64_t *answer)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages of System V queues (svipc(7)) and handles of files (open_by_handle_at(2)). */
+/* Messages of System V queues (svipc(7)), news of POSIX ones (mq_notify(3)) and handles of files
+ * (open_by_handle_at(2)). */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/msg.h>
 #include <sys/syscall.h>
@@ -10,6 +12,7 @@
 
 #include "serve/call.h"
 
+#define COOKIE 32       /* NOTIFY_COOKIE_LEN */
 #define HANDLE_MAX 128u /* MAX_HANDLE_SZ: beyond it EINVAL */
 
 /* msgsnd, msgrcv: a long and the text, whose length Linux is told. */
@@ -45,6 +48,29 @@ void decode_msgctl(struct call *c)
     }
     c->arg[1] = cmd;
     c->arg[2] = size ? (long)call_ptr(c, c->user[2], size) : 0;
+}
+
+/*
+ * Who is told goes by a signal, which finds the program as every other does, or by a message to a
+ * socket whose number and contents the structure points to.
+ */
+bool decode_mq_notify(struct call *c, int64_t *answer)
+{
+    bool fault;
+    if (!c->user[1])
+        return true;
+    struct sigevent *own = call_dup(c, c->user[1], sizeof *own, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[1] = own ? (long)own : (long)LULL_BAD_PTR;
+    if (!own || own->sigev_notify != SIGEV_THREAD)
+        return true;
+    own->sigev_signo = call_fd(c->env, (uint64_t)own->sigev_signo);
+    void *cookie = call_dup(c, (uint64_t)own->sigev_value.sival_ptr, COOKIE, &fault);
+    if (!cookie && !fault)
+        return call_answer(answer, -ENOMEM);
+    own->sigev_value.sival_ptr = cookie ? cookie : (void *)LULL_BAD_PTR;
+    return true;
 }
 
 /* Argument i: a struct file_handle, which says itself how long it is. */

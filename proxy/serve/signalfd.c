@@ -5,6 +5,7 @@
  * tells the proxy what is pending (LULL_OP_PENDING), and as long as it is, it is pending for the
  * proxy too: so Linux says that the descriptor is ready.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -97,16 +98,18 @@ int64_t call_signalfd(struct call *c)
 uint64_t signalfd_inherited(void)
 {
     uint64_t all = 0, mask;
-    char link[64], target[64];
-    for (int fd = 0; fd < 256; fd++) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        ssize_t n = readlink(link, target, sizeof target - 1);
+    char target[64];
+    DIR *d = opendir("/proc/self/fd");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof target - 1);
         if (n <= 0)
             continue;
         target[n] = 0;
-        if (!strcmp(target, "anon_inode:[signalfd]") && signals_of(fd, &mask))
+        if (!strcmp(target, "anon_inode:[signalfd]") && signals_of(atoi(e->d_name), &mask))
             all |= mask;
     }
+    if (d)
+        closedir(d);
     if (all)
         signalfd_made();
     return all;

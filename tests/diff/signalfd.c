@@ -2,11 +2,13 @@
 /* Signals read from descriptors, and signals that other processes send. */
 #include "diff.h"
 
+#include <mqueue.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -469,4 +471,186 @@ CASE(outside, signalfd)
             break;
     }
     SHOW(ready(p.fd));
+}
+
+static volatile int io_fd, io_band, io_code, io_signo;
+
+static void on_io(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    io_signo = signo;
+    io_code = info->si_code;
+    io_fd = info->si_fd;
+    io_band = (int)info->si_band;
+}
+
+static void io_wait(void)
+{
+    for (int k = 0; k < 500 && !io_signo; k++)
+        sleep_ms(10);
+    SHOW(io_signo);
+    io_signo = 0;
+}
+
+CASE(outside, descriptors_that_signal)
+{
+    static const int list[] = {SIGIO, 36, 40};
+    struct sigaction act = {.sa_sigaction = on_io, .sa_flags = SA_SIGINFO};
+    struct f_owner_ex own = {F_OWNER_TID, 0};
+    int s[2];
+
+    for (int i = 0; i < 3; i++)
+        sigaction(list[i], &act, NULL);
+    R(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+    R(fcntl(s[0], F_SETOWN, getpid()));
+    R(fcntl(s[0], F_SETFL, O_ASYNC));
+    R(write(s[1], "x", 1));
+    io_wait();
+    SHOW(io_code == SI_KERNEL || io_code == SI_USER || io_code == POLL_IN);
+    for (int i = 1; i < 3; i++) {
+        R(fcntl(s[0], F_SETSIG, list[i]));
+        SHOW(fcntl(s[0], F_GETSIG) == list[i]);
+        R(write(s[1], "x", 1));
+        io_wait();
+        SHOW(io_code);
+        SHOW(io_fd == s[0]);
+        SHOW(io_band);
+    }
+    R(fcntl(s[0], F_GETOWN) == getpid());
+    own.pid = getpid();
+    R(fcntl(s[0], F_SETOWN_EX, &own));
+    R(fcntl(s[0], F_SETSIG, 99));
+}
+
+CASE(outside, queue_notifies)
+{
+    struct mq_attr a = {0, 2, 16, 0, {0}};
+    struct sigaction act = {.sa_sigaction = on_info, .sa_flags = SA_SIGINFO};
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    char buf[16];
+    mqd_t q;
+
+    ev.sigev_value.sival_int = 321;
+    sigaction(SIGUSR2, &act, NULL);
+    mq_unlink("/lull-diff-notify");
+    R(q = mq_open("/lull-diff-notify", O_RDWR | O_CREAT | O_EXCL, 0600, &a));
+    R(mq_notify(q, &ev));
+    R(mq_notify(q, &ev));
+    got_signo = 0;
+    R(mq_send(q, "x", 1, 0));
+    for (int k = 0; k < 500 && !got_signo; k++)
+        sleep_ms(10);
+    printf("%d: code %d value %d\n", got_signo, got_code, got_value);
+    R(mq_receive(q, buf, 16, NULL));
+    ev.sigev_signo = 99;
+    R(mq_notify(q, &ev));
+    ev.sigev_notify = 77;
+    R(mq_notify(q, &ev));
+    R(mq_notify(q, NULL));
+    R(mq_notify(-1, NULL));
+    R(syscall(SYS_mq_notify, q, 8));
+    R(mq_unlink("/lull-diff-notify"));
+}
+
+static void *got_message(void *arg)
+{
+    (void)arg;
+    return NULL;
+}
+
+static void on_message(union sigval v)
+{
+    got_value = v.sival_int;
+    got_signo = 1;
+}
+
+CASE(outside, queue_notifies_by_thread)
+{
+    struct mq_attr a = {0, 2, 16, 0, {0}};
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD};
+    pthread_t t;
+    mqd_t q;
+
+    pthread_create(&t, NULL, got_message, NULL);
+    pthread_join(t, NULL);
+    ev.sigev_value.sival_int = 654;
+    ev.sigev_notify_function = on_message;
+    mq_unlink("/lull-diff-thread");
+    R(q = mq_open("/lull-diff-thread", O_RDWR | O_CREAT | O_EXCL, 0600, &a));
+    R(mq_notify(q, &ev));
+    R(mq_send(q, "x", 1, 0));
+    for (int k = 0; k < 500 && !got_signo; k++)
+        sleep_ms(10);
+    SHOW(got_signo);
+    SHOW(got_value);
+    R(mq_unlink("/lull-diff-thread"));
+}
+
+static void *dies_waiting(void *arg)
+{
+    (void)arg;
+    raise(SIGUSR1); /* blocked, for this thread alone: gone with it */
+    return NULL;
+}
+
+CASE(signalfd, threads)
+{
+    sigset_t set = BLOCK(SIGUSR1);
+    pthread_t t;
+    int fd;
+
+    R(fd = signalfd(-1, &set, SFD_NONBLOCK));
+    pthread_create(&t, NULL, dies_waiting, NULL);
+    pthread_join(t, NULL);
+    SHOW(ready(fd));
+    read_one(fd);
+}
+
+/* Two threads read what many signals bring, until they have all. */
+static volatile int sum;
+static int shared_fd;
+
+static void *reads(void *arg)
+{
+    struct signalfd_siginfo i;
+    (void)arg;
+    while (read(shared_fd, &i, sizeof i) == sizeof i && i.ssi_int)
+        __atomic_fetch_add(&sum, i.ssi_int, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+CASE(signalfd, many_readers)
+{
+    sigset_t set = BLOCK(SIGRTMIN + 4);
+    pthread_t t[3];
+
+    R(shared_fd = signalfd(-1, &set, 0));
+    for (int i = 0; i < 3; i++)
+        pthread_create(&t[i], NULL, reads, NULL);
+    for (int i = 1; i <= 300; i++)
+        sigqueue(getpid(), SIGRTMIN + 4, (union sigval){.sival_int = i});
+    for (int k = 0; k < 500 && sum < 300 * 301 / 2; k++)
+        sleep_ms(10);
+    for (int i = 0; i < 3; i++)
+        sigqueue(getpid(), SIGRTMIN + 4, (union sigval){.sival_int = 0});
+    for (int i = 0; i < 3; i++)
+        pthread_join(t[i], NULL);
+    SHOW(sum);
+}
+
+CASE(more, no_new_privs_of_children)
+{
+    int status = 0;
+    pid_t child;
+
+    R(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    fflush(stdout);
+    child = fork();
+    if (child == 0) {
+        R(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    R(system("grep NoNewPrivs /proc/self/status"));
 }

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <net/if.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -473,6 +474,18 @@ static bool touch(long nr, const long *arg)
     case SYS_recvmmsg:
         check_fd(arg[0]);
         return messages(arg, nr == SYS_sendmmsg);
+    case SYS_mq_notify: {
+        check_fd(arg[0]);
+        const struct sigevent *ev = (const void *)arg[1];
+        if (!ev)
+            return true;
+        if (!in(arg[1], sizeof *ev))
+            return false;
+        if (ev->sigev_notify != SIGEV_THREAD)
+            return true;
+        check_fd(ev->sigev_signo);
+        return in((long)ev->sigev_value.sival_ptr, 32);
+    }
     case SYS_fcntl:
     case SYS_ioctl:
         return controlled(nr, arg);

@@ -32,6 +32,7 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x5451, LULL_IOCTL_NONE, 0},     /* FIOCLEX */
     {0x5450, LULL_IOCTL_NONE, 0},     /* FIONCLEX */
     {0x5421, LULL_IOCTL_IN, 4},       /* FIONBIO */
+    {0x5452, LULL_IOCTL_IN, 4},       /* FIOASYNC */
     {0x541b, LULL_IOCTL_OUT, 4},      /* FIONREAD */
     {0x5460, LULL_IOCTL_OUT, 8},      /* FIOQSIZE */
     {0x0002, LULL_IOCTL_OUT, 4},      /* FIGETBSZ */
