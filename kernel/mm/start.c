@@ -206,6 +206,7 @@ struct thread *program_start(void)
     u32 *mxcsr = (u32 *)((char *)thread_xsave(t) + 24);
     *mxcsr = 0x1f80;
     t->sig.mask = b->sigmask;
+    t->slack = t->slack_first = TIMER_SLACK_NS;
     t->sig.alt.flags = SS_DISABLE;
     for (u32 i = 0; i < b->ncores; i++)
         t->affinity[i / 64] |= 1ul << (i % 64);

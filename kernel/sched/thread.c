@@ -195,11 +195,12 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
         nf->rsp = a->stack + a->stack_size;
     t->fsbase = a->flags & CLONE_SETTLS ? a->tls : read_fsbase();
     t->sig.mask = me->sig.mask;
-    t->sig.alt.flags = SS_DISABLE;
+    t->sig.alt.flags = t->sig.alt.given = SS_DISABLE;
     t->policy = me->reset_on_fork ? 0 : me->policy;
     t->prio = t->base_prio = me->reset_on_fork ? 0 : me->base_prio;
     memcpy(t->affinity, me->affinity, sizeof t->affinity);
     memcpy(t->name, me->name, sizeof t->name);
+    t->slack = t->slack_first = me->slack;
     /* as fork does: the child starts with its parent's vector and control registers */
     cpu_xsave(thread_xsave(t), machine.xcr0);
     if (a->flags & CLONE_CHILD_CLEARTID)

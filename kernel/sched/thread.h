@@ -14,7 +14,8 @@
 #define THREAD_XSAVE 0x1000ul /* offset of the vector state in the slot */
 #define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
 #define SCHED_FIFO 1
-#define PRIO_MAX 99 /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
+#define TIMER_SLACK_NS 50000 /* of Linux's first process */
+#define PRIO_MAX 99          /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
 
 enum thread_state {
     THREAD_FREE = 0,
@@ -109,6 +110,7 @@ struct thread {
         u64 end; /* CLOCK_MONOTONIC, ns */
     } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
+    u64 slack, slack_first; /* PR_SET_TIMERSLACK, ns: now, and as it was inherited */
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
 _Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");

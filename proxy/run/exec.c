@@ -14,6 +14,7 @@
 
 #include "carve/hold.h"
 #include "run/run_priv.h"
+#include "serve/call.h"
 #include "sigstate.h"
 
 #define WORDS_MAX 20 /* options, and "--" */
@@ -112,6 +113,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
     sigstate_set(&inherited);
+    identity_before_exec();
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     sigstate_set(&own);

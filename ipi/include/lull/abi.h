@@ -143,12 +143,13 @@ struct lull_boot {
                                       a thread that goes on (LULL_OP_FORK) */
     uint16_t mask_least; /* bytes: the shortest mask that Linux's sched_getaffinity(2) takes */
     uint16_t mask_bytes; /* and as many as it gives at most */
+    uint64_t signalfds;  /* signals of the signalfds that it inherits, bit n-1 = signal n */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {
