@@ -160,6 +160,7 @@ int main(int argc, char **argv)
         return node_gc("", stdout);
     case COMMAND_DOCTOR:
         return node_doctor("", stdout);
+    case COMMAND_PLAN: /* not in the table of commands yet */
     case COMMAND_RUN:
         break;
     }

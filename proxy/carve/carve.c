@@ -162,6 +162,26 @@ static int plan_memory(const struct options *opt, unsigned ranks, struct carve_p
     return LULL_EXIT_FAILED;
 }
 
+/* By cores: each node's memory in proportion. */
+static void place_memory(struct carve_plan *p)
+{
+    uint64_t left = p->mem;
+    for (unsigned i = 0; i < p->ncores; i++) {
+        unsigned m = 0;
+        p->mem_node[i] = p->node[i];
+        while (m < p->nmemory && p->memory[m].node != p->node[i])
+            m++;
+        if (m == CARVE_MAX_NODES)
+            continue;
+        if (m == p->nmemory)
+            p->memory[p->nmemory++] = (struct carve_memory){p->node[i], 0};
+        uint64_t part = p->mem / p->ncores & ~(LULL_HUGE - 1);
+        p->memory[m].bytes += part;
+        left -= part;
+    }
+    p->memory[0].bytes += left;
+}
+
 int carve_plan(const struct options *opt, struct carve_plan *out)
 {
     struct launcher local, cores;
@@ -169,5 +189,9 @@ int carve_plan(const struct options *opt, struct carve_plan *out)
     launcher_read(&local);
     cores = local;
     int rc = plan_cores(opt, &cores, out);
-    return rc != 0 ? rc : plan_memory(opt, local.ranks, out);
+    if (rc == 0)
+        rc = plan_memory(opt, local.ranks, out);
+    if (rc == 0)
+        place_memory(out);
+    return rc;
 }

@@ -257,21 +257,23 @@ static enum select_verdict take_list(hwloc_topology_t t, const struct machine *m
     return SELECT_OK;
 }
 
-static void leave_to_linux(const struct machine *m, const cpu_set_t *used, cpu_set_t *out)
+static void leave_to_linux(const struct machine *m, const cpu_set_t *used, cpu_set_t *out,
+                           cpu_set_t *idle)
 {
-    cpu_set_t siblings;
     CPU_ZERO(out);
-    CPU_ZERO(&siblings);
+    CPU_ZERO(idle);
     for (unsigned u = 0; u < m->nunits; u++) {
         bool touched = false;
         for (unsigned s = 0; s < m->unit[u].npus; s++)
             touched = touched || CPU_ISSET(m->unit[u].pu[s], used);
         for (unsigned s = 0; s < m->unit[u].npus; s++)
             if (!CPU_ISSET(m->unit[u].pu[s], used))
-                CPU_SET(m->unit[u].pu[s], touched ? &siblings : out);
+                CPU_SET(m->unit[u].pu[s], touched ? idle : out);
     }
-    if (CPU_COUNT(out) == 0)
-        *out = siblings;
+    if (CPU_COUNT(out) > 0)
+        return;
+    *out = *idle;
+    CPU_ZERO(idle);
 }
 
 static enum select_verdict take_count(const struct machine *m, const struct select_request *r,
@@ -319,7 +321,7 @@ enum select_verdict select_cores(hwloc_topology_t topology, hwloc_const_cpuset_t
     for (unsigned i = 0; i < plan->ncores; i++)
         CPU_SET(plan->cpu[i], &plan->isle_cpus);
     CPU_OR(&used, &used, &plan->isle_cpus);
-    leave_to_linux(m, &used, &plan->linux_cpus);
+    leave_to_linux(m, &used, &plan->linux_cpus, &plan->idle_cpus);
 out:
     free(m);
     return v;
