@@ -33,7 +33,7 @@ struct carve_plan {
                              left the idle siblings, else empty */
     bool shares;          /* cores of other ranks, or of `busy`, are among the isle's */
     uint64_t mem;         /* limit in bytes, multiple of 2 MiB */
-    unsigned nmemory;     /* >= 1 */
+    unsigned nmemory;     /* >= 1 on the machine at hand */
     struct carve_memory memory[CARVE_MAX_NODES]; /* to bind to, most bytes first; sum: mem */
     char why[160]; /* what decided the cores: "--cpus", "OMP_NUM_THREADS", ... */
 };
@@ -51,5 +51,24 @@ struct carve_plan {
  * that is not there or not allowed, a bad list).
  */
 int carve_plan(const struct options *opt, struct carve_plan *out);
+
+/*
+ * The same, with cores that other isles hold: a count keeps off them as long as it fits without
+ * (else `shares`). `busy` has no cores of this launch's own ranks: each rank computes the others'
+ * places and must start from the same set. NULL: none.
+ */
+int carve_plan_around(const struct options *opt, const cpu_set_t *busy, struct carve_plan *out);
+
+/*
+ * The same on any machine. *plans: those of all ranks that share this process's CPUs, opt->ranks of
+ * them, else as many as the environment says; *mine: which one is this process's. Free *plans, also
+ * after a failure.
+ */
+struct machine;
+int carve_plan_all(const struct options *opt, const struct machine *m, const cpu_set_t *busy,
+                   struct carve_plan **plans, unsigned *ranks, unsigned *mine);
+/* Only this process's. */
+int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_set_t *busy,
+                  struct carve_plan *out);
 
 #endif

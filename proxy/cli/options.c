@@ -296,8 +296,8 @@ static const struct command_row {
     enum lull_command command;
     bool program; /* PROGRAM must follow, else nothing may */
 } commands[] = {
-    {"run", COMMAND_RUN, true}, {"check", COMMAND_CHECK, true},    {"ps", COMMAND_PS, false},
-    {"gc", COMMAND_GC, false},  {"doctor", COMMAND_DOCTOR, false},
+    {"run", COMMAND_RUN, true}, {"check", COMMAND_CHECK, true}, {"plan", COMMAND_PLAN, false},
+    {"ps", COMMAND_PS, false},  {"gc", COMMAND_GC, false},      {"doctor", COMMAND_DOCTOR, false},
 };
 
 static const struct command_row *command_find(const char *word)
