@@ -178,6 +178,13 @@ static int plan_memory(struct planning *p, struct carve_plan *plan)
     return LULL_EXIT_FAILED;
 }
 
+static void tell_why(const struct planning *p, struct carve_plan *plan)
+{
+    memcpy(plan->why, p->why, sizeof plan->why);
+    if (p->cores.at_most && plan->ncores < p->cores.cpus.n)
+        text_append(plan->why, sizeof plan->why, ", as far as there are cores");
+}
+
 static int prepare(struct planning *p, const struct options *opt, const struct machine *m,
                    const cpu_set_t *busy)
 {
@@ -197,7 +204,7 @@ int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_
     enum select_verdict v = select_cores(m->topology, m->allowed, &p.cores, out, &p.detail);
     if (v != SELECT_OK)
         return refuse(&p, v);
-    memcpy(out->why, p.why, sizeof out->why);
+    tell_why(&p, out);
     return plan_memory(&p, out);
 }
 
@@ -218,7 +225,7 @@ int carve_plan_all(const struct options *opt, const struct machine *m, const cpu
     if (v != SELECT_OK)
         return refuse(&p, v);
     for (unsigned i = 0; i < *ranks && rc == 0; i++) {
-        memcpy((*plans)[i].why, p.why, sizeof p.why);
+        tell_why(&p, &(*plans)[i]);
         rc = plan_memory(&p, &(*plans)[i]);
     }
     return rc;

@@ -47,6 +47,7 @@ static int compare(const void *a, const void *b)
 static void find_domains(struct cores *c)
 {
     unsigned number = 0;
+    hwloc_const_nodeset_t allowed = hwloc_topology_get_allowed_nodeset(c->topology);
     for (unsigned i = 0; i < c->nunits; i++) {
         struct unit *u = &c->unit[i];
         struct domain *d = c->ndomains > 0 ? &c->domain[c->ndomains - 1] : NULL;
@@ -55,6 +56,8 @@ static void find_domains(struct cores *c)
             d = &c->domain[c->ndomains++];
             *d = (struct domain){.first = i, .kind = u->kind, .listed = true};
             d->node = machine_node_of(c->topology, u->pu[0]);
+            d->cost = !d->node || d->node->attr->numanode.local_memory == 0 ||
+                      !hwloc_bitmap_isset(allowed, d->node->os_index);
         }
         d->last = i + 1;
         u->domain = c->ndomains - 1;
@@ -119,7 +122,9 @@ uint64_t cores_distance(hwloc_topology_t t, hwloc_obj_t a, hwloc_obj_t b)
         if (rc == 0)
             return there;
     }
-    /* nobody says: the same package, then near numbers */
+    /* nobody says: the same CPUs, the same package, then near numbers */
+    if (hwloc_bitmap_intersects(a->cpuset, b->cpuset))
+        return 1;
     hwloc_obj_t pa = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_PACKAGE, a);
     hwloc_obj_t pb = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_PACKAGE, b);
     unsigned apart = (unsigned)abs((int)a->logical_index - (int)b->logical_index);

@@ -29,7 +29,8 @@ struct domain {
     unsigned first, last;
     hwloc_obj_t node; /* NULL: the machine knows none */
     uint8_t kind;
-    bool listed; /* may be used, as far as the list of nodes says */
+    bool listed;   /* may be used, as far as the list of nodes says */
+    uint64_t cost; /* the smaller the better: how far memory is that is not the node's own */
 };
 
 struct cores {

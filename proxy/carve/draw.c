@@ -20,6 +20,7 @@ struct drawing {
     const struct carve_plan *plans;
     unsigned ranks;
     struct cores c;
+    bool flat; /* packages are parts of nodes, as on many virtual machines: not drawn */
     char symbol[UNITS];
 };
 
@@ -103,9 +104,9 @@ struct row {
     unsigned many; /* caches alike, in a row */
 };
 
-static bool same_group(const struct unit *a, const struct unit *b)
+static bool same_group(const struct drawing *d, const struct unit *a, const struct unit *b)
 {
-    return a->domain == b->domain && a->key[0] == b->key[0] && a->key[1] == b->key[1];
+    return a->domain == b->domain && (d->flat || a->key[0] == b->key[0]) && a->key[1] == b->key[1];
 }
 
 static void core_text(const struct drawing *d, unsigned i, char text[SIBLINGS + 1])
@@ -129,7 +130,7 @@ static bool alike(const struct drawing *d, const struct row *a, const struct row
     char x[SIBLINGS + 1], y[SIBLINGS + 1];
     unsigned n = (a->last - a->first) / a->many;
     const struct unit *u = &d->c.unit[a->first], *v = &d->c.unit[b->first];
-    if (b->last - b->first != n || u->domain != v->domain || u->key[0] != v->key[0] ||
+    if (b->last - b->first != n || u->domain != v->domain || (!d->flat && u->key[0] != v->key[0]) ||
         l3_size(d, a->first) != l3_size(d, b->first))
         return false;
     for (unsigned i = 0; i < n; i++) {
@@ -144,7 +145,7 @@ static bool alike(const struct drawing *d, const struct row *a, const struct row
 static struct row next_row(const struct drawing *d, unsigned first)
 {
     struct row r = {first, first + 1, 1};
-    while (r.last < d->c.nunits && same_group(&d->c.unit[first], &d->c.unit[r.last]))
+    while (r.last < d->c.nunits && same_group(d, &d->c.unit[first], &d->c.unit[r.last]))
         r.last++;
     return r;
 }
@@ -259,7 +260,7 @@ static void draw_rows(const struct drawing *d)
         hwloc_obj_t here = d->c.domain[u->domain].node;
         char name[32] = "";
         hwloc_obj_t p = hwloc_get_ancestor_obj_by_type(d->c.topology, HWLOC_OBJ_PACKAGE, u->core);
-        bool moved = u->key[0] != package;
+        bool moved = !d->flat && u->key[0] != package;
         if (moved && p)
             snprintf(name, sizeof name, "package %u", p->os_index);
         if (i == 0 || here != node)
@@ -367,6 +368,8 @@ int draw_machine(FILE *f, const struct machine *m, const struct carve_plan *plan
     d->m = m;
     d->plans = plans;
     d->ranks = ranks;
+    d->flat = hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PACKAGE) >
+              hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_NUMANODE);
     mark(d);
     draw_head(d);
     draw_rows(d);

@@ -45,6 +45,9 @@ static hwloc_topology_t new_topology(void)
     hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         hwloc_topology_set_type_filter(t, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL);
+    /* a node that is part of a package hangs on a group; without, it would have all of the package
+     */
+    hwloc_topology_set_type_filter(t, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
     return t;
 }
 

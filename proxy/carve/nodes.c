@@ -142,7 +142,7 @@ static void divide(const struct machine *m, const struct carve_plan *p, struct p
     for (unsigned i = 0; i < m->nnodes; i++)
         if (part[i].used)
             by_cores = by_cores && part[i].mine > 0 &&
-                       p->mem * (double)part[i].mine / p->ncores <= (double)part[i].share;
+                       (double)p->mem * part[i].mine / p->ncores <= (double)part[i].share * 0.9;
     for (unsigned i = 0; i < m->nnodes; i++) {
         if (!part[i].used)
             continue;

@@ -132,24 +132,26 @@ static bool usable(const struct cores *c, unsigned d, unsigned kind)
     return c->domain[d].listed && c->domain[d].kind == kind;
 }
 
-/* The domain for all of it: fits tightest, then smallest, then in the smallest package, then last.
- */
+/* The domain for all of it: memory near, fits tightest, then smallest, in the smallest package,
+ * last. */
 static int best_domain(const struct cores *c, const struct pool *p, unsigned kind, unsigned want)
 {
     int best = -1, best_depth = -1;
+    uint64_t best_cost = UINT64_MAX;
     unsigned best_size = 0, best_package = 0;
     for (unsigned d = 0; d < c->ndomains; d++) {
         unsigned size = domain_free(c, p, d);
-        if (!usable(c, d, kind) || size < want)
+        uint64_t cost = c->domain[d].cost;
+        if (!usable(c, d, kind) || size < want || cost > best_cost)
             continue;
         int depth = fit_depth(c, p, 0, c->domain[d].first, c->domain[d].last, want);
         unsigned package = package_free(c, p, domain_package(c, d));
-        if (depth < best_depth)
-            continue;
-        if (depth == best_depth &&
-            (size > best_size || (size == best_size && package > best_package)))
+        bool even = cost == best_cost;
+        if (even && (depth < best_depth || (depth == best_depth && size > best_size) ||
+                     (depth == best_depth && size == best_size && package > best_package)))
             continue;
         best = (int)d;
+        best_cost = cost;
         best_depth = depth;
         best_size = size;
         best_package = package;
@@ -222,22 +224,49 @@ static bool gather(const struct cores *c, const struct pool *p, unsigned kind, u
     return false;
 }
 
-/* As few nodes as will do, then as few packages, the last such ones. */
+struct rating {
+    uint64_t nodes, packages, cost, apart;
+};
+
+static struct rating rate(const struct cores *c, const struct nodes *s)
+{
+    struct rating r = {.nodes = s->n, .packages = packages_of(c, s)};
+    for (unsigned i = 0; i < s->n; i++) {
+        r.cost += c->domain[s->domain[i]].cost;
+        for (unsigned k = 0; k < i; k++)
+            r.apart += c->far[s->domain[i] * c->ndomains + s->domain[k]];
+    }
+    return r;
+}
+
+static bool worse(const struct rating *a, const struct rating *b)
+{
+    if (a->nodes != b->nodes)
+        return a->nodes > b->nodes;
+    if (a->cost != b->cost)
+        return a->cost > b->cost;
+    if (a->packages != b->packages)
+        return a->packages > b->packages;
+    return a->apart > b->apart;
+}
+
+/* As few nodes as will do, memory near, then as few packages, near each other; the last such ones.
+ */
 static bool best_nodes(const struct cores *c, const struct pool *p, unsigned kind, unsigned want,
                        unsigned max, struct nodes *best)
 {
     struct nodes s;
-    unsigned packages = 0;
+    struct rating rating = {0}, r;
     best->n = 0;
     for (unsigned d = 0; d < c->ndomains; d++) {
         if (!usable(c, d, kind) || domain_free(c, p, d) == 0 ||
             !gather(c, p, kind, want, max, (int)d, &s))
             continue;
-        unsigned n = packages_of(c, &s);
-        if (best->n > 0 && (s.n > best->n || (s.n == best->n && n > packages)))
+        r = rate(c, &s);
+        if (best->n > 0 && worse(&r, &rating))
             continue;
         *best = s;
-        packages = n;
+        rating = r;
     }
     return best->n > 0 || gather(c, p, kind, want, max, -1, best);
 }

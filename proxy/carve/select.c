@@ -12,7 +12,7 @@ struct selection {
     struct cores c;
     const struct select_request *r;
     struct pool free, all; /* `free` without busy cores */
-    unsigned max_nodes;
+    unsigned nbusy, max_nodes;
     struct carve_plan *plans; /* of all ranks, or of r->rank alone */
     bool every;
     cpu_set_t used;
@@ -28,6 +28,7 @@ static void fill_pools(struct selection *s)
             busy = busy || CPU_ISSET(u->pu[k], s->r->busy);
         s->all.n[i] = s->r->smt ? u->npus : 1;
         s->free.n[i] = busy ? 0 : s->all.n[i];
+        s->nbusy += busy;
     }
 }
 
@@ -55,6 +56,18 @@ static bool has_cpus(hwloc_topology_t t, unsigned node)
     return false;
 }
 
+static uint64_t nearest_listed(const struct selection *s, hwloc_obj_t from)
+{
+    uint64_t best = UINT64_MAX;
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(s->c.topology, HWLOC_OBJ_NUMANODE, node))) {
+        uint64_t far = cores_distance(s->c.topology, from, node);
+        if (is_listed(&s->r->nodes, node->os_index) && far < best)
+            best = far;
+    }
+    return best;
+}
+
 /* Which domains the list of nodes leaves, and how many an isle may span. */
 static enum select_verdict read_nodes(struct selection *s)
 {
@@ -72,8 +85,11 @@ static enum select_verdict read_nodes(struct selection *s)
             return SELECT_NO_NODE;
         cpus = cpus || has_cpus(s->c.topology, n);
     }
-    if (!cpus) /* memory alone */
+    if (!cpus) { /* memory alone: cores near it */
+        for (unsigned d = 0; d < s->c.ndomains; d++)
+            s->c.domain[d].cost = nearest_listed(s, s->c.domain[d].node);
         return SELECT_OK;
+    }
     s->max_nodes = listed;
     for (unsigned d = 0; d < s->c.ndomains; d++) {
         s->c.domain[d].listed = is_listed(r, s->c.unit[s->c.domain[d].first].node);
@@ -136,7 +152,7 @@ static bool assign(struct selection *s, unsigned want, int kind, bool spare, boo
     }
     for (unsigned i = 0; write && i < (s->every ? s->r->ranks : 1); i++)
         s->plans[i].shares = shares;
-    return !spare || taken < s->c.nunits;
+    return !spare || taken + s->nbusy < s->c.nunits;
 }
 
 /* The most that every rank can have without sharing, up to `limit`; 0: nothing. */
@@ -203,6 +219,16 @@ static void take_most(struct selection *s, unsigned limit)
     assign(s, 1, -1, false, true);
 }
 
+static unsigned largest_kind(const struct selection *s)
+{
+    unsigned n[UINT8_MAX + 1] = {0}, best = 0;
+    for (unsigned i = 0; i < s->c.nunits; i++)
+        n[s->c.unit[i].kind] += s->all.n[i];
+    for (unsigned k = 0; k <= s->c.nkinds; k++)
+        best = n[k] > best ? n[k] : best;
+    return best < LULL_MAX_CORES * s->r->ranks ? best : LULL_MAX_CORES * s->r->ranks;
+}
+
 static enum select_verdict take_count(struct selection *s)
 {
     const struct select_request *r = s->r;
@@ -213,8 +239,8 @@ static enum select_verdict take_count(struct selection *s)
         return SELECT_OK;
     }
     if (r->at_most) {
-        unsigned there = most_alone(s, s->c.ndomains);
-        count = count < there ? count : there;
+        unsigned part = largest_kind(s) / r->ranks;
+        count = count < part ? count : part > 0 ? part : 1;
     }
     if (count > LULL_MAX_CORES || !fits_alone(s, count, s->max_nodes))
         return explain(s, count);
