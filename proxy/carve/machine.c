@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "carve/launcher.h"
@@ -188,23 +190,48 @@ out:
     return text;
 }
 
+/* A topology's text: XML, or a description when `xml` is NULL. */
+struct source {
+    const char *text, *xml;
+    size_t size;
+};
+
 /* hwloc says on stderr what it finds wrong in a file, at length; one line of ours is enough. */
-static int load_quietly(hwloc_topology_t t)
+static bool load(hwloc_topology_t t, const struct source *s)
 {
     bool hide = getenv("HWLOC_HIDE_ERRORS") != NULL;
     if (!hide)
         setenv("HWLOC_HIDE_ERRORS", "2", 0);
-    int rc = hwloc_topology_load(t);
+    int rc = s->xml ? hwloc_topology_set_xmlbuffer(t, s->xml, (int)s->size)
+                    : hwloc_topology_set_synthetic(t, s->text);
+    if (rc == 0)
+        rc = hwloc_topology_load(t);
     if (!hide)
         unsetenv("HWLOC_HIDE_ERRORS");
-    return rc;
+    return rc == 0 && hwloc_get_nbobjs_by_type(t, HWLOC_OBJ_PU) > 0;
+}
+
+/* hwloc 2.9 crashes over some files that it did not write: a child tries first. */
+static bool load_safely(hwloc_topology_t t, const struct source *s)
+{
+    int status = 0;
+    pid_t child = s->xml ? fork() : -1;
+    if (child == 0) {
+        static const struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        alarm(60);
+        _exit(load(t, s) ? 0 : 1);
+    }
+    if (child > 0)
+        while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+            ;
+    return status == 0 && load(t, s);
 }
 
 int machine_read_text(struct machine *m, const char *text)
 {
-    size_t size = 0;
+    struct source s = {.text = text};
     char *xml = NULL;
-    int rc;
     *m = (struct machine){.topology = new_topology(), .allowed = hwloc_bitmap_alloc()};
     if (!m->topology || !m->allowed) {
         message("hwloc cannot begin: %s", strerror(errno));
@@ -213,20 +240,12 @@ int machine_read_text(struct machine *m, const char *text)
     hwloc_topology_set_flags(m->topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     bool file =
         access(text, F_OK) == 0 || errno != ENOENT || strchr(text, '/') || !strchr(text, ':');
-    if (file) {
-        xml = read_file(text, &size);
-        if (!xml)
-            goto fail;
-        rc = hwloc_topology_set_xmlbuffer(m->topology, xml, (int)size);
-    } else {
-        if (too_many(text)) {
-            message("--topology '%.100s': more than %u CPUs", text, MACHINE_CPUS_MAX);
-            goto fail;
-        }
-        rc = hwloc_topology_set_synthetic(m->topology, text);
-    }
-    if (rc != 0 || load_quietly(m->topology) != 0 ||
-        hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PU) < 1) {
+    if (file)
+        s.xml = xml = read_file(text, &s.size);
+    if (file && !xml)
+        goto fail;
+    bool many = !file && too_many(text);
+    if (!many && !load_safely(m->topology, &s)) {
         if (file)
             message("--topology %s: no topology as hwloc writes it; make one: lstopo FILE.xml",
                     text);
@@ -235,8 +254,8 @@ int machine_read_text(struct machine *m, const char *text)
                     text);
         goto fail;
     }
-    if (hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PU) > (int)MACHINE_CPUS_MAX) {
-        message("--topology %s: more than %u CPUs", text, MACHINE_CPUS_MAX);
+    if (many || hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_PU) > (int)MACHINE_CPUS_MAX) {
+        message("--topology '%.100s': more than %u CPUs", text, MACHINE_CPUS_MAX);
         goto fail;
     }
     hwloc_bitmap_copy(m->allowed, hwloc_topology_get_allowed_cpuset(m->topology));
