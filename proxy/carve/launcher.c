@@ -40,9 +40,11 @@ static unsigned tasks_of_node(const char *text, unsigned node)
             if (*end++ != ')')
                 return 0;
         }
+        if (*end != ',' && *end != '\0')
+            return 0;
         if (node < nodes)
             return tasks <= RANKS_MAX ? (unsigned)tasks : 0;
-        if (*end != ',')
+        if (*end == '\0')
             return 0;
         node -= (unsigned)nodes;
         text = end + 1;
