@@ -58,6 +58,8 @@ static void add_options(struct words *w, const struct run *r)
     const struct options *o = r->req->opt;
     if (o->mem) /* else what is free by then: it may be less than it was */
         add(w, "--mem=%" PRIu64, o->mem);
+    if (o->nodes) /* for memory that has no cores */
+        add(w, "--nodes=%s", o->nodes);
     add(w, "--engine=%s", options_engine_name(o->engine));
     add(w, "--isolate=%s", options_isolate_name(o->isolate));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
