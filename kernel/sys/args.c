@@ -18,6 +18,8 @@
 #define NR_FCNTL 72
 #define F_GETFL 3
 #define NR_GETRANDOM 318
+#define NR_READLINK 89
+#define NR_READLINKAT 267
 
 /* How much of [p, p+n) the application may use so; n when all. */
 static u64 usable(uaddr p, u64 n, u32 prot)
@@ -253,6 +255,9 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         u64 have = n ? usable(p, n, prot) : 0;
         if (have < n && have && d->class == LULL_SYS_FDWAIT)
             arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */
+        else if (have < n && have &&
+                 (d - syscall_table == NR_READLINK || d - syscall_table == NR_READLINKAT))
+            arg[LULL_ARG_HAVE] = have;
         else if (have < n && have && d - syscall_table == NR_GETRANDOM)
             arg[a.param] = have; /* filled up to the bad page */
         else
