@@ -243,8 +243,10 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
     choose_policy(h);
     lock_memory(h);
     hold_latency(h);
-    say_lacks(h);
-    return require(h);
+    int rc = require(h);
+    if (rc == 0)
+        say_lacks(h);
+    return rc;
 }
 
 /* ---- the cores' threads ---- */
