@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/child.h"
+#include "sched/futex.h"
 
 extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
 extern char lull_fault_stubs[], lull_irq_stub[], lull_ring0_bp[], lull_ring0_fatal[];
@@ -44,7 +45,7 @@ static void idle_init(struct percpu *p, unsigned index)
     t->fwd_slot = -1;
     t->ktop = LULL_CORES + (index + 1) * LULL_CORE_STRIDE;
     list_init(&t->rq);
-    list_init(&t->futex);
+    pi_init(t);
     p->cur = t;
     p->ktop = t->ktop;
     p->pid = boot_info()->pid;

@@ -14,6 +14,7 @@
 
 #include "carve/hold.h"
 #include "run/run_priv.h"
+#include "serve/call.h"
 #include "sigstate.h"
 
 #define WORDS_MAX 20 /* options, and "--" */
@@ -57,6 +58,8 @@ static void add_options(struct words *w, const struct run *r)
     const struct options *o = r->req->opt;
     if (o->mem) /* else what is free by then: it may be less than it was */
         add(w, "--mem=%" PRIu64, o->mem);
+    if (o->nodes) /* for memory that has no cores */
+        add(w, "--nodes=%s", o->nodes);
     add(w, "--engine=%s", options_engine_name(o->engine));
     add(w, "--isolate=%s", options_isolate_name(o->isolate));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
@@ -112,6 +115,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
     sigstate_set(&inherited);
+    identity_before_exec();
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     sigstate_set(&own);
