@@ -305,6 +305,11 @@ void hold_settle(struct hold *h)
                      err ? strerror(-err) : NULL);
 }
 
+bool hold_realtime(struct hold *h)
+{
+    return atomic_load(&h->scheduled) > 0 && atomic_load(&h->schedule_err) == 0;
+}
+
 void hold_settings(struct hold *h, struct settings *settings)
 {
     h->settings = settings;

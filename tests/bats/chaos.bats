@@ -23,7 +23,6 @@ state_of_host() {
         esac
     done
     grep -E '^HugePages_|^Hugetlb' /proc/meminfo || true
-    ipcs -m | grep -c 0x || true
 }
 
 # launch: one isle of a random kind, in the background. Sets $pid.
