@@ -106,6 +106,11 @@ static inline const struct lull_boot *boot_info(void)
 {
     return (const struct lull_boot *)LULL_BOOT;
 }
+static inline struct lull_waits *waits(void)
+{
+    return (struct lull_waits *)LULL_WAITS;
+}
+
 static inline struct lull_sysstat *sysstat(void)
 {
     return (struct lull_sysstat *)LULL_SYSSTAT;

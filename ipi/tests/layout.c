@@ -130,6 +130,15 @@ static void print_core(void)
     FIELD(struct lull_sysstat, refused);
     FIELD(struct lull_sysstat, sites_rewritten);
     FIELD(struct lull_sysstat, sites_left);
+    FIELD(struct lull_sysstat, waited_ns);
+    FIELD(struct lull_sysstat, longest_ns);
+    SIZE(struct lull_gaps);
+    FIELD(struct lull_gaps, watched);
+    FIELD(struct lull_gaps, count);
+    FIELD(struct lull_gaps, sum);
+    FIELD(struct lull_gaps, longest);
+    FIELD(struct lull_gaps, section);
+    SIZE(struct lull_waits);
     SIZE(struct lull_death);
     FIELD(struct lull_death, signo);
     FIELD(struct lull_death, addr);
@@ -185,6 +194,7 @@ static void print_values(void)
     VALUE(LULL_CORE_STRIDE);
     VALUE(LULL_SIGNALS);
     VALUE(LULL_SYSSTAT);
+    VALUE(LULL_WAITS);
     VALUE(LULL_CHANNELS);
     VALUE(LULL_CHAN_STRIDE);
     VALUE(LULL_CHAN_DEPTH);

@@ -368,12 +368,15 @@ void thread_move(struct thread *t, unsigned core)
 
 /* ---- idle ---- */
 
-static bool idle_has_work(struct percpu *p)
+/* *last: as idle_watch() takes it. */
+static bool idle_has_work(struct percpu *p, u64 *last)
 {
     struct runq *q = &runqs[p->index];
     struct lull_core *c = core_of(p->index);
-    if (__atomic_load_n(&c->bell, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&c->bell, __ATOMIC_RELAXED)) {
         core_answer_bell();
+        *last = 0;
+    }
     if (q->ninflight)
         forward_reap();
     timers_run();
@@ -383,23 +386,48 @@ static bool idle_has_work(struct percpu *p)
 static void idle_park(struct percpu *p)
 {
     struct lull_core *c = core_of(p->index);
+    u64 unwatched;
     slice_disarm();
     __atomic_store_n(&c->state, LULL_CORE_PARKED, __ATOMIC_SEQ_CST);
-    if (!idle_has_work(p) && !__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
+    if (!idle_has_work(p, &unwatched) && !__atomic_load_n(&c->bell, __ATOMIC_SEQ_CST))
         proxy_call(LULL_OP_PARK, timer_first(&runqs[p->index]), 0, 0);
     __atomic_store_n(&c->state, LULL_CORE_IDLE, __ATOMIC_SEQ_CST);
+}
+
+/* `last`: the latest reading, 0: the core did something of its own since. */
+static u64 idle_watch(struct lull_core *c, u32 section, u64 last)
+{
+    struct lull_gaps *g = &c->gaps;
+    u64 now = rdtsc(), d = now - last;
+    if (!last)
+        return now;
+    if (g->section != section) {
+        g->section = section;
+        g->longest = 0;
+    }
+    g->watched += d;
+    if (d * 1000000 >= boot_info()->tsc_khz * LULL_GAP_NS) {
+        g->count++;
+        g->sum += d;
+        g->longest = max_u64(g->longest, d);
+    }
+    return now;
 }
 
 void idle_loop(void)
 {
     struct percpu *p = this_cpu();
+    struct lull_core *c = core_of(p->index);
     u64 spin = boot_info()->spin_tsc;
     for (;;) {
-        u64 start = rdtsc();
-        while (!idle_has_work(p)) {
+        u64 start = rdtsc(), last = 0;
+        while (!idle_has_work(p, &last)) {
+            u32 section = __atomic_load_n(&c->watch, __ATOMIC_RELAXED);
+            last = section ? idle_watch(c, section, last) : 0;
             if (spin != NEVER && rdtsc() - start > spin) {
                 idle_park(p);
                 start = rdtsc();
+                last = 0;
             }
             cpu_relax();
         }

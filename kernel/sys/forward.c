@@ -259,6 +259,19 @@ static bool raises_sigpipe(u32 nr, const u64 arg[6])
     }
 }
 
+/* What the caller waited, other threads' turns on its core included. */
+static void note_wait(u32 nr, u64 since)
+{
+    u64 ns = tsc_to_ns(rdtsc() - since);
+    u64 *longest = &sysstat()->longest_ns[nr];
+    u64 seen = __atomic_load_n(longest, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&waits()->bucket[nr][lull_wait_bucket(ns)], 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&sysstat()->waited_ns[nr], ns, __ATOMIC_RELAXED);
+    while (ns > seen && !__atomic_compare_exchange_n(longest, &seen, ns, false, __ATOMIC_RELAXED,
+                                                     __ATOMIC_RELAXED))
+        ;
+}
+
 /* Until `end`, CLOCK_MONOTONIC ns, where it has a timeout; NEVER: none. */
 static long forward_until(u32 nr, const u64 args[6], u64 end)
 {
@@ -270,7 +283,9 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
             arg[timeout_arg(nr)] = end > now ? (end - now + 999999) / 1000000 : 0;
         }
         count(LULL_K_FORWARDED);
+        u64 since = rdtsc();
         long r = forward_once(nr, arg);
+        note_wait(nr, since);
         if (r == -EPIPE && raises_sigpipe(nr, arg)) {
             struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
             signal_send(current(), SIGPIPE, &info);

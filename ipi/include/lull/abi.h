@@ -14,7 +14,7 @@
 #include <lull/memmap.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
-#define LULL_ABI_VERSION 2u
+#define LULL_ABI_VERSION 3u
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")

@@ -101,6 +101,21 @@ enum lull_kcount {
     LULL_K_COUNT = 16
 };
 
+/*
+ * Written by the kernel. While an idle core spins it reads the TSC all the time; when two readings
+ * lie LULL_GAP_NS and more apart, something else ran there. Ticks of the isle's TSC.
+ */
+#define LULL_GAP_NS 1000u
+struct lull_gaps {
+    LULL_LINE uint64_t watched; /* spent watching, gaps included */
+    uint64_t count, sum;        /* of gaps */
+    uint64_t longest;           /* of those in `section` */
+    uint32_t section;           /* lull_core.watch when that began */
+    uint32_t pad0;
+    uint64_t pad1[3];
+};
+LULL_ASSERT_SIZE(struct lull_gaps, 64);
+
 struct lull_core {
     /* written by the kernel, before it leaves */
     LULL_LINE uint32_t op;
@@ -115,7 +130,8 @@ struct lull_core {
     uint64_t up_rsp;
     uint64_t up_rflags;
     uint32_t reply; /* doorbell machines: number of the request that ret answers */
-    uint32_t pad0;
+    uint32_t watch; /* 0, or the number of the section in which the idle core watches its gaps;
+                       written at any time */
     uint64_t pad1[3];
     /* doorbell: both sides, atomic */
     LULL_LINE uint32_t bell;
@@ -125,6 +141,7 @@ struct lull_core {
     uint32_t pad3;
     uint64_t pad4[7];
     LULL_LINE uint64_t kcount[LULL_K_COUNT];
+    struct lull_gaps gaps;
 };
 LULL_ASSERT_OFF(struct lull_core, ret, 64);
 LULL_ASSERT_OFF(struct lull_core, up_rip, 72);
@@ -133,9 +150,10 @@ LULL_ASSERT_OFF(struct lull_core, reply, 96);
 LULL_ASSERT_OFF(struct lull_core, bell, 128);
 LULL_ASSERT_OFF(struct lull_core, state, 192);
 LULL_ASSERT_OFF(struct lull_core, kcount, 256);
-LULL_ASSERT_SIZE(struct lull_core, 384);
+LULL_ASSERT_OFF(struct lull_core, gaps, 384);
+LULL_ASSERT_SIZE(struct lull_core, 448);
 _Static_assert(sizeof(struct lull_core) <= 1024, "kernel's private part starts at 1024");
-_Static_assert(LULL_MAX_CORES *LULL_CORE_STRIDE <= 0x3f0000, "core pages end before the rest");
+_Static_assert(LULL_MAX_CORES *LULL_CORE_STRIDE <= 0x3c0000, "core pages end before the rest");
 #define LULL_CORE_PRIVATE 1024 /* offset of the kernel's own per-core data */
 
 /* Signals from Linux to the program, at LULL_SIGNALS: a ring, in the order in which they came. */
@@ -159,11 +177,44 @@ struct lull_sysstat {
     uint32_t forwarded[LULL_NR_MAX];
     uint32_t refused[LULL_NR_MAX];
     uint32_t sites_rewritten, sites_left;
+    /* forwarded calls: what their callers waited, nanoseconds */
+    uint64_t waited_ns[LULL_NR_MAX], longest_ns[LULL_NR_MAX];
 };
 
-/* Both live behind the core pages. */
+/*
+ * How many forwarded calls were answered after how long, by number; the kernel's, atomic adds. Four
+ * buckets for each power of two from LULL_WAIT_MIN_NS; the first and the last are open.
+ */
+#define LULL_WAIT_BUCKETS 96u
+#define LULL_WAIT_SHIFT 8
+#define LULL_WAIT_MIN_NS (1ull << LULL_WAIT_SHIFT)
+struct lull_waits {
+    uint32_t bucket[LULL_NR_MAX][LULL_WAIT_BUCKETS];
+};
+LULL_ASSERT_SIZE(struct lull_waits, 512 * 96 * 4);
+
+static inline unsigned lull_wait_bucket(uint64_t ns)
+{
+    if (ns < LULL_WAIT_MIN_NS)
+        return 0;
+    unsigned top = 63u - (unsigned)__builtin_clzll(ns);
+    unsigned b = (top - LULL_WAIT_SHIFT) * 4 + (unsigned)(ns >> (top - 2) & 3);
+    return b < LULL_WAIT_BUCKETS ? b : LULL_WAIT_BUCKETS - 1;
+}
+
+/* The shortest time that belongs into a bucket, but for the first. */
+static inline uint64_t lull_wait_least(unsigned bucket)
+{
+    return (uint64_t)(4 + bucket % 4) << (bucket / 4 + LULL_WAIT_SHIFT - 2);
+}
+
+/* All three live behind the core pages. */
+#define LULL_WAITS (LULL_CORES + LULL_UL(0x3c0000))
 #define LULL_SIGNALS (LULL_CORES + LULL_UL(0x3f0000))
 #define LULL_SYSSTAT (LULL_CORES + LULL_UL(0x3f8000))
+_Static_assert(0x3c0000 + sizeof(struct lull_waits) <= 0x3f0000 &&
+                   0x3f8000 + sizeof(struct lull_sysstat) <= 0x400000,
+               "what is behind the core pages");
 
 /* What is known of a death by signal, for the register dump. */
 struct lull_death {
