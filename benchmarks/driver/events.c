@@ -186,8 +186,8 @@ int events_add_report(json_t *sum, double *seconds, const char *path, const stru
     const char *schema = json_string_value(json_object_get(root, "schema"));
     json_t *marked = json_object_get(root, "marked");
     json_t *cores = json_object_get(marked, "cores");
-    if (!schema || strcmp(schema, "lull-report-1") != 0) {
-        complain("%s: not a report of schema lull-report-1", path);
+    if (!schema || strcmp(schema, "lull-report-2") != 0) {
+        complain("%s: not a report of schema lull-report-2", path);
         goto out;
     }
     if (!json_is_object(marked) || !json_is_number(json_object_get(marked, "seconds"))) {

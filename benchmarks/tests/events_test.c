@@ -78,7 +78,7 @@ static void test_interrupts(void **state)
 }
 
 static const char report[] =
-    "{\"schema\": \"lull-report-1\", \"run\": null, \"marked\": {\"seconds\": 1.5, \"cores\": ["
+    "{\"schema\": \"lull-report-2\", \"run\": null, \"marked\": {\"seconds\": 1.5, \"cores\": ["
     " {\"core\": 0, \"cpu\": 3, \"exits\": {\"total\": 9, \"mark\": 2, \"park\": 7},"
     "  \"kernel\": {\"fault\": 0}, \"thread\": {\"nivcsw\": 1},"
     "  \"host_interrupts\": {\"LOC Local timer interrupts\": 4}},"
@@ -109,16 +109,16 @@ static void test_bad_reports(void **state)
 {
     (void)state;
     static const char wrong_cpu[] =
-        "{\"schema\": \"lull-report-1\", \"marked\": {\"seconds\": 1, \"cores\": ["
+        "{\"schema\": \"lull-report-2\", \"marked\": {\"seconds\": 1, \"cores\": ["
         "{\"cpu\": 1, \"exits\": {}}, {\"cpu\": 9}]}}";
     static const char *const bad[] = {
         "",
         "{}",
         "[1]",
-        "{\"schema\": \"lull-report-1\", \"marked\": null}",
+        "{\"schema\": \"lull-report-2\", \"marked\": null}",
         "{\"schema\": \"lull-report-2\", \"marked\": {\"seconds\": 1, \"cores\": []}}",
-        "{\"schema\": \"lull-report-1\", \"marked\": {\"seconds\": 1, \"cores\": []}}",
-        "{\"schema\": \"lull-report-1\", \"marked\": {\"seconds\": 1, \"cores\": [1, 2]}}",
+        "{\"schema\": \"lull-report-2\", \"marked\": {\"seconds\": 1, \"cores\": []}}",
+        "{\"schema\": \"lull-report-2\", \"marked\": {\"seconds\": 1, \"cores\": [1, 2]}}",
         wrong_cpu,
     };
     struct cpus cpus = two(1, 3);

@@ -24,7 +24,7 @@ if [ -n "${STAND_IN_FAIL_AT:-}" ]; then
 fi
 if [ -n "$report" ] && [ -z "${STAND_IN_NO_REPORT:-}" ]; then
     {
-        printf '{"schema": "lull-report-1", "marked": {"seconds": 0.5, "cores": ['
+        printf '{"schema": "lull-report-2", "marked": {"seconds": 0.5, "cores": ['
         comma='' core=0
         for part in ${cpus//,/ }; do
             for cpu in $(seq "${part%-*}" "${part#*-}"); do

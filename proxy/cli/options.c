@@ -101,6 +101,12 @@ static const char *set_spin(struct options *o, const char *value)
 
 static const char *set_report(struct options *o, const char *value)
 {
+    static const char detours[] = "detours";
+    size_t n = sizeof detours - 1;
+    if (value && strncmp(value, detours, n) == 0 && (value[n] == ',' || value[n] == '\0')) {
+        o->detours = true;
+        value = value[n] ? value + n + 1 : NULL;
+    }
     if (!value)
         o->report = true;
     else if (*value == '\0')

@@ -56,6 +56,7 @@ struct options {
                                     OPTIONS_SPIN_FOREVER ("forever") */
     bool report;                 /* --report / LULL_REPORT=1: text on stderr */
     const char *report_file;     /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
+    bool detours;                /* --report=detours[,FILE]: and idle cores watch for gaps */
     double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
     enum lull_command command;
     bool dry_run;         /* --dry-run / LULL_DRY_RUN */

@@ -19,6 +19,8 @@
 
 struct engine;
 
+#define ENGINE_COUNTERS_MAX 64
+
 enum vcpu_exit_kind {
     VCPU_OUT,       /* the isle asks for `value` (enum lull_op) */
     VCPU_KICKED,    /* vcpu_stop(), or a signal */
@@ -96,6 +98,11 @@ struct engine_ops {
     /* A descriptor that saves the next engine of this process, after execve(2), a right that it may
        have lost; not close-on-exec until keep(false). -1: none. NULL: needs none. */
     int (*keep)(struct engine *e, bool on);
+    /* What the machine itself counts of a core. counters(): how many, and their names, valid as
+       long as the engine, once a core is there; name[] may be NULL. counters_read(): into that many
+       numbers, from any thread. Both NULL: it counts nothing. */
+    unsigned (*counters)(const struct engine *e, const char **name);
+    void (*counters_read)(const struct engine *e, unsigned i, uint64_t *value);
     /* Everything stands still from pause(true) to pause(false); NULL: when this process does. */
     void (*pause)(struct engine *e, bool on);
 };

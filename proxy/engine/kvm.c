@@ -64,7 +64,7 @@ static int kvm_open(struct engine **out, const struct engine_request *req, char 
     e->ncores = req->ncores;
     e->vm = -1;
     for (unsigned i = 0; i < LULL_MAX_CORES; i++)
-        e->vcpu[i].fd = -1;
+        e->vcpu[i].fd = e->vcpu[i].stats = -1;
     pthread_mutex_init(&e->lock, NULL);
     e->kvm = kvm_device(req->device);
     if (e->kvm < 0) {
@@ -133,6 +133,7 @@ static int kvm_keep(struct engine *e, bool on)
 
 static void kvm_close(struct engine *e)
 {
+    kvm_stats_close(e);
     for (unsigned i = 0; i < e->ncores; i++) {
         if (e->vcpu[i].run)
             munmap(e->vcpu[i].run, (size_t)e->run_size);
@@ -176,6 +177,7 @@ static int kvm_vcpu_create(struct engine *e, unsigned i, const struct lull_kerne
     if (run == MAP_FAILED)
         return -errno;
     v->run = run;
+    kvm_stats_open(e, i);
     return kvm_vcpu_setup(e, i, header);
 }
 
@@ -274,4 +276,6 @@ const struct engine_ops engine_kvm = {
     .vcpu_run = kvm_vcpu_run,
     .vcpu_stop = kvm_vcpu_stop,
     .vcpu_interrupt = kvm_vcpu_interrupt,
+    .counters = kvm_counters,
+    .counters_read = kvm_counters_read,
 };

@@ -82,6 +82,9 @@ struct memory_kinds {
 /* What the host really gave, from /proc/self/smaps. */
 void isle_memory_kinds(struct isle *isle, struct memory_kinds *out);
 
+/* bytes[i]: of node i, from /proc/self/numa_maps. nodes.c */
+void isle_memory_nodes(const struct isle *isle, uint64_t *bytes, unsigned max);
+
 /* The two blobs, embedded. */
 extern const uint8_t blob_kernel[], blob_kernel_end[], blob_vdso[], blob_vdso_end[];
 

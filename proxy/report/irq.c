@@ -142,3 +142,9 @@ void irq_snapshot_free(struct irq_snapshot *s)
     free(s->row);
     *s = (struct irq_snapshot){0};
 }
+
+void report_section_free(struct report_section *s)
+{
+    irq_snapshot_free(&s->irq);
+    irq_snapshot_free(&s->softirq);
+}

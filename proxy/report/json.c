@@ -81,12 +81,39 @@ static json_t *calls(const uint32_t *count)
     return o;
 }
 
+static json_t *us(uint64_t ns)
+{
+    return real((double)ns / 1e3);
+}
+
+/* Of forwarded calls, what their callers waited. */
+static json_t *all_waits(const struct report *r)
+{
+    json_t *o = json_object();
+    for (unsigned nr = 0; nr < LULL_NR_MAX; nr++) {
+        const uint32_t *b = r->waits.bucket[nr];
+        uint64_t longest = r->sys.longest_ns[nr];
+        char buf[16];
+        if (waits_count(b) == 0)
+            continue;
+        json_t *w = json_object();
+        set(w, "count", number(waits_count(b)));
+        set(w, "median_us", us(waits_quantile(b, longest, 0.5)));
+        set(w, "p99_us", us(waits_quantile(b, longest, 0.99)));
+        set(w, "longest_us", us(longest));
+        set(w, "total_us", us(r->sys.waited_ns[nr]));
+        set(o, report_call_name(nr, buf, sizeof buf), w);
+    }
+    return o;
+}
+
 static json_t *all_calls(const struct report *r)
 {
     json_t *o = json_object(), *served = json_object();
     set(o, "local", calls(r->sys.local));
     set(o, "forwarded", calls(r->sys.forwarded));
     set(o, "refused", calls(r->sys.refused));
+    set(o, "waits", all_waits(r));
     set(o, "sites_rewritten", number(r->sys.sites_rewritten));
     set(o, "sites_left", number(r->sys.sites_left));
     set(served, "total", number(r->served));
@@ -97,35 +124,102 @@ static json_t *all_calls(const struct report *r)
     return o;
 }
 
+static json_t *thread(const struct thread_usage *u)
+{
+    json_t *o = json_object();
+    set(o, "nvcsw", number(u->nvcsw));
+    set(o, "nivcsw", number(u->nivcsw));
+    set(o, "minflt", number(u->minflt));
+    set(o, "majflt", number(u->majflt));
+    set(o, "utime_us", number(u->utime_us));
+    set(o, "stime_us", number(u->stime_us));
+    set(o, "run_ns", number(u->run_ns));
+    set(o, "wait_ns", number(u->wait_ns));
+    set(o, "timeslices", number(u->timeslices));
+    return o;
+}
+
+static json_t *host_times(const struct host_cpu *h)
+{
+    json_t *o = json_object();
+    for (unsigned t = 0; t < CPU_TIMES; t++)
+        set(o, cpu_time_name[t], number(h->time_us[t]));
+    return o;
+}
+
+static json_t *host_sched(const struct host_cpu *h)
+{
+    json_t *o = json_object();
+    set(o, "run_ns", number(h->run_ns));
+    set(o, "wait_ns", number(h->wait_ns));
+    set(o, "timeslices", number(h->timeslices));
+    return o;
+}
+
+/* Those that happened on this core. */
+static json_t *irqs(const struct irq_snapshot *s, unsigned c)
+{
+    json_t *o = json_object();
+    for (unsigned i = 0; i < s->rows; i++)
+        if (s->row[i].count[c] > 0)
+            set(o, s->row[i].name, number(s->row[i].count[c]));
+    return o;
+}
+
+static json_t *outside(const struct core_counts *k)
+{
+    json_t *o = json_object();
+    set(o, "count", number(k->outside.count));
+    set(o, "total_us", us(k->outside.total));
+    set(o, "longest_us", us(k->outside.longest));
+    set(o, "longest_cause", text(k->outside.longest ? exit_cause_name[k->outside_cause] : NULL));
+    return o;
+}
+
+static json_t *gaps(const struct core_counts *k)
+{
+    json_t *o = json_object();
+    set(o, "watched_us", us(k->watched));
+    set(o, "count", number(k->gaps.count));
+    set(o, "total_us", us(k->gaps.total));
+    set(o, "longest_us", us(k->gaps.longest));
+    return o;
+}
+
+static json_t *engine_counts(const struct report *r, const struct core_counts *k)
+{
+    json_t *o = json_object();
+    for (unsigned i = 0; i < ENGINE_COUNTERS_MAX && r->engine_counter[i]; i++)
+        if (k->engine[i])
+            set(o, r->engine_counter[i], number(k->engine[i]));
+    return o;
+}
+
 static json_t *core(const struct report *r, const struct report_section *s, unsigned c)
 {
     json_t *o = json_object(), *exits = json_object(), *kernel = json_object();
-    json_t *usage = json_object(), *irq = json_object();
-    const struct thread_usage *u = &s->usage[c];
+    const struct core_counts *k = &s->core[c];
     uint64_t total = 0;
     for (unsigned e = 0; e < EXIT_CAUSES; e++)
-        total += s->core[c].exits[e];
+        total += k->exits[e];
     set(exits, "total", number(total));
     for (unsigned e = 0; e < EXIT_CAUSES; e++)
-        set(exits, exit_cause_name[e], number(s->core[c].exits[e]));
-    for (unsigned k = 0; k < LULL_K_COUNT; k++)
-        if (kcount_name[k])
-            set(kernel, kcount_name[k], number(s->core[c].kcount[k]));
-    set(usage, "nvcsw", number(u->nvcsw));
-    set(usage, "nivcsw", number(u->nivcsw));
-    set(usage, "minflt", number(u->minflt));
-    set(usage, "majflt", number(u->majflt));
-    set(usage, "utime_us", number(u->utime_us));
-    set(usage, "stime_us", number(u->stime_us));
-    for (unsigned i = 0; i < s->irq.rows; i++)
-        if (s->irq.row[i].count[c] > 0)
-            set(irq, s->irq.row[i].name, number(s->irq.row[i].count[c]));
+        set(exits, exit_cause_name[e], number(k->exits[e]));
+    for (unsigned i = 0; i < LULL_K_COUNT; i++)
+        if (kcount_name[i])
+            set(kernel, kcount_name[i], number(k->kcount[i]));
     set(o, "core", number(c));
     set(o, "cpu", number(r->cpu[c]));
     set(o, "exits", exits);
     set(o, "kernel", kernel);
-    set(o, "thread", usage);
-    set(o, "host_interrupts", irq);
+    set(o, "machine", engine_counts(r, k));
+    set(o, "outside", outside(k));
+    set(o, "gaps", r->watched ? gaps(k) : json_null());
+    set(o, "thread", thread(&s->usage[c]));
+    set(o, "cpu_time_us", host_times(&s->host[c]));
+    set(o, "cpu_sched", s->host[c].has_sched ? host_sched(&s->host[c]) : json_null());
+    set(o, "host_interrupts", irqs(&s->irq, c));
+    set(o, "host_softirqs", irqs(&s->softirq, c));
     return o;
 }
 
@@ -141,12 +235,40 @@ static json_t *section(const struct report *r, const struct report_section *s)
     return o;
 }
 
+static json_t *by_node(const struct report *r)
+{
+    json_t *a = json_array();
+    for (unsigned i = 0; i < REPORT_NODES_MAX; i++) {
+        if (r->mem_node[i] == 0)
+            continue;
+        json_t *o = json_object();
+        set(o, "node", number(i));
+        set(o, "bytes", number(r->mem_node[i]));
+        append(a, o);
+    }
+    return a;
+}
+
+static json_t *settings(const struct settings *s)
+{
+    json_t *a = json_array();
+    for (size_t i = 0; s && i < s->n; i++) {
+        json_t *o = json_object();
+        set(o, "what", text(s->row[i].what));
+        set(o, "old", text(s->row[i].before));
+        set(o, "new", text(s->row[i].after));
+        set(o, "why", text(s->row[i].why));
+        append(a, o);
+    }
+    return a;
+}
+
 static json_t *build(const struct report *r)
 {
     json_t *o = json_object(), *engine = json_object(), *cores = json_object();
     json_t *memory = json_object();
     broken = false;
-    set(o, "schema", text("lull-report-1"));
+    set(o, "schema", text("lull-report-2"));
     set(o, "program", text(r->program));
     set(o, "status", json_integer(r->status));
     set(engine, "name", text(r->engine));
@@ -163,7 +285,9 @@ static json_t *build(const struct report *r)
     set(memory, "hugetlb_bytes", number(r->mem_hugetlb));
     set(memory, "thp_bytes", number(r->mem_thp));
     set(memory, "small_bytes", number(r->mem_4k));
+    set(memory, "by_node", by_node(r));
     set(o, "memory", memory);
+    set(o, "settings", settings(r->settings));
     set(o, "start_ms", real(r->start_ms));
     set(o, "wall_s", real(r->wall_s));
     set(o, "system_calls", all_calls(r));

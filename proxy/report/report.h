@@ -12,6 +12,9 @@
 #include <lull/memmap.h>
 
 #include "carve/settings.h"
+#include "engine/engine.h"
+
+#define REPORT_NODES_MAX 64
 
 /* Exits of a core to the proxy by cause: LULL_OP_* first, then these. */
 enum exit_cause {
@@ -23,9 +26,19 @@ enum exit_cause {
 extern const char *const exit_cause_name[EXIT_CAUSES];
 extern const char *const kcount_name[LULL_K_COUNT]; /* NULL: unused */
 
+/* Gaps, or times outside the isle; nanoseconds. `longest` of a difference is the section's own. */
+struct time_counts {
+    uint64_t count, total, longest;
+};
+
 struct core_counts {
     uint64_t exits[EXIT_CAUSES];
     uint64_t kcount[LULL_K_COUNT];
+    uint64_t engine[ENGINE_COUNTERS_MAX]; /* by report.engine_counter */
+    struct time_counts outside;           /* in the proxy at its own request, but for sleeping */
+    unsigned outside_cause;               /* enum exit_cause, of the longest */
+    struct time_counts gaps;              /* while it was idle and watched */
+    uint64_t watched;                     /* for how long, nanoseconds */
 };
 
 /*
@@ -52,15 +65,36 @@ void irq_snapshot_free(struct irq_snapshot *s);
 /* Involuntary and voluntary switches, page faults of one vCPU thread (getrusage RUSAGE_THREAD). */
 struct thread_usage {
     uint64_t nvcsw, nivcsw, minflt, majflt, utime_us, stime_us;
+    uint64_t run_ns, wait_ns, timeslices; /* /proc/PID/schedstat: on a CPU, ready and not, times */
 };
+
+/* What one of Linux's CPUs did, whoever's thread it was: /proc/stat, microseconds. */
+enum cpu_time { CPU_TIMES = 10 };
+extern const char *const cpu_time_name[CPU_TIMES];
+/* And /proc/schedstat, where Linux has it: tasks ran, tasks were ready and waited, times. */
+struct host_cpu {
+    uint64_t time_us[CPU_TIMES];
+    bool has_sched;
+    uint64_t run_ns, wait_ns, timeslices;
+};
+/*
+ * From streams in the format of these two files; out[] by core of the isle. What the file does not
+ * have stays as it was. tick_us: of a clock tick. 0, or -EINVAL: no line of any of these CPUs.
+ */
+int host_times_read(struct host_cpu *out, FILE *f, const uint16_t *cpu, unsigned ncores,
+                    uint64_t tick_us);
+int host_sched_read(struct host_cpu *out, FILE *f, const uint16_t *cpu, unsigned ncores);
 
 struct report_section { /* the whole run, or the marked section (lull/mark.h) */
     bool valid;
     double seconds;
     struct core_counts core[LULL_MAX_CORES]; /* differences: end minus begin */
     struct thread_usage usage[LULL_MAX_CORES];
-    struct irq_snapshot irq; /* differences */
+    struct host_cpu host[LULL_MAX_CORES];
+    struct irq_snapshot irq;     /* differences */
+    struct irq_snapshot softirq; /* of /proc/softirqs */
 };
+void report_section_free(struct report_section *s); /* what it points to */
 
 struct report {
     const char *program;
@@ -76,20 +110,31 @@ struct report {
     uint64_t mem_hugetlb; /* bytes populated by kind */
     uint64_t mem_thp;
     uint64_t mem_4k;
+    uint64_t mem_node[REPORT_NODES_MAX];             /* of these, by NUMA node of Linux's */
+    bool watched;                                    /* --report=detours */
+    const char *engine_counter[ENGINE_COUNTERS_MAX]; /* names; NULL: no more */
     double start_ms; /* proxy's start to the first instruction of the program */
     double wall_s;
     int status;                      /* as the shell sees it */
     const struct settings *settings; /* what was changed on Linux's side; never NULL */
     uint64_t served, served_polled, served_on_core, served_by_worker;
     struct lull_sysstat sys;
+    struct lull_waits waits;
     struct report_section run;
     struct report_section marked;
 };
 
+/*
+ * q: 0..1. Nanoseconds, to within an eighth: the middle of the bucket in which that one lies, or
+ * `longest` where that is less or the bucket is the last. 0 without any.
+ */
+uint64_t waits_quantile(const uint32_t bucket[LULL_WAIT_BUCKETS], uint64_t longest, double q);
+uint64_t waits_count(const uint32_t bucket[LULL_WAIT_BUCKETS]);
+
 /* Text for people. */
 void report_text(FILE *f, const struct report *r);
 /*
- * JSON, schema "lull-report-1" (docs/report.md). 0, or -errno after one message(). A regular file
+ * JSON, schema "lull-report-2" (docs/report.md). 0, or -errno after one message(). A regular file
  * is written beside its place and then renamed, so it is whole or not there; devices and pipes are
  * written to directly.
  */

@@ -5,6 +5,7 @@
 
 #include "report/report.h"
 
+#define WAITS_MAX 12  /* calls whose times are shown; JSON has all */
 #define COLUMNS_MAX 8 /* with more cores: total, least and most instead of a column each */
 
 static void print_bytes(FILE *f, uint64_t bytes)
@@ -58,8 +59,29 @@ static void print_place(FILE *f, const struct report *r)
     print_bytes(f, r->mem_thp);
     fprintf(f, ", 4 KiB pages ");
     print_bytes(f, r->mem_4k);
+    const char *before = "; on node";
+    for (unsigned i = 0; i < REPORT_NODES_MAX; i++) {
+        if (r->mem_node[i] == 0)
+            continue;
+        fprintf(f, "%s %u ", before, i);
+        print_bytes(f, r->mem_node[i]);
+        before = ",";
+    }
     fprintf(f, "\n  time     start %.1f ms, all %.3f s, status %d\n", r->start_ms, r->wall_s,
             r->status);
+}
+
+static void print_settings(FILE *f, const struct settings *s)
+{
+    for (size_t i = 0; s && i < s->n; i++) {
+        const struct setting *row = &s->row[i];
+        fprintf(f, "  %s %s: ", i ? "        " : "settings", row->what);
+        if (row->after)
+            fprintf(f, "%s, was %s", row->after, row->before ? row->before : "not there");
+        else
+            fprintf(f, "left as it was");
+        fprintf(f, row->why ? " (%s)\n" : "\n", row->why);
+    }
 }
 
 struct call {
@@ -96,6 +118,33 @@ static void print_calls(FILE *f, const char *label, const uint32_t *count)
     fprintf(f, "\n");
 }
 
+/* The forwarded calls for which most time was waited. */
+static void print_waits(FILE *f, const struct report *r)
+{
+    bool done[LULL_NR_MAX] = {false};
+    for (int row = 0; row < WAITS_MAX; row++) {
+        unsigned most = LULL_NR_MAX;
+        char buf[16];
+        for (unsigned nr = 0; nr < LULL_NR_MAX; nr++)
+            if (!done[nr] && waits_count(r->waits.bucket[nr]) > 0 &&
+                (most == LULL_NR_MAX || r->sys.waited_ns[nr] > r->sys.waited_ns[most]))
+                most = nr;
+        if (most == LULL_NR_MAX)
+            return;
+        done[most] = true;
+        const uint32_t *b = r->waits.bucket[most];
+        uint64_t longest = r->sys.longest_ns[most];
+        if (row == 0)
+            fprintf(f, "    %-21s %10s %12s %12s %12s %12s\n", "waited for Linux, us", "calls",
+                    "median", "p99", "longest", "all");
+        fprintf(f, "      %-19.19s %10" PRIu64 " %12.1f %12.1f %12.1f %12.1f\n",
+                report_call_name(most, buf, sizeof buf), waits_count(b),
+                (double)waits_quantile(b, longest, 0.5) / 1e3,
+                (double)waits_quantile(b, longest, 0.99) / 1e3, (double)longest / 1e3,
+                (double)r->sys.waited_ns[most] / 1e3);
+    }
+}
+
 static void print_all_calls(FILE *f, const struct report *r)
 {
     fprintf(f,
@@ -107,6 +156,7 @@ static void print_all_calls(FILE *f, const struct report *r)
     print_calls(f, "local", r->sys.local);
     print_calls(f, "forwarded", r->sys.forwarded);
     print_calls(f, "refused", r->sys.refused);
+    print_waits(f, r);
 }
 
 struct table {
@@ -190,6 +240,72 @@ static void print_kernel(const struct table *t, const struct report_section *s)
     }
 }
 
+static void print_machine(const struct table *t, const struct report *r,
+                          const struct report_section *s)
+{
+    uint64_t v[LULL_MAX_CORES];
+    char label[64];
+    for (unsigned i = 0; i < ENGINE_COUNTERS_MAX && r->engine_counter[i]; i++) {
+        for (unsigned c = 0; c < t->ncores; c++)
+            v[c] = s->core[c].engine[i];
+        snprintf(label, sizeof label, "%s %.31s", r->engine, r->engine_counter[i]);
+        print_row(t, label, v, false);
+    }
+}
+
+/* Microseconds, rounded up: not to hide one. */
+static void print_times(const struct table *t, const struct report *r,
+                        const struct report_section *s)
+{
+    static const struct {
+        size_t offset;
+        bool watched;
+        const char *label;
+    } rows[] = {
+        {offsetof(struct core_counts, outside.total), false, "in the proxy, us"},
+        {offsetof(struct core_counts, outside.longest), false, "  longest, us"},
+        {offsetof(struct core_counts, watched), true, "idle and watched, us"},
+        {offsetof(struct core_counts, gaps.total), true, "  lost in gaps, us"},
+        {offsetof(struct core_counts, gaps.longest), true, "  longest gap, us"},
+    };
+    uint64_t v[LULL_MAX_CORES];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (unsigned c = 0; c < t->ncores; c++) {
+            memcpy(&v[c], (const char *)&s->core[c] + rows[i].offset, sizeof v[c]);
+            v[c] = (v[c] + 999) / 1000;
+        }
+        if (r->watched || !rows[i].watched)
+            print_row(t, rows[i].label, v, rows[i].watched);
+    }
+    for (unsigned c = 0; c < t->ncores; c++)
+        v[c] = s->core[c].gaps.count;
+    if (r->watched)
+        print_row(t, "  gaps", v, true);
+}
+
+/* What else its CPU did; the whole CPU's time, in Linux's ticks. */
+static void print_cpu(const struct table *t, const struct report_section *s)
+{
+    static const char *const always = "steal";
+    uint64_t v[LULL_MAX_CORES];
+    char label[64];
+    for (unsigned i = 0; i < CPU_TIMES; i++) {
+        for (unsigned c = 0; c < t->ncores; c++)
+            v[c] = s->host[c].time_us[i];
+        snprintf(label, sizeof label, "CPU: %s, us", cpu_time_name[i]);
+        print_row(t, label, v, strcmp(cpu_time_name[i], always) == 0);
+    }
+}
+
+static void print_irqs(const struct table *t, const char *who, const struct irq_snapshot *s)
+{
+    char label[64];
+    for (unsigned i = 0; i < s->rows; i++) {
+        snprintf(label, sizeof label, "%s %.27s", who, s->row[i].name);
+        print_row(t, label, s->row[i].count, false);
+    }
+}
+
 static void print_linux(const struct table *t, const struct report_section *s)
 {
     static const struct {
@@ -203,18 +319,17 @@ static void print_linux(const struct table *t, const struct report_section *s)
         {offsetof(struct thread_usage, majflt), false, "vCPU thread: major page faults"},
         {offsetof(struct thread_usage, utime_us), false, "vCPU thread: user time, us"},
         {offsetof(struct thread_usage, stime_us), false, "vCPU thread: system time, us"},
+        {offsetof(struct thread_usage, wait_ns), true, "vCPU thread: ready, not running, ns"},
     };
     uint64_t v[LULL_MAX_CORES];
-    char label[64];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (unsigned c = 0; c < t->ncores; c++)
             memcpy(&v[c], (const char *)&s->usage[c] + rows[i].offset, sizeof v[c]);
         print_row(t, rows[i].label, v, rows[i].always);
     }
-    for (unsigned i = 0; i < s->irq.rows; i++) {
-        snprintf(label, sizeof label, "host %.31s", s->irq.row[i].name);
-        print_row(t, label, s->irq.row[i].count, false);
-    }
+    print_cpu(t, s);
+    print_irqs(t, "host", &s->irq);
+    print_irqs(t, "host softirq", &s->softirq);
 }
 
 static void print_section(FILE *f, const struct report *r, const struct report_section *s,
@@ -224,6 +339,8 @@ static void print_section(FILE *f, const struct report *r, const struct report_s
     fprintf(f, "  %s, %.3f s\n", title, s->seconds);
     print_head(&t);
     print_exits(&t, s);
+    print_machine(&t, r, s);
+    print_times(&t, r, s);
     print_kernel(&t, s);
     print_linux(&t, s);
 }
@@ -232,6 +349,7 @@ void report_text(FILE *f, const struct report *r)
 {
     fprintf(f, "lull: report of %s\n", r->program);
     print_place(f, r);
+    print_settings(f, r->settings);
     print_all_calls(f, r);
     if (r->run.valid)
         print_section(f, r, &r->run, "the whole run");

@@ -67,9 +67,9 @@ static void add_options(struct words *w, const struct run *r)
     else
         add(w, "--spin=%" PRIu64, o->spin_us);
     if (o->report)
-        add(w, "--report");
+        add(w, o->detours ? "--report=detours" : "--report");
     if (o->report_file)
-        add(w, "--report=%s", o->report_file);
+        add(w, o->detours ? "--report=detours,%s" : "--report=%s", o->report_file);
     if (o->timeout_s > 0) {
         double left = o->timeout_s - (double)(now_ns() - r->first_ns) / 1e9;
         add(w, "--timeout=%.3f", left > 0.001 ? left : 0.001);

@@ -32,14 +32,7 @@ void run_die_by(int signo)
 /* What the threads that are not here any more had open. */
 static void close_parents(struct run *r)
 {
-    for (unsigned i = 0; i < r->nvcpus; i++) {
-        if (r->vcpu[i].stat_fd >= 0)
-            close(r->vcpu[i].stat_fd);
-        if (r->vcpu[i].status_fd >= 0)
-            close(r->vcpu[i].status_fd);
-    }
-    if (r->irq_fd >= 0)
-        close(r->irq_fd);
+    marks_close(r);
     if (r->signal_fd >= 0)
         close(r->signal_fd);
     r->ops->close(r->engine);
@@ -58,6 +51,8 @@ static void reset_shared(struct run *r)
         struct lull_core *c = isle_core(&r->isle, i);
         memset(isle_channel(&r->isle, i), 0, sizeof(struct lull_channel));
         memset(c->kcount, 0, sizeof c->kcount);
+        memset(&c->gaps, 0, sizeof c->gaps);
+        c->watch = 0;
         c->bell = 0;
         c->state = LULL_CORE_BUSY;
     }
@@ -105,8 +100,8 @@ static _Noreturn void child_main(struct run *r)
     n->vcpu = vcpu;
     n->nvcpus = r->nvcpus;
     n->mapped = r->mapped;
-    n->irq_fd = -1;
     n->signal_fd = -1;
+    n->tsc_khz = r->tsc_khz;
     memcpy(&n->isle, &r->isle, sizeof n->isle);
     pthread_mutex_init(&n->isle.lock, NULL);
     pthread_mutex_init(&n->lock, NULL);

@@ -2,7 +2,6 @@
 #include "run/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,6 +162,7 @@ static int prepare(struct run *r)
         return LULL_EXIT_FAILED;
     }
     boot_clock(req->opt, &clock);
+    r->tsc_khz = clock.tsc_khz;
     return start_server(r);
 }
 
@@ -252,6 +252,10 @@ static void make_report(struct run *r, struct report *out)
     out->mem_hugetlb = kinds.hugetlb;
     out->mem_thp = kinds.thp;
     out->mem_4k = kinds.small;
+    isle_memory_nodes(&r->isle, out->mem_node, REPORT_NODES_MAX);
+    out->watched = r->req->opt->detours;
+    if (r->ops->counters)
+        r->ops->counters(r->engine, out->engine_counter);
     out->start_ms = (double)(r->first_ns - r->req->started_ns) / 1e6;
     out->wall_s = (double)(now_ns() - r->first_ns) / 1e9;
     out->status = r->result.status;
@@ -262,6 +266,7 @@ static void report_served(struct run *r, struct report *out)
 {
     struct server_stats st;
     memcpy(&out->sys, (const void *)LULL_SYSSTAT, sizeof out->sys);
+    memcpy(&out->waits, (const void *)LULL_WAITS, sizeof out->waits);
     for (unsigned i = 0; i < r->nvcpus; i++) { /* answered before the kernel could count them */
         const uint64_t *k = isle_core(&r->isle, i)->kcount;
         out->sys.local[SYS_getpid] += (uint32_t)k[LULL_K_GETPID];
@@ -304,10 +309,8 @@ void run_isle(const struct run_request *req, struct run_result *out)
     r->signal_fd = -1;
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->signal_lock, NULL);
-    r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);
-    if (r->irq_fd >= 0)
-        r->irq_fd = ownfd_hide(r->irq_fd);
-    int rc = open_isle(r);
+    r->wanted = wanted;
+    int rc = marks_begin(r) ? LULL_EXIT_FAILED : open_isle(r);
     if (rc)
         goto out_free;
     rc = prepare(r);
@@ -322,8 +325,10 @@ void run_isle(const struct run_request *req, struct run_result *out)
         goto out_stop;
     }
     hold_settle(req->hold);
-    if (wanted)
-        marks_snapshot(r, &rep->run); /* what is there at the start */
+    if (wanted) {
+        marks_snapshot(r, &rep->run, false); /* what is there at the start */
+        marks_next(r);
+    }
     isle_window_guard();
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
@@ -336,10 +341,11 @@ void run_isle(const struct run_request *req, struct run_result *out)
     if (wanted) {
         struct report_section begin = rep->run;
         rep->run = (struct report_section){0};
-        marks_snapshot(r, &rep->run);
+        marks_snapshot(r, &rep->run, true);
         marks_subtract(r, &rep->run, &begin);
+        marks_whole_run(r, &rep->run);
         rep->run.seconds = (double)(now_ns() - r->first_ns) / 1e9;
-        irq_snapshot_free(&begin.irq);
+        report_section_free(&begin);
     }
     *out = r->result;
     verbose("ended after %.1f ms, status %d", (double)(now_ns() - r->first_ns) / 1e6, out->status);
@@ -359,14 +365,16 @@ out_close:
     r->ops->close(r->engine);
     mapped_free(r->mapped);
     isle_destroy(&r->isle);
-    irq_snapshot_free(&r->begin.irq);
+    report_section_free(&r->begin);
 out_free:
     if (rep) {
-        irq_snapshot_free(&rep->run.irq);
-        irq_snapshot_free(&rep->marked.irq);
+        report_section_free(&rep->run);
+        report_section_free(&rep->marked);
     }
-    if (r)
+    if (r) {
+        free(r->longest_gap);
         free(r->vcpu);
+    }
     free(r);
     free(rep);
 }

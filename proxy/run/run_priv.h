@@ -19,6 +19,15 @@
 
 struct run;
 
+/* Files of /proc, and the thread's own below /proc/PID/task/TID. */
+enum { HOST_INTERRUPTS, HOST_SOFTIRQS, HOST_STAT, HOST_SCHEDSTAT, MARKS_HOST_FILES };
+enum { THREAD_STAT, THREAD_STATUS, THREAD_SCHEDSTAT, MARKS_THREAD_FILES };
+
+struct longest { /* time outside the isle */
+    uint64_t ns;
+    unsigned cause; /* enum exit_cause */
+};
+
 struct vcpu {
     struct run *run;
     unsigned index;
@@ -27,11 +36,14 @@ struct vcpu {
     pid_t tid;
     timer_t timer;
     bool has_timer;
-    int stat_fd, status_fd; /* of this thread in /proc, for marks.c; -1: none */
-    atomic_uint wake;       /* futex: a ring while it is parked */
+    int proc_fd[MARKS_THREAD_FILES]; /* of this thread in /proc, for marks.c; -1: none */
+    atomic_uint wake;                /* futex: a ring while it is parked */
     atomic_int parked;
     /* counters: this thread writes, others read at the end or in a mark */
     uint64_t exits[EXIT_CAUSES];
+    uint64_t outside_count, outside_ns; /* of requests, but those that sleep */
+    struct longest longest[2];          /* of the whole run, of `section` */
+    uint32_t section;                   /* run.section when longest[1] began */
 };
 
 struct run {
@@ -60,9 +72,13 @@ struct run {
     struct run_result result;
     uint64_t first_ns; /* CLOCK_MONOTONIC when the cores were let go */
     /* marks.c: lock */
+    bool wanted; /* a report: else nothing is read */
+    int host_fd[MARKS_HOST_FILES];
+    atomic_uint section_no; /* counts the marks, from 1 */
+    uint64_t *longest_gap;  /* by core, isle's ticks: of sections that are over; lock */
+    uint64_t tsc_khz;       /* of the isle */
     struct report_section begin, section;
     uint64_t mark_ns;
-    int irq_fd; /* /proc/interrupts */
 };
 
 /* run.c: the first to say how it ended wins. Any thread. */
@@ -98,9 +114,17 @@ void signals_serve(struct run *r);
 int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
 void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 
+/* counters.c */
+void counters_read_thread(const struct vcpu *v, struct thread_usage *out);
+void counters_read_host(const struct run *r, struct report_section *out);
+
 /* marks.c: while the program runs, only descriptors that were opened before are used */
+int marks_begin(struct run *r);  /* before the first core starts. 0, -ENOMEM */
 void marks_open(struct vcpu *v); /* on its thread, before the start */
-void marks_snapshot(struct run *r, struct report_section *out);
+void marks_close(struct run *r);
+void marks_next(struct run *r); /* the cores' longest times are of a new section. lock */
+void marks_whole_run(struct run *r, struct report_section *s); /* its longest times. lock */
+void marks_snapshot(struct run *r, struct report_section *out, bool end);
 void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin);
 int64_t marks_op(struct run *r, uint64_t what);
 

@@ -248,6 +248,28 @@ static void no_memory(struct vcpu *v, unsigned *times)
     divert(v);
 }
 
+/* Sleeping, or the measurement itself. */
+static bool is_no_delay(uint32_t op)
+{
+    return op == LULL_OP_PARK || op == LULL_OP_STOP || op == LULL_OP_MARK;
+}
+
+/* The isle stood still since then, because of something that it wanted. */
+static void note_outside(struct vcpu *v, unsigned cause, uint64_t since)
+{
+    struct longest now = {now_ns() - since, cause};
+    uint32_t section = atomic_load_explicit(&v->run->section_no, memory_order_relaxed);
+    if (v->section != section) {
+        v->section = section;
+        v->longest[1] = (struct longest){0};
+    }
+    v->outside_count++;
+    v->outside_ns += now.ns;
+    for (int i = 0; i < 2; i++)
+        if (now.ns > v->longest[i].ns)
+            v->longest[i] = now;
+}
+
 static void vcpu_loop(struct vcpu *v)
 {
     unsigned nothing = 0;
@@ -265,10 +287,14 @@ static void vcpu_loop(struct vcpu *v)
         case VCPU_OUT: {
             uint64_t arg[6];
             memcpy(arg, c->arg, sizeof arg);
-            v->exits[x.value < LULL_OP_COUNT ? x.value : EXIT_OTHER]++;
+            unsigned cause = x.value < LULL_OP_COUNT ? x.value : EXIT_OTHER;
+            uint64_t since = now_ns();
+            v->exits[cause]++;
             int64_t ret = request(v, x.value, arg);
             c->ret = ret;
             timepage_refresh();
+            if (!is_no_delay(x.value))
+                note_outside(v, cause, since);
             break;
         }
         case VCPU_NO_MEMORY:

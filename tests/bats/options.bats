@@ -109,7 +109,7 @@ load common
     local how
     isle --report=r.json "$PROGRAMS/threads"
     expect 0
-    jq -e '.schema == "lull-report-1"' r.json
+    jq -e '.schema == "lull-report-2"' r.json
     for how in "exitcode 9:9" "die segv:139" "die raise-15:143"; do
         rm -f r.json
         # shellcheck disable=SC2086
@@ -184,7 +184,7 @@ load common
     isle --report=r.json "$PROGRAMS/files" deep
     expect 0
     [ -s r.json ] && [ ! -e deep/r.json ]
-    jq -e '.schema == "lull-report-1"' r.json
+    jq -e '.schema == "lull-report-2"' r.json
 }
 
 @test "the report of the whole run has its start" {

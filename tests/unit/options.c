@@ -203,7 +203,15 @@ static void test_environment(void **state)
     assert_int_equal(o.engine, ENGINE_AUTO);
     assert_int_equal(o.spin_us, 3);
     assert_true(o.timeout_s == 0);
+    assert_int_equal(parse("--report=detours --report=detours2 x", &o), 0);
+    assert_true(o.detours && o.report);
+    assert_string_equal(o.report_file, "detours2");
+    assert_int_equal(parse("--report=detours,a,b x", &o), 0);
+    assert_true(o.detours && !o.report);
+    assert_string_equal(o.report_file, "a,b");
+    refused("--report=detours, x", "file name");
     assert_int_equal(parse("--report=f x", &o), 0);
+    assert_false(o.detours);
     assert_false(o.report);
     assert_string_equal(o.report_file, "f");
 }
