@@ -106,6 +106,7 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
     req->opt = opt;
     req->program = &program;
     req->plan = &plan;
+    req->rank = launcher_job_rank();
     rc = carve_plan(opt, &plan);
     if (rc == 0 && opt->dry_run) {
         rc = print_plan(req);

@@ -270,6 +270,8 @@ static json_t *build(const struct report *r)
     broken = false;
     set(o, "schema", text("lull-report-2"));
     set(o, "program", text(r->program));
+    set(o, "rank", number(r->rank));
+    set(o, "host", text(r->host));
     set(o, "status", json_integer(r->status));
     set(engine, "name", text(r->engine));
     set(engine, "why", text(r->engine_why));

@@ -98,6 +98,8 @@ void report_section_free(struct report_section *s); /* what it points to */
 
 struct report {
     const char *program;
+    unsigned rank; /* in the job */
+    const char *host;
     const char *engine;     /* "kvm" */
     const char *engine_why; /* one line */
     unsigned ncores;

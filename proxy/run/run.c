@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
@@ -237,6 +238,10 @@ static void make_report(struct run *r, struct report *out)
 {
     const struct carve_plan *plan = r->req->plan;
     struct memory_kinds kinds;
+    static struct utsname host;
+    uname(&host);
+    out->rank = r->req->rank;
+    out->host = host.nodename;
     out->program = r->req->program->path;
     out->engine = r->ops->name(r->engine);
     out->engine_why = r->engine_why;

@@ -23,6 +23,7 @@ struct run_request {
     cpu_set_t affinity;     /* of the process at its start */
     struct hold *hold;      /* of the cores; its journal: hold_journal() */
     struct settings *settings;
+    unsigned rank; /* in the job */
 };
 
 struct run_result {

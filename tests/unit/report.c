@@ -21,6 +21,8 @@ static int setup(void **state)
     memset(&r, 0, sizeof r);
     memset(irq, 0, sizeof irq);
     r.program = "./strassen";
+    r.rank = 7;
+    r.host = "node1";
     r.engine = "kvm";
     r.engine_why = "/dev/kvm can be used";
     r.ncores = 2;
@@ -125,6 +127,8 @@ static void test_json(void **state)
     expect_text(j, "schema", "lull-report-2");
     expect_text(j, "program", "./strassen");
     expect_int(j, "status", 139);
+    expect_int(j, "rank", 7);
+    expect_text(j, "host", "node1");
     expect_text(j, "engine.name", "kvm");
     expect_text(j, "engine.why", "/dev/kvm can be used");
     expect_int(j, "cores.count", 2);
