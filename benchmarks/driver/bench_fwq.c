@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "driver/events.h"
+#include "driver/load.h"
 #include "driver/pairs.h"
 #include "driver/plot.h"
 
@@ -92,17 +93,33 @@ static int measure(const struct driver_options *o, char **argv, struct plot *plo
     return rc ? 1 : 0;
 }
 
-int bench_fwq(const struct driver_options *o)
+/* "--load" or "--load=COMMAND" comes first, before fwq's own arguments. */
+static bool takes_load(struct driver_options *o, const char **command)
 {
+    const char *first = o->argc > 0 ? o->argv[0] : "";
+    if (strncmp(first, "--load", 6) != 0 || (first[6] && first[6] != '='))
+        return false;
+    *command = first[6] && first[7] ? first + 7 : NULL;
+    o->argc--;
+    o->argv++;
+    return true;
+}
+
+int bench_fwq(const struct driver_options *given)
+{
+    struct driver_options own = *given, *o = &own;
     char path[PATH_MAX], count[32];
-    const char *work[] = {"--work", count};
+    const char *work[] = {"--work", count}, *command = NULL;
     struct plot plot = {.n = {0}};
+    bool load = takes_load(o, &command);
     if (bench_prepare(o, "fwq", path, sizeof path) || (!o->no_plot && plot_check_gnuplot()) ||
         calibrate(o, path, count, sizeof count))
         return 1;
-    snprintf(plot.dir, sizeof plot.dir, "%s", o->dir);
+    memcpy(plot.dir, o->dir, sizeof plot.dir);
     char **argv = bench_argv(o, path, work, 2);
-    int rc = argv ? measure(o, argv, &plot) : 1;
+    int rc = 1;
+    if (argv)
+        rc = load ? bench_fwq_load(o, command, argv) : measure(o, argv, &plot);
     plot_free(&plot);
     free(argv);
     return rc;

@@ -204,6 +204,8 @@ int events_add_report(json_t *sum, double *seconds, const char *path, const stru
         int at = core_index(core, cpus);
         if (at < 0 || add_kind(sum, "exits", json_object_get(core, "exits"), at, cpus) ||
             add_kind(sum, "kernel", json_object_get(core, "kernel"), at, cpus) ||
+            (json_object_get(core, "machine") &&
+             add_kind(sum, "machine", json_object_get(core, "machine"), at, cpus)) ||
             add_kind(sum, "thread", json_object_get(core, "thread"), at, cpus) ||
             add_kind(sum, "interrupts", json_object_get(core, "host_interrupts"), at, cpus)) {
             complain("%s: core %zu of lull's report cannot be read", path, i);
@@ -280,6 +282,7 @@ static void print_row(FILE *f, const char *kind, const char *cause, const json_t
 void events_print(FILE *f, const json_t *events, const struct cpus *cpus)
 {
     static const char *const kinds[][2] = {{"exits", "exit"},
+                                           {"machine", "KVM"},
                                            {"kernel", "kernel"},
                                            {"thread", "Linux thread"},
                                            {"interrupts", "Linux irq"}};

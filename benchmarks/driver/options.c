@@ -15,6 +15,8 @@ static const char usage[] =
     "  os            system calls, threads, first touch of memory\n"
     "  os-dynamic    the same program, linked dynamically\n"
     "  fwq           fixed work quanta: noise, with a plot\n"
+    "  fwq --load[=COMMAND]  the same with every CPU loaded, by spinners or by COMMAND: natively,\n"
+    "                natively pinned, natively tuned (cpuset, SCHED_FIFO) and on an isle\n"
     "  strassen [N]  OpenMP tasks; N is 2048 unless given\n"
     "  pread         a forwarded 4 KiB pread, with one core left to Linux and with none\n"
     "  start         from the launch to the first instruction of main\n"

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "driver/load.h"
+
 const char *const side_name[SIDES] = {"native", "isle"};
 
 char **run_command(const struct run *r, char *buf, size_t size)
@@ -88,6 +90,8 @@ static void exec_child(const struct command *c, int out, int err, pid_t parent)
         setenv("OMP_NUM_THREADS", threads, 1);
         setenv("OMP_PROC_BIND", "true", 1);
     }
+    if (c->tune && tune_enter(c->tune, err))
+        _exit(126);
     if (c->pin && sched_setaffinity(0, sizeof c->cpus->set, &c->cpus->set)) {
         dprintf(err, "sched_setaffinity: %s\n", strerror(errno));
         _exit(126);

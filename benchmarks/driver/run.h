@@ -8,6 +8,8 @@
 
 #include "driver/driver.h"
 
+struct tune;
+
 struct run {
     const struct driver_options *o;
     enum side side;
@@ -30,6 +32,7 @@ struct command {
     const char *what, *where; /* for messages: "fwq, pair 2", "on an isle" */
     const struct cpus *cpus;  /* OMP_NUM_THREADS and OMP_PROC_BIND say so; NULL: left alone */
     bool pin;                 /* to cpus */
+    const struct tune *tune;  /* in its cpuset, SCHED_FIFO; NULL: as it comes */
     double timeout_s;
     bool verbose;
 };

@@ -12,6 +12,8 @@ struct fwq_options {
     uint64_t samples; /* per core */
     uint64_t us;      /* aimed length of a quantum, microseconds */
     uint64_t work;    /* iterations in a quantum; 0: calibrate */
+    uint64_t threads; /* 0: one for each CPU that is allowed */
+    bool no_pin;      /* they run where Linux places them */
     bool calibrate;   /* print the count and leave */
     const char *out;  /* every sample; NULL: none */
     const char *json;
@@ -28,8 +30,9 @@ struct fwq_interrupts {
 struct fwq_core {
     _Alignas(64) pthread_t thread;
     unsigned index;
-    int cpu;         /* Linux's number; -1: could not be pinned */
-    uint64_t *stamp; /* samples + 1 TSC values: sample i took stamp[i+1] - stamp[i] */
+    int cpu;            /* Linux's number, not pinned: where it began; -1: could not be pinned */
+    uint64_t preempted; /* involuntary switches in the loop; natively only */
+    uint64_t *stamp;    /* samples + 1 TSC values: sample i took stamp[i+1] - stamp[i] */
     struct fwq_run *run;
 };
 
@@ -37,6 +40,7 @@ struct fwq_run {
     uint64_t samples, work;
     unsigned ncores;
     bool marked;
+    bool no_pin;
     struct fwq_interrupts *interrupts; /* NULL: not wanted */
     struct fwq_core *core;
     /* barriers that spin: nothing here may sleep in the kernel */

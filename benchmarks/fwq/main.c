@@ -13,22 +13,30 @@
 
 static const char usage[] =
     "usage: fwq [--samples N] [--us US] [--work COUNT] [--out FILE] [--json FILE] [--calibrate]\n"
-    "           [--interrupts PREFIX]\n"
+    "           [--interrupts PREFIX] [--no-pin [--threads N]]\n"
     "One thread per CPU of the affinity mask does the same work N times (10000) and notes how "
     "long\n"
     "each took. --us aims at a length (100); --work sets the count that --calibrate prints, so "
     "that\n"
     "two runs do the same. --out: every sample, as lines of \"core index ticks\". --interrupts: "
     "what\n"
-    "/proc/interrupts says just before and just after, in PREFIX.before and PREFIX.after.\n";
+    "/proc/interrupts says just before and just after, in PREFIX.before and PREFIX.after.\n"
+    "--no-pin: the threads run where Linux places them; --threads: so many of them.\n";
 
 /* 0, 1 (done), or 2 (bad usage) */
 static int parse(int argc, char **argv, struct fwq_options *o)
 {
-    static const struct option longs[] = {
-        {"samples", 1, NULL, 'n'}, {"us", 1, NULL, 'u'},         {"work", 1, NULL, 'w'},
-        {"out", 1, NULL, 'o'},     {"json", 1, NULL, 'j'},       {"calibrate", 0, NULL, 'c'},
-        {"help", 0, NULL, 'h'},    {"interrupts", 1, NULL, 'i'}, {0}};
+    static const struct option longs[] = {{"samples", 1, NULL, 'n'},
+                                          {"us", 1, NULL, 'u'},
+                                          {"work", 1, NULL, 'w'},
+                                          {"out", 1, NULL, 'o'},
+                                          {"json", 1, NULL, 'j'},
+                                          {"calibrate", 0, NULL, 'c'},
+                                          {"help", 0, NULL, 'h'},
+                                          {"interrupts", 1, NULL, 'i'},
+                                          {"no-pin", 0, NULL, 'P'},
+                                          {"threads", 1, NULL, 't'},
+                                          {0}};
     *o = (struct fwq_options){.samples = 10000, .us = 100};
     for (int c; (c = getopt_long(argc, argv, "n:u:w:o:j:i:ch", longs, NULL)) != -1;) {
         bool ok = true;
@@ -51,6 +59,12 @@ static int parse(int argc, char **argv, struct fwq_options *o)
         case 'i':
             o->interrupts = optarg;
             break;
+        case 'P':
+            o->no_pin = true;
+            break;
+        case 't':
+            ok = bench_parse_count("fwq", "--threads", optarg, 1, 4096, &o->threads);
+            break;
         case 'c':
             o->calibrate = true;
             break;
@@ -63,8 +77,12 @@ static int parse(int argc, char **argv, struct fwq_options *o)
         if (!ok)
             goto bad;
     }
-    if (optind == argc)
+    if (optind == argc && (o->no_pin || !o->threads))
         return 0;
+    if (optind == argc) {
+        fprintf(stderr, "fwq: --threads goes with --no-pin\n");
+        goto bad;
+    }
     fprintf(stderr, "fwq: unexpected argument %s\n", argv[optind]);
 bad:
     fputs(usage, stderr);
@@ -105,6 +123,7 @@ static int summarise(const struct fwq_run *r, double tsc_hz, struct bench_result
         return -1;
     }
     double noise = 0, detour = 0, p99 = 0, min = 0, median = 0;
+    uint64_t preempted = 0;
     size_t above1 = 0, above10 = 0, above100 = 0;
     printf("fwq: %" PRIu64 " samples of %" PRIu64 " iterations, TSC %.6f GHz%s\n", r->samples,
            r->work, tsc_hz / 1e9, r->marked ? ", on an isle" : "");
@@ -120,6 +139,7 @@ static int summarise(const struct fwq_run *r, double tsc_hz, struct bench_result
         size_t a100 = stats_count_detours(t, r->samples, 100);
         printf("%5u %5d %10.3f %10.3f %10.3f %12.3f %12.3e %8zu %8zu %8zu\n", c, r->core[c].cpu,
                s.min, s.median, s.p99, s.max - s.min, rate, a1, a10, a100);
+        preempted += r->core[c].preempted;
         above1 += a1;
         above10 += a10;
         above100 += a100;
@@ -130,6 +150,8 @@ static int summarise(const struct fwq_run *r, double tsc_hz, struct bench_result
         noise += rate / r->ncores;
     }
     free(t);
+    if (!r->marked)
+        printf("preempted %" PRIu64 " times\n", preempted);
     bench_add_value(res, "quantum min", "us", min);
     bench_add_value(res, "quantum median", "us", median);
     bench_add_value(res, "quantum p99", "us", p99);
@@ -156,7 +178,8 @@ static int measure(const struct fwq_options *o, struct fwq_run *r)
         printf("%" PRIu64 "\n", r->work);
         return 0;
     }
-    r->ncores = (unsigned)CPU_COUNT(&allowed);
+    r->no_pin = o->no_pin;
+    r->ncores = o->threads ? (unsigned)o->threads : (unsigned)CPU_COUNT(&allowed);
     r->core = aligned_alloc(64, r->ncores * sizeof *r->core);
     if (!r->core)
         goto out_of_memory;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "fwq/fwq.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/bench.h"
 #include "common/tsc.h"
@@ -60,11 +62,19 @@ static void sample(uint64_t *stamp, uint64_t samples, uint64_t work)
     }
 }
 
+/* By Linux, this thread; an isle's report says it of its cores, and the call would leave the isle.
+ */
+static uint64_t preempted(const struct fwq_run *r)
+{
+    struct rusage u;
+    return r->marked || getrusage(RUSAGE_THREAD, &u) ? 0 : (uint64_t)u.ru_nivcsw;
+}
+
 static void *core_main(void *arg)
 {
     struct fwq_core *c = arg;
     struct fwq_run *r = c->run;
-    c->cpu = bench_pin("fwq", c->index);
+    c->cpu = r->no_pin ? sched_getcpu() : bench_pin("fwq", c->index);
     if (!meet(r))
         return NULL;
     /* warm-up: a tenth of the samples, overwritten later */
@@ -77,7 +87,9 @@ static void *core_main(void *arg)
         r->marked = bench_mark_begin();
     }
     meet(r);
+    uint64_t before = preempted(r);
     sample(c->stamp, r->samples, r->work);
+    c->preempted = preempted(r) - before;
     meet(r);
     if (c->index == 0) {
         bench_mark_end();
