@@ -71,7 +71,7 @@ static int read_metrics(struct bench *b, enum load_system s, unsigned round, con
                 b->value[s][k][round] = json_number_value(json_object_get(m, "median"));
     }
     json_decref(root);
-    const char *p = strstr(text, key);
+    const char *p = s == LOAD_ISLE ? NULL : strstr(text, key); /* it knows of itself alone */
     if (p)
         b->value[s][PREEMPTED][round] = strtod(p + sizeof key - 1, NULL);
     for (int k = 0; k < METRICS; k++) {

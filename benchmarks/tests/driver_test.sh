@@ -58,6 +58,32 @@ json "$dir/out/fwq.json" 'd["result"]["isle_during_marked"]["events"]["exits"]["
 grep -ho 'work=[0-9]*' "$dir"/out/fwq-*-[12].dat | sort -u | wc -l | grep -qx 1 ||
     fail "fwq: the two sides did not do the same work"
 
+if [ "$cpus" -ge 2 ]; then
+    expect 0 "fwq --load" "^the isle's cores were preempted 14 times" \
+        bench --pairs 2 fwq --load --samples 100 --us 20
+    if pgrep -f -- "--lull $dir/lull" >/dev/null; then
+        fail "fwq --load: a spinner is left"
+    fi
+    for f in fwq-load.png fwq-load.json fwq-load.gp fwq-load-untuned.ccdf fwq-load-isle.ccdf; do
+        [ -s "$dir/out/$f" ] || fail "fwq --load: no $f"
+    done
+    json "$dir/out/fwq-load.json" 'set(d["result"]["systems"])=={"untuned","pinned","tuned","isle"}'
+    json "$dir/out/fwq-load.json" 'd["result"]["systems"]["isle"]["preempted"]["by_round"]==[7,7]'
+    json "$dir/out/fwq-load.json" 'all(len(s["noise_rate"]["by_round"])==2 for s in d["result"]["systems"].values() if s["ran"])'
+    json "$dir/out/fwq-load.json" 'd["result"]["systems"]["tuned"]["ran"] or d["result"]["systems"]["tuned"]["why"]'
+    expect 0 "fwq --load=COMMAND" "^load: sleep 50.25; " \
+        bench --no-plot --pairs 1 fwq "--load=sleep 50.25" --samples 50 --us 20
+    if pgrep -fx "sleep 50.25" >/dev/null; then
+        fail "fwq --load=COMMAND: the command is left"
+    fi
+    expect 1 "a load that ends" "the load ended before the runs did: true" \
+        bench --no-plot --pairs 1 fwq --load=true --samples 50 --us 20
+    STAND_IN_NO_REPORT=1 expect 1 "fwq --load: no report" "lull's report" \
+        bench --no-plot --pairs 1 fwq --load --samples 50 --us 20
+    compgen -G "/sys/fs/cgroup/lull-bench.*" >/dev/null && fail "fwq --load: a cpuset is left"
+    compgen -G "/sys/fs/cgroup/cpuset/lull-bench.*" >/dev/null && fail "fwq --load: a cpuset is left"
+fi
+
 expect 0 "strassen" "GFLOP/s" bench --pairs 1 strassen 100 --reps 1
 expect 0 "start" "launch to main" bench --pairs 3 start
 if [ "$cpus" -ge 2 ]; then

@@ -30,7 +30,7 @@ if [ -n "$report" ] && [ -z "${STAND_IN_NO_REPORT:-}" ]; then
             for cpu in $(seq "${part%-*}" "${part#*-}"); do
                 printf '%s{"core": %d, "cpu": %d, "exits": {"total": 4, "mark": 1, "park": 3},' \
                     "$comma" "$core" "$cpu"
-                printf '"kernel": {"fault": 0, "interrupt": 0, "pagefault": 0}, "thread": {},'
+                printf '"kernel": {"fault": 0, "interrupt": 0, "pagefault": 0}, "thread": {"nivcsw": 7},'
                 printf '"host_interrupts": {"LOC Local timer interrupts": 5}}'
                 comma=', ' core=$((core + 1))
             done
