@@ -37,7 +37,7 @@ static const char help[] =
     "                     forever. Default: 200\n"
     "  --report[=FILE]    at the end, what disturbed the cores: text on stderr, or\n"
     "                     JSON to FILE (%r in it: the MPI rank, %p: the pid)\n"
-    "  --report=detours[,FILE]  the same, and idle cores watch what they lose\n"
+    "  --report=detours[,FILE]  the same, and the longest gaps\n"
     "  --timeout TIME     end the program after TIME: 90, 1.5m, 2h. Default: never\n"
     "  --dry-run          check everything, say what would run where, run nothing\n"
     "  --verbose          say on stderr what is done\n"

@@ -176,6 +176,16 @@ static json_t *outside(const struct core_counts *k)
     return o;
 }
 
+static json_t *preempted(const struct core_counts *k)
+{
+    json_t *o = json_object();
+    set(o, "count", number(k->preempted.count));
+    set(o, "total_us", us(k->preempted.total));
+    set(o, "longest_us", us(k->preempted.longest));
+    set(o, "complete", json_boolean(k->preempted_all));
+    return o;
+}
+
 static json_t *gaps(const struct core_counts *k)
 {
     json_t *o = json_object();
@@ -214,6 +224,7 @@ static json_t *core(const struct report *r, const struct report_section *s, unsi
     set(o, "kernel", kernel);
     set(o, "machine", engine_counts(r, k));
     set(o, "outside", outside(k));
+    set(o, "preempted", k->preempted_known ? preempted(k) : json_null());
     set(o, "gaps", r->watched ? gaps(k) : json_null());
     set(o, "thread", thread(&s->usage[c]));
     set(o, "cpu_time_us", host_times(&s->host[c]));

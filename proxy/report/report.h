@@ -37,6 +37,8 @@ struct core_counts {
     uint64_t engine[ENGINE_COUNTERS_MAX]; /* by report.engine_counter */
     struct time_counts outside;           /* in the proxy at its own request, but for sleeping */
     unsigned outside_cause;               /* enum exit_cause, of the longest */
+    struct time_counts preempted;         /* by Linux */
+    bool preempted_known, preempted_all;  /* all: none is missing */
     struct time_counts gaps;              /* while it was idle and watched */
     uint64_t watched;                     /* for how long, nanoseconds */
 };

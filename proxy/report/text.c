@@ -264,6 +264,8 @@ static void print_times(const struct table *t, const struct report *r,
     } rows[] = {
         {offsetof(struct core_counts, outside.total), false, "in the proxy, us"},
         {offsetof(struct core_counts, outside.longest), false, "  longest, us"},
+        {offsetof(struct core_counts, preempted.total), true, "preempted, us"},
+        {offsetof(struct core_counts, preempted.longest), true, "  longest, us"},
         {offsetof(struct core_counts, watched), true, "idle and watched, us"},
         {offsetof(struct core_counts, gaps.total), true, "  lost in gaps, us"},
         {offsetof(struct core_counts, gaps.longest), true, "  longest gap, us"},

@@ -43,6 +43,8 @@ void marks_open(struct vcpu *v)
         snprintf(path, sizeof path, "/proc/%d/task/%d/%s", pid, tid, name[i]);
         v->proc_fd[i] = r->wanted ? open_hidden(path) : -1;
     }
+    if (r->wanted && r->req->opt->detours)
+        switches_open(&v->switches, tid);
 }
 
 static void close_all(const int *fd, unsigned n)
@@ -54,8 +56,10 @@ static void close_all(const int *fd, unsigned n)
 
 void marks_close(struct run *r)
 {
-    for (unsigned i = 0; i < r->nvcpus; i++)
+    for (unsigned i = 0; i < r->nvcpus; i++) {
         close_all(r->vcpu[i].proc_fd, MARKS_THREAD_FILES);
+        switches_forget(&r->vcpu[i].switches);
+    }
     close_all(r->host_fd, MARKS_HOST_FILES);
 }
 
@@ -73,6 +77,7 @@ void marks_next(struct run *r)
         uint64_t longest = c->gaps.longest;
         if (section && c->gaps.section == section && longest > r->longest_gap[i])
             r->longest_gap[i] = longest;
+        r->vcpu[i].switches.section_longest = 0;
         if (r->req->opt->detours)
             __atomic_store_n(&c->watch, section + 1, __ATOMIC_RELAXED);
     }
@@ -81,7 +86,7 @@ void marks_next(struct run *r)
 /* Of the section that ends now: its own longest times. */
 static void core_snapshot(struct run *r, unsigned i, struct core_counts *out)
 {
-    const struct vcpu *v = &r->vcpu[i];
+    struct vcpu *v = &r->vcpu[i];
     const struct lull_core *c = isle_core(&r->isle, i);
     const struct lull_gaps *g = &c->gaps;
     unsigned section = atomic_load(&r->section_no);
@@ -96,6 +101,11 @@ static void core_snapshot(struct run *r, unsigned i, struct core_counts *out)
         out->outside.longest = v->longest[1].ns;
         out->outside_cause = v->longest[1].cause;
     }
+    switches_read(&v->switches);
+    out->preempted = v->switches.all;
+    out->preempted.longest = v->switches.section_longest;
+    out->preempted_known = v->switches.page != NULL;
+    out->preempted_all = !v->switches.incomplete;
     out->watched = ticks_to_ns(r, g->watched);
     out->gaps = (struct time_counts){g->count, ticks_to_ns(r, g->sum), 0};
     if (g->section == section)
@@ -122,6 +132,7 @@ void marks_whole_run(struct run *r, struct report_section *s)
     marks_next(r);
     for (unsigned i = 0; i < r->nvcpus; i++) {
         s->core[i].gaps.longest = ticks_to_ns(r, r->longest_gap[i]);
+        s->core[i].preempted.longest = r->vcpu[i].switches.all.longest;
         s->core[i].outside.longest = r->vcpu[i].longest[0].ns;
         s->core[i].outside_cause = r->vcpu[i].longest[0].cause;
     }
@@ -162,6 +173,8 @@ void marks_subtract(struct run *r, struct report_section *end, const struct repo
             a->engine[k] -= b->engine[k];
         a->outside.count -= b->outside.count;
         a->outside.total -= b->outside.total;
+        a->preempted.count -= b->preempted.count;
+        a->preempted.total -= b->preempted.total;
         a->gaps.count -= b->gaps.count;
         a->gaps.total -= b->gaps.total;
         a->watched -= b->watched;

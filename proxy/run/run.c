@@ -346,9 +346,11 @@ void run_isle(const struct run_request *req, struct run_result *out)
     if (wanted) {
         struct report_section begin = rep->run;
         rep->run = (struct report_section){0};
+        pthread_mutex_lock(&r->lock);
         marks_snapshot(r, &rep->run, true);
         marks_subtract(r, &rep->run, &begin);
         marks_whole_run(r, &rep->run);
+        pthread_mutex_unlock(&r->lock);
         rep->run.seconds = (double)(now_ns() - r->first_ns) / 1e9;
         report_section_free(&begin);
     }

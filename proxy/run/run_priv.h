@@ -28,6 +28,15 @@ struct longest { /* time outside the isle */
     unsigned cause; /* enum exit_cause */
 };
 
+struct switches { /* of one thread; run.lock, once the cores run */
+    int fd;
+    void *page;      /* perf's; NULL: it is not to be had, or not wanted */
+    uint64_t out_ns; /* preempted since then, CLOCK_MONOTONIC; 0: it is not */
+    struct time_counts all;
+    uint64_t section_longest;
+    bool incomplete; /* Linux had no room for some */
+};
+
 struct vcpu {
     struct run *run;
     unsigned index;
@@ -43,7 +52,8 @@ struct vcpu {
     uint64_t exits[EXIT_CAUSES];
     uint64_t outside_count, outside_ns; /* of requests, but those that sleep */
     struct longest longest[2];          /* of the whole run, of `section` */
-    uint32_t section;                   /* run.section when longest[1] began */
+    struct switches switches;
+    uint32_t section; /* run.section when longest[1] began */
 };
 
 struct run {
@@ -114,6 +124,12 @@ void signals_serve(struct run *r);
 int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
 void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 
+/* switches.c */
+void switches_open(struct switches *s, pid_t tid);
+void switches_forget(struct switches *s); /* in a forked child */
+bool switches_half_full(const struct switches *s);
+void switches_read(struct switches *s); /* what came since the last time */
+
 /* counters.c */
 void counters_read_thread(const struct vcpu *v, struct thread_usage *out);
 void counters_read_host(const struct run *r, struct report_section *out);
@@ -121,8 +137,8 @@ void counters_read_host(const struct run *r, struct report_section *out);
 /* marks.c: while the program runs, only descriptors that were opened before are used */
 int marks_begin(struct run *r);  /* before the first core starts. 0, -ENOMEM */
 void marks_open(struct vcpu *v); /* on its thread, before the start */
-void marks_close(struct run *r);
-void marks_next(struct run *r); /* the cores' longest times are of a new section. lock */
+void marks_close(struct run *r); /* in a forked child */
+void marks_next(struct run *r);  /* the cores' longest times are of a new section. lock */
 void marks_whole_run(struct run *r, struct report_section *s); /* its longest times. lock */
 void marks_snapshot(struct run *r, struct report_section *out, bool end);
 void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin);

@@ -295,6 +295,11 @@ static void vcpu_loop(struct vcpu *v)
             timepage_refresh();
             if (!is_no_delay(x.value))
                 note_outside(v, cause, since);
+            if (switches_half_full(&v->switches)) {
+                pthread_mutex_lock(&r->lock);
+                switches_read(&v->switches);
+                pthread_mutex_unlock(&r->lock);
+            }
             break;
         }
         case VCPU_NO_MEMORY:

@@ -95,6 +95,20 @@ wait_in_read() {
     grep -q 'idle and watched' isle.err
 }
 
+@test "--report=detours: each time that Linux runs something else in a core's place" {
+    need_engine "the thread is the core" kvm
+    taskset -c "$FIRST_CPU" bash -c "while ((SECONDS < 60)); do :; done" 3>&- 4>&- &
+    pid=$!
+    run_to isle "$LULL" --isolate no --cpus "$FIRST" --report=detours,r.json "$BIN/fwq" --samples 1000
+    expect 0
+    valid r.json
+    jq -e '.marked.cores[0].preempted != null' r.json || skip "perf is not permitted here"
+    jq -e '.marked.cores[0] | .preempted.complete and .preempted.count > 0 and
+        .preempted.longest_us > 100 and .preempted.longest_us <= .preempted.total_us and
+        ([.preempted.count - .thread.nivcsw] | .[0] >= -2 and .[0] <= 2) and
+        (.preempted.total_us <= .thread.wait_ns / 1000 * 1.1 + 1000)' r.json
+}
+
 @test "memory has a node" {
     report 0 "$PROGRAMS/hello"
     jq -e '[.memory.by_node[].bytes] | add > 0' r-0.json

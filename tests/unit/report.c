@@ -63,6 +63,8 @@ static int setup(void **state)
     r.run.core[0].outside = (struct time_counts){5, 9500, 4500};
     r.run.core[0].outside_cause = LULL_OP_MEMORY;
     r.watched = true;
+    r.run.core[0].preempted = (struct time_counts){3, 9000, 8000};
+    r.run.core[0].preempted_known = true;
     r.run.core[1].watched = 2000000;
     r.run.core[1].gaps = (struct time_counts){2, 41000, 40000};
     r.run.host[0].time_us[7] = 20000; /* steal */
@@ -163,6 +165,9 @@ static void test_json(void **state)
     assert_true(json_real_value(at(j, "run.cores.1.gaps.longest_us")) == 40);
     expect_int(j, "run.cores.1.thread.wait_ns", 70000);
     expect_int(j, "run.cores.0.cpu_time_us.steal", 20000);
+    assert_true(json_real_value(at(j, "run.cores.0.preempted.longest_us")) == 8);
+    assert_true(json_is_false(at(j, "run.cores.0.preempted.complete")));
+    assert_true(json_is_null(at(j, "run.cores.1.preempted")));
     assert_true(json_is_null(at(j, "run.cores.0.cpu_sched")));
     expect_int(j, "run.cores.1.cpu_sched.timeslices", 6);
     assert_true(json_real_value(at(j, "start_ms")) == 4.25);
