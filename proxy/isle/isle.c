@@ -57,15 +57,17 @@ static unsigned physical_bits(void)
 }
 
 int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
-                const struct engine_memory *where)
+                const struct engine_memory *where, const struct isle_wants *wants)
 {
+    struct lull_numa told;
     memset(isle, 0, sizeof *isle);
     pthread_mutex_init(&isle->lock, NULL);
+    isle_numa_init(&isle->numa, wants->numa, &wants->nodes, &told);
     isle->ncores = ncores;
     isle->mem_limit = mem_limit;
     isle->mem_fd = where->fd;
     isle->mem_hole = where->hole;
-    isle->hugetlb = where->fd < 0 &&
+    isle->hugetlb = where->fd < 0 && !wants->no_hugetlb &&
                     read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
     isle->thp = thp_available();
     isle->windows = where->fd < 0;
@@ -84,8 +86,10 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
                 LULL_KERN_SIZE >> 20, strerror(errno));
         return LULL_EXIT_FAILED;
     }
+    isle_numa_place(isle, LULL_KERN_BASE, LULL_KERN_SIZE);
     if (isle->thp)
         madvise((void *)LULL_KIMAGE, LULL_KIMAGE_SIZE, MADV_HUGEPAGE);
+    ((struct lull_boot *)LULL_BOOT)->numa = told;
     return 0;
 }
 
@@ -134,6 +138,7 @@ int isle_map_low(struct isle *isle, uint64_t start, uint64_t end)
 {
     if (fixed_map(isle, start, end - start) == MAP_FAILED)
         return -errno;
+    isle_numa_place(isle, start, end - start);
     if (isle->thp && end - start >= 2 * LULL_HUGE)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
     isle->low_start = start;
@@ -149,6 +154,7 @@ static int chunk_need(struct isle *isle, size_t i)
         return 0;
     if (fixed_map(isle, at, LULL_CHUNK) == MAP_FAILED)
         return -errno;
+    isle_numa_place(isle, at, LULL_CHUNK);
     if (isle->add_memory) {
         int r = isle->add_memory(isle->engine, lull_gpa(at), (void *)at, LULL_CHUNK);
         if (r) {
@@ -199,6 +205,7 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
         void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
         if (p != MAP_FAILED) {
+            isle_numa_place(isle, start, len);
             if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
                 return 0;
         }
@@ -207,6 +214,7 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
         if (p == MAP_FAILED)
             return -ENOMEM;
+        isle_numa_place(isle, start, len);
     }
     if (isle->thp)
         madvise((void *)start, len, MADV_HUGEPAGE);

@@ -71,7 +71,7 @@ static void view_fill(struct run *r)
         .argv = p->argv,
         .envp = environ,
         .cpu = r->req->plan->cpu,
-        .node = r->req->plan->node,
+        .nodes = &r->isle.numa.nodes,
         .ncores = r->req->plan->ncores,
         .mem_limit = r->req->plan->mem,
         .vdso_size = (uint64_t)(blob_vdso_end - blob_vdso),
@@ -227,7 +227,11 @@ static int open_isle(struct run *r)
         return rc;
     }
     r->ops->memory(r->engine, &memory);
-    rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory);
+    struct isle_wants wants = {.numa = r->req->opt->numa,
+                               .no_hugetlb = r->req->opt->hugetlb == OPTIONS_HUGETLB_NONE};
+    for (unsigned i = 0; i < plan->ncores; i++)
+        wants.nodes.word[plan->node[i] % LULL_NODES / 64] |= 1ull << (plan->node[i] % 64);
+    rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory, &wants);
     if (rc)
         r->ops->close(r->engine);
     return rc;
