@@ -58,10 +58,6 @@ struct options {
     uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
     enum isolate_choice isolate; /* --isolate / LULL_ISOLATE */
-    uint64_t spin_us;            /* --spin / LULL_SPIN: microseconds, 0 .. OPTIONS_SPIN_MAX, or
-                                    OPTIONS_SPIN_FOREVER ("forever") */
-    bool report;                 /* --report / LULL_REPORT=1: text on stderr */
-    const char *report_file;     /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
     enum numa_choice numa;       /* --numa / LULL_NUMA; AUTO: bind, over several nodes interleave */
     uint64_t hugetlb;            /* --hugetlb / LULL_HUGETLB: bytes to be reserved; 0: what the pool
                                     has free, OPTIONS_HUGETLB_NONE: not even that */
