@@ -10,6 +10,8 @@
 #include "carve/journal.h"
 #include "carve/settings.h"
 
+#include <lull/numa.h>
+
 struct hold;
 
 /*
@@ -28,6 +30,12 @@ struct journal *hold_journal(struct hold *h);
  */
 int hold_take(struct hold *h, const struct carve_plan *plan, const char *program,
               const char *engine);
+
+/*
+ * --hugetlb: so many bytes of huge pages are free on these nodes, in equal parts, as far as Linux
+ * gives them; says what is missing. After hold_take().
+ */
+void hold_hugepages(struct hold *h, const struct lull_nodes *nodes, uint64_t bytes);
 
 /*
  * Thread `tid` (0: the caller) is the core on `cpu`: its cpuset, its CPU, its policy. Any number of

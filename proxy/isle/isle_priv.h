@@ -36,9 +36,10 @@ struct isle {
     uint8_t block[ISLE_BLOCKS / 8];             /* bit: populated */
     uint8_t lazy[ISLE_BLOCKS / 8];              /* bit: may hold data in small pages */
     bool hugetlb_used;
-    bool hugetlb; /* worth trying */
-    bool thp;     /* the host gives transparent huge pages on request */
-    bool locked;  /* and pages stay in memory once they are there (mlock2) */
+    bool hugetlb;  /* worth trying */
+    bool thp;      /* the host gives transparent huge pages on request */
+    bool locked;   /* pages stay in memory once they are there */
+    bool dontneed; /* Linux knows MADV_DONTNEED_LOCKED */
     struct isle_numa numa;
     isle_add_memory add_memory;
     void *engine;

@@ -231,6 +231,8 @@ static int open_isle(struct run *r)
                                .no_hugetlb = r->req->opt->hugetlb == OPTIONS_HUGETLB_NONE};
     for (unsigned i = 0; i < plan->ncores; i++)
         wants.nodes.word[plan->node[i] % LULL_NODES / 64] |= 1ull << (plan->node[i] % 64);
+    if (r->req->opt->hugetlb && !wants.no_hugetlb)
+        hold_hugepages(r->req->hold, &wants.nodes, r->req->opt->hugetlb);
     rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory, &wants);
     if (rc)
         r->ops->close(r->engine);
@@ -255,6 +257,12 @@ static void make_report(struct run *r, struct report *out)
     out->mem_hugetlb = kinds.hugetlb;
     out->mem_thp = kinds.thp;
     out->mem_4k = kinds.small;
+    isle_numa_check(&r->isle, &r->numa_check);
+    if (r->isle.numa.there)
+        out->mem_policy = options_numa_name(r->isle.numa.how);
+    out->mem_looked_at = r->numa_check.pages;
+    out->mem_off_node = r->numa_check.off;
+    out->mem_locked = r->isle.locked;
     out->start_ms = (double)(r->first_ns - r->req->started_ns) / 1e6;
     out->wall_s = (double)(now_ns() - r->first_ns) / 1e9;
     out->status = r->result.status;

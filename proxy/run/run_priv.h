@@ -63,6 +63,7 @@ struct run {
     struct report_section begin, section;
     uint64_t mark_ns;
     int irq_fd; /* /proc/interrupts */
+    struct numa_check numa_check; /* for the report */
 };
 
 /* run.c: the first to say how it ended wins. Any thread. */
