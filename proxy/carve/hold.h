@@ -23,6 +23,9 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
 /* NULL: none, and nothing may be changed that Linux does not undo when the process dies. */
 struct journal *hold_journal(struct hold *h);
 
+/* Puts back what isles that died have left, as far as it may; says nothing. */
+void hold_repair(struct hold *h);
+
 /*
  * Takes the plan's cores, before the isle's memory is made. Of what could not be had it says so in
  * one line where that is due (man/lull.1, --isolate). 0, or LULL_EXIT_FAILED after one message():

@@ -105,6 +105,7 @@ static _Noreturn void child_main(struct run *r)
     n->vcpu = vcpu;
     n->nvcpus = r->nvcpus;
     n->mapped = r->mapped;
+    n->nodes = r->nodes;
     n->irq_fd = -1;
     n->signal_fd = -1;
     memcpy(&n->isle, &r->isle, sizeof n->isle);

@@ -43,6 +43,7 @@ struct run {
     struct server *server;
     struct mapped *mapped;
     struct view view;
+    struct lull_nodes nodes; /* for it: of cores and memory */
     struct vcpu *vcpu;
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */
