@@ -129,6 +129,11 @@ static int command_run(struct run_request *req, struct options *opt)
         message("out of memory");
         return LULL_EXIT_FAILED;
     }
+    /* what the dead have left, before cores are looked for: their cpusets would be in the way */
+    if (req->hold && !opt->exec) {
+        hold_repair(req->hold);
+        sched_getaffinity(0, sizeof req->affinity, &req->affinity);
+    }
     int rc = run_program(req, opt, &signo);
     if (req->hold)
         hold_release(req->hold);

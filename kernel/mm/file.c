@@ -54,6 +54,7 @@ static int open_range(struct lull_map m, u64 covered)
     u64 middle = m.start + ALIGN_UP(covered, LULL_PAGE);
     struct lull_map beyond = vma_piece(&m, min_u64(middle, m.end), m.end);
     m.end = beyond.start;
+    m.policy = policy_placed(m.start, m.end);
     beyond.prot = 0;
     beyond.flags = LULL_MAP_BEYOND;
     vma_remove(m.start, beyond.end);

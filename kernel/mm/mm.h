@@ -10,6 +10,8 @@
  *   file.c       private mappings of files
  *   window.c     memory shared with Linux
  *   remap.c      mremap
+ *   policy.c     which node memory comes from
+ *   numa.c       mbind and its family
  *   advice.c     madvise, mincore, msync, mlock, brk
  *   start.c      program, stack and heap at start
  */
@@ -102,6 +104,28 @@ long sys_shmdt(struct frame *f);
 
 /* file.c */
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);
+
+/* policy.c: policies by number, 0: none. Under mm_lock but for the first three */
+void policy_init(void);
+u32 policy_first(void);                                 /* of the first thread */
+bool policy_known(u32 number, struct lull_policy *out); /* false: none */
+void policy_for_exec(void);                             /* the calling thread's goes with it */
+long policy_number(const struct lull_policy *p);        /* > 0, or -ENOMEM */
+/* Memory in [start, end) comes from the policy's nodes, and what is there moves. 0 or -errno. */
+long policy_apply(u64 start, u64 end, u32 number, u64 flags);
+u32 policy_placed(u64 start, u64 end); /* new memory of the thread's: what its lull_map says */
+void policy_forget(const struct lull_map *m, u64 start, u64 end); /* it is unmapped */
+/* lull_map.policy: the number that mbind(2) gave, and the one that Linux has of the memory */
+#define POLICY_OF(word) ((word)&0xffffu)
+#define POLICY_WORD(asked, placed) ((asked) | (placed) << 16)
+
+/* numa.c */
+long sys_mbind(struct frame *f);
+long sys_set_mempolicy(struct frame *f);
+long sys_get_mempolicy(struct frame *f);
+long sys_set_mempolicy_home_node(struct frame *f);
+long sys_migrate_pages(struct frame *f);
+long sys_move_pages(struct frame *f);
 
 long sys_mmap(struct frame *f);
 long sys_munmap(struct frame *f);

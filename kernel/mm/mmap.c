@@ -29,7 +29,11 @@ int mm_map(u64 start, u64 end, u32 prot, u32 flags)
         }
         blocks_mark_used(start, end);
     }
-    vma_insert((struct lull_map){.start = start, .end = end, .prot = prot, .flags = flags});
+    vma_insert((struct lull_map){.start = start,
+                                 .end = end,
+                                 .prot = prot,
+                                 .flags = flags,
+                                 .policy = policy_placed(start, end)});
     return 0;
 }
 
@@ -46,6 +50,7 @@ void mm_unmap(u64 start, u64 end)
         if (v->prot & PROT_EXEC)
             rewrite_forget(from, to);
         pt_unmap(from, to);
+        policy_forget(v, from, to);
         if (v->flags & LULL_MAP_WINDOW)
             window_unmap(from, to);
         if (discard) {
@@ -107,7 +112,7 @@ static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
     u32 vflags = 0;
     if (flags & MAP_STACK)
         vflags |= LULL_MAP_STACK;
-    else if (flags & MAP_NORESERVE && prot)
+    else if ((flags & MAP_NORESERVE && prot) || boot_info()->numa.first_touch)
         vflags |= LULL_MAP_LAZY;
     spin_lock(&mm_lock);
     long r = mm_place(hint, len, flags, out);
@@ -183,6 +188,8 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
         return -EACCES;
     if (prot && !window && in_ram(from, to) && blocks_prepare(from, to, IS_LAZY(v.flags)))
         return -ENOMEM;
+    if (prot && !window && v.policy)
+        policy_apply(from, to, v.policy >> 16, 0); /* huge pages may have come in their place */
     bool zero = prot && v.flags & LULL_MAP_STALE;
     if (v.flags & LULL_MAP_BEYOND)
         pt_unmap(from, to);

@@ -43,6 +43,7 @@ void mm_init(void)
     const struct lull_boot *b = boot_info();
     pt_init();
     blocks_init(b->mem_loaded);
+    policy_init();
     for (u32 i = 0; i < b->nsegments && i < LULL_MAX_SEGMENTS; i++) {
         const struct lull_segment *s = &b->segment[i];
         blocks_mark_used(s->start, s->end);
@@ -205,6 +206,7 @@ struct thread *program_start(void)
     f->orig = ~0ul;
     u32 *mxcsr = (u32 *)((char *)thread_xsave(t) + 24);
     *mxcsr = 0x1f80;
+    t->mempolicy = policy_first();
     t->sig.mask = b->sigmask;
     t->slack = t->slack_first = TIMER_SLACK_NS;
     t->sig.alt.flags = SS_DISABLE;

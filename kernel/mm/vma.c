@@ -144,7 +144,7 @@ out:
 static bool joins(const struct lull_map *a, const struct lull_map *b)
 {
     return a->end == b->start && a->prot == b->prot && a->flags == b->flags && a->file == b->file &&
-           (!a->file || a->offset + (a->end - a->start) == b->offset);
+           a->policy == b->policy && (!a->file || a->offset + (a->end - a->start) == b->offset);
 }
 
 void vma_insert(struct lull_map m)

@@ -2,6 +2,7 @@
 #include "sched/child.h"
 
 #include "kernel.h"
+#include "mm/mm.h"
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
@@ -151,6 +152,8 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
     spin_lock(&signal_lock);
     arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
     spin_unlock(&signal_lock);
+    if (!t->child)
+        policy_for_exec();
     long r = forward_raw(LULL_NR_EXEC, arg);
     return r == -ENOSYS ? refuse(59) : r;
 }

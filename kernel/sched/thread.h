@@ -72,6 +72,7 @@ struct thread {
     i32 tid;
     u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5 */
     u32 prio;
+    u32 mempolicy; /* of what it maps: mm/policy.c */
     bool reset_on_fork;
     bool is_idle;
     bool fpu_live; /* its vector state is in the registers of `core`, not in xsave */

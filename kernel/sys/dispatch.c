@@ -79,8 +79,13 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [230] = sys_clock_nanosleep,
     [231] = sys_exit_group,
     [234] = sys_tgkill,
+    [237] = sys_mbind,
+    [238] = sys_set_mempolicy,
+    [239] = sys_get_mempolicy,
+    [256] = sys_migrate_pages,
     [273] = sys_set_robust_list,
     [274] = sys_get_robust_list,
+    [279] = sys_move_pages,
     [282] = sys_signalfd,
     [289] = sys_signalfd4,
     [297] = sys_rt_tgsigqueueinfo,
@@ -94,6 +99,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [334] = sys_rseq,
     [435] = sys_clone3,
     [449] = sys_futex_waitv,
+    [450] = sys_set_mempolicy_home_node,
 };
 
 long refuse(u64 nr)

@@ -45,11 +45,30 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
+/*
+ * Pages that somebody still uses when they are returned become surplus: Linux frees them by itself,
+ * and shows them until then. Written back they would be the pool's for good.
+ */
+static void less_surplus(const struct journal *j, const char *path, char *count, size_t size)
+{
+    char other[512], text[64];
+    const char *last = strrchr(path, '/');
+    if (!last || strcmp(last, "/nr_hugepages") != 0)
+        return;
+    snprintf(other, sizeof other, "%.*s/surplus_hugepages", (int)(last - path), path);
+    if (host_read(j->root, other, text, sizeof text))
+        return;
+    uint64_t all = strtoull(count, NULL, 10), surplus = strtoull(text, NULL, 10);
+    snprintf(count, size, "%" PRIu64, all > surplus ? all - surplus : 0);
+}
+
 /* Of a JOURNAL_WORD's file only whether the word is there matters. */
 static int present(struct journal *j, enum journal_kind kind, const char *path, const char *word,
                    char *out, size_t size)
 {
     int err = host_read(j->root, path, out, size);
+    if (err == 0 && kind == JOURNAL_ADD)
+        less_surplus(j, path, out, size);
     if (err == 0 && kind == JOURNAL_WORD)
         snprintf(out, size, "%s", has_word(out, word) ? word : "");
     return err == 0 && strpbrk(out, "\t\n") ? -EINVAL : err;
@@ -202,8 +221,10 @@ static int decide(struct journal *j, struct entry *e, struct balance *b)
 static void note_count(struct journal *j, struct entry *e)
 {
     char now[VALUE_MAX];
-    if (host_read(j->root, e->path, now, sizeof now) == 0)
+    if (host_read(j->root, e->path, now, sizeof now) == 0) {
+        less_surplus(j, e->path, now, sizeof now);
         replace(&e->set, now);
+    }
 }
 
 static void carry_out(struct journal *j, struct entry *e, struct balance *b)

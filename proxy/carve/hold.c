@@ -35,6 +35,13 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
     return h;
 }
 
+void hold_repair(struct hold *h)
+{
+    unsigned restored, dead;
+    if (h->journal)
+        journal_collect(h->journal, &restored, &dead, NULL, NULL);
+}
+
 struct journal *hold_journal(struct hold *h)
 {
     return h->journal;

@@ -10,6 +10,8 @@
 #include "carve/journal.h"
 #include "carve/settings.h"
 
+#include <lull/numa.h>
+
 struct hold;
 
 /*
@@ -21,6 +23,9 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
 /* NULL: none, and nothing may be changed that Linux does not undo when the process dies. */
 struct journal *hold_journal(struct hold *h);
 
+/* Puts back what isles that died have left, as far as it may; says nothing. */
+void hold_repair(struct hold *h);
+
 /*
  * Takes the plan's cores, before the isle's memory is made. Of what could not be had it says so in
  * one line where that is due (man/lull.1, --isolate). 0, or LULL_EXIT_FAILED after one message():
@@ -28,6 +33,12 @@ struct journal *hold_journal(struct hold *h);
  */
 int hold_take(struct hold *h, const struct carve_plan *plan, const char *program,
               const char *engine);
+
+/*
+ * --hugetlb: so many bytes of huge pages are free on these nodes, in equal parts, as far as Linux
+ * gives them; says what is missing. After hold_take().
+ */
+void hold_hugepages(struct hold *h, const struct lull_nodes *nodes, uint64_t bytes);
 
 /*
  * Thread `tid` (0: the caller) is the core on `cpu`: its cpuset, its CPU, its policy. Any number of

@@ -85,6 +85,36 @@ static const char *set_isolate(struct options *o, const char *value)
     return "auto, no or require";
 }
 
+static const char *const numa_names[] = {[NUMA_AUTO] = "auto",
+                                         [NUMA_BIND] = "bind",
+                                         [NUMA_INTERLEAVE] = "interleave",
+                                         [NUMA_FIRST_TOUCH] = "first-touch"};
+
+const char *options_numa_name(enum numa_choice numa)
+{
+    return numa_names[numa];
+}
+
+static const char *set_numa(struct options *o, const char *value)
+{
+    for (unsigned i = 0; i < sizeof numa_names / sizeof *numa_names; i++) {
+        if (strcmp(value, numa_names[i]) == 0) {
+            o->numa = (enum numa_choice)i;
+            return NULL;
+        }
+    }
+    return "auto, bind, interleave or first-touch";
+}
+
+static const char *set_hugetlb(struct options *o, const char *value)
+{
+    uint64_t bytes = OPTIONS_HUGETLB_MEM;
+    if (value && (options_parse_size(value, &bytes) != 0 || bytes > OPTIONS_HUGETLB_MEM / 2))
+        return "a size such as 4G, or 0 for no such pages";
+    o->hugetlb = bytes ? bytes : OPTIONS_HUGETLB_NONE;
+    return NULL;
+}
+
 static const char *set_spin(struct options *o, const char *value)
 {
     if (strcmp(value, "forever") == 0) {
@@ -216,6 +246,8 @@ static const struct option_row rows[] = {
     {"mem", required_argument, "LULL_MEM", set_mem},
     {"engine", required_argument, "LULL_ENGINE", set_engine},
     {"isolate", required_argument, "LULL_ISOLATE", set_isolate},
+    {"numa", required_argument, "LULL_NUMA", set_numa},
+    {"hugetlb", optional_argument, "LULL_HUGETLB", set_hugetlb},
     {"spin", required_argument, "LULL_SPIN", set_spin},
     {"report", optional_argument, "LULL_REPORT", set_report},
     {"timeout", required_argument, "LULL_TIMEOUT", set_timeout},
@@ -332,6 +364,10 @@ int options_parse(int argc, char **argv, struct options *out)
         return rc;
     if (out->command != COMMAND_PLAN && (out->topology || out->ranks)) {
         message("--%s is for lull plan", out->topology ? "topology" : "ranks");
+        return LULL_EXIT_FAILED;
+    }
+    if (out->hugetlb == OPTIONS_HUGETLB_MEM && !(out->hugetlb = out->mem)) {
+        message("--hugetlb: how much? --hugetlb=4G, or --mem");
         return LULL_EXIT_FAILED;
     }
     bool program = !command || command->program;

@@ -23,6 +23,10 @@ enum isolate_choice {
     ISOLATE_REQUIRE,  /* everything that keeps a core quiet, or exit 125 */
 };
 
+enum numa_choice { NUMA_AUTO = 0, NUMA_BIND, NUMA_INTERLEAVE, NUMA_FIRST_TOUCH };
+
+const char *options_numa_name(enum numa_choice numa); /* as --numa takes it */
+
 enum lull_command {                  /* the first word */
                     COMMAND_RUN = 0, /* also without a word */
                     COMMAND_CHECK,
@@ -35,6 +39,8 @@ enum lull_command {                  /* the first word */
 const char *options_engine_name(enum engine_choice engine);    /* as --engine takes it */
 const char *options_isolate_name(enum isolate_choice isolate); /* as --isolate takes it */
 
+#define OPTIONS_HUGETLB_NONE UINT64_MAX
+#define OPTIONS_HUGETLB_MEM (UINT64_MAX - 1) /* as much as --mem; options_parse() puts that in */
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
 #define OPTIONS_SPIN_MAX 1000000000ull  /* microseconds: 1000 s */
@@ -52,6 +58,9 @@ struct options {
     uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
     enum isolate_choice isolate; /* --isolate / LULL_ISOLATE */
+    enum numa_choice numa;       /* --numa / LULL_NUMA; AUTO: bind, over several nodes interleave */
+    uint64_t hugetlb;            /* --hugetlb / LULL_HUGETLB: bytes to be reserved; 0: what the pool
+                                    has free, OPTIONS_HUGETLB_NONE: not even that */
     uint64_t spin_us;            /* --spin / LULL_SPIN: microseconds, 0 .. OPTIONS_SPIN_MAX, or
                                     OPTIONS_SPIN_FOREVER ("forever") */
     bool report;                 /* --report / LULL_REPORT=1: text on stderr */

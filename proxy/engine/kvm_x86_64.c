@@ -86,6 +86,20 @@ static void set_xcr0(struct engine *e, unsigned i)
     }
 }
 
+/*
+ * Busy, as VT-x wants it and SVM takes it. QEMU's software emulation of SVM looks ports up in the
+ * task segment only while that is not busy (helper_check_io of QEMU 7.2, which knows type 9 alone).
+ */
+static uint8_t task_segment_type(void)
+{
+    uint32_t r[4];
+    cpuid(1, 0, r);
+    if (!(r[2] >> 31)) /* no hypervisor says its name */
+        return 11;
+    cpuid(0x40000000, 0, r);
+    return memcmp(&r[1], "TCGTCGTCGTCG", 12) ? 11 : 9;
+}
+
 static void set_segments(struct kvm_sregs *s, unsigned i)
 {
     uint64_t base = LULL_SYSTABLES + i * LULL_SYS_STRIDE;
@@ -116,7 +130,7 @@ static void set_segments(struct kvm_sregs *s, unsigned i)
                                  .limit = 0x68 + 3,
                                  .selector = LULL_SEL_TSS,
                                  .present = 1,
-                                 .type = 11};
+                                 .type = task_segment_type()};
 }
 
 static int set_msrs(int fd, const struct lull_kernel_header *header)

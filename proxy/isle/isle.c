@@ -7,12 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "message.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
+#endif
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
 #endif
 
 static void *fixed_map(const struct isle *isle, uint64_t start, uint64_t len)
@@ -57,17 +62,22 @@ static unsigned physical_bits(void)
 }
 
 int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
-                const struct engine_memory *where)
+                const struct engine_memory *where, const struct isle_wants *wants)
 {
+    struct lull_numa told;
     memset(isle, 0, sizeof *isle);
     pthread_mutex_init(&isle->lock, NULL);
+    isle_numa_init(&isle->numa, wants->numa, &wants->nodes, &told);
     isle->ncores = ncores;
     isle->mem_limit = mem_limit;
     isle->mem_fd = where->fd;
     isle->mem_hole = where->hole;
-    isle->hugetlb = where->fd < 0 &&
+    isle->hugetlb = where->fd < 0 && !wants->no_hugetlb &&
                     read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
     isle->thp = thp_available();
+    /* since Linux 5.18 locked memory can be given back */
+    isle->dontneed = where->fd < 0 && madvise(NULL, 0, MADV_DONTNEED_LOCKED) == 0;
+    isle->locked = isle->dontneed;
     isle->windows = where->fd < 0;
     unsigned bits = physical_bits();
     /* with few bits, windows and RAM share what there is */
@@ -84,8 +94,10 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
                 LULL_KERN_SIZE >> 20, strerror(errno));
         return LULL_EXIT_FAILED;
     }
+    isle_numa_place(isle, LULL_KERN_BASE, LULL_KERN_SIZE);
     if (isle->thp)
         madvise((void *)LULL_KIMAGE, LULL_KIMAGE_SIZE, MADV_HUGEPAGE);
+    ((struct lull_boot *)LULL_BOOT)->numa = told;
     return 0;
 }
 
@@ -130,10 +142,20 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
     return 0;
 }
 
+/* From the isle's nodes, and never paged out where that is permitted; populated when it is touched,
+   or when it has to be. */
+static void memory_made(struct isle *isle, uint64_t start, uint64_t len)
+{
+    isle_numa_place(isle, start, len);
+    if (isle->locked && syscall(SYS_mlock2, start, len, MLOCK_ONFAULT))
+        isle->locked = false; /* RLIMIT_MEMLOCK */
+}
+
 int isle_map_low(struct isle *isle, uint64_t start, uint64_t end)
 {
     if (fixed_map(isle, start, end - start) == MAP_FAILED)
         return -errno;
+    memory_made(isle, start, end - start);
     if (isle->thp && end - start >= 2 * LULL_HUGE)
         madvise((void *)start, end - start, MADV_HUGEPAGE);
     isle->low_start = start;
@@ -149,6 +171,7 @@ static int chunk_need(struct isle *isle, size_t i)
         return 0;
     if (fixed_map(isle, at, LULL_CHUNK) == MAP_FAILED)
         return -errno;
+    memory_made(isle, at, LULL_CHUNK);
     if (isle->add_memory) {
         int r = isle->add_memory(isle->engine, lull_gpa(at), (void *)at, LULL_CHUNK);
         if (r) {
@@ -199,6 +222,7 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
         void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
         if (p != MAP_FAILED) {
+            isle_numa_place(isle, start, len);
             if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
                 return 0;
         }
@@ -207,6 +231,7 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
         if (p == MAP_FAILED)
             return -ENOMEM;
+        isle_numa_place(isle, start, len);
     }
     if (isle->thp)
         madvise((void *)start, len, MADV_HUGEPAGE);
@@ -324,7 +349,10 @@ static void discard_in_chunk(struct isle *isle, uint64_t start, uint64_t end)
         start = first;
         end = last;
     }
-    if (madvise((void *)start, end - start, isle->mem_fd < 0 ? MADV_DONTNEED : MADV_REMOVE))
+    int how = isle->mem_fd >= 0 ? MADV_REMOVE
+              : isle->dontneed  ? MADV_DONTNEED_LOCKED
+                                : MADV_DONTNEED;
+    if (madvise((void *)start, end - start, how))
         memset((void *)start, 0, end - start);
     else
         blocks_set(isle, start, end - start, false);

@@ -8,6 +8,7 @@
 
 #include "engine/engine.h"
 #include "isle/isle.h"
+#include "isle/numa.h"
 
 #define ISLE_BLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
@@ -35,15 +36,25 @@ struct isle {
     uint8_t block[ISLE_BLOCKS / 8];             /* bit: populated */
     uint8_t lazy[ISLE_BLOCKS / 8];              /* bit: may hold data in small pages */
     bool hugetlb_used;
-    bool hugetlb; /* worth trying */
-    bool thp;     /* the host gives transparent huge pages on request */
+    bool hugetlb;  /* worth trying */
+    bool thp;      /* the host gives transparent huge pages on request */
+    bool locked;   /* pages stay in memory once they are there */
+    bool dontneed; /* Linux knows MADV_DONTNEED_LOCKED */
+    struct isle_numa numa;
     isle_add_memory add_memory;
     void *engine;
 };
 
+/* How memory is wanted. */
+struct isle_wants {
+    enum numa_choice numa;
+    struct lull_nodes nodes; /* not empty */
+    bool no_hugetlb;         /* none of the pool's pages */
+};
+
 /* Reserves and fills the kernel's region. Returns 0 or LULL_EXIT_FAILED after one message(). */
 int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
-                const struct engine_memory *where);
+                const struct engine_memory *where, const struct isle_wants *wants);
 void isle_destroy(struct isle *isle);
 /* Names the engine; what exists already is announced to it. 0 or LULL_EXIT_FAILED. */
 int isle_attach(struct isle *isle, isle_add_memory add, void *engine);

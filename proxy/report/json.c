@@ -299,6 +299,10 @@ static json_t *build(const struct report *r)
     set(memory, "thp_bytes", number(r->mem_thp));
     set(memory, "small_bytes", number(r->mem_4k));
     set(memory, "by_node", by_node(r));
+    set(memory, "numa", r->mem_policy ? text(r->mem_policy) : json_null());
+    set(memory, "checked_pages", number(r->mem_looked_at));
+    set(memory, "off_node_pages", number(r->mem_off_node));
+    set(memory, "locked", json_boolean(r->mem_locked));
     set(o, "memory", memory);
     set(o, "settings", settings(r->settings));
     set(o, "start_ms", real(r->start_ms));

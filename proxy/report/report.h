@@ -108,10 +108,14 @@ struct report {
     uint16_t cpu[LULL_MAX_CORES];
     uint16_t node[LULL_MAX_CORES];
     const char *cpus_why;
-    bool fifo;            /* vCPU threads run with a real-time policy */
-    bool linux_core;      /* a Linux core was left: the channel is polled */
-    uint64_t mem_limit;   /* bytes */
-    uint64_t mem_hugetlb; /* bytes populated by kind */
+    bool fifo;              /* vCPU threads run with a real-time policy */
+    bool linux_core;        /* a Linux core was left: the channel is polled */
+    uint64_t mem_limit;     /* bytes */
+    uint64_t mem_hugetlb;   /* bytes populated by kind */
+    const char *mem_policy; /* "bind", "interleave", "first-touch"; NULL: Linux has no NUMA */
+    uint64_t mem_looked_at; /* pages: the first of each 2 MiB, or of some */
+    uint64_t mem_off_node;  /* of these, on nodes that are not the isle's */
+    bool mem_locked;
     uint64_t mem_thp;
     uint64_t mem_4k;
     uint64_t mem_node[REPORT_NODES_MAX];             /* of these, by NUMA node of Linux's */

@@ -67,8 +67,11 @@ static void print_place(FILE *f, const struct report *r)
         print_bytes(f, r->mem_node[i]);
         before = ",";
     }
-    fprintf(f, "\n  time     start %.1f ms, all %.3f s, status %d\n", r->start_ms, r->wall_s,
-            r->status);
+    if (r->mem_policy)
+        fprintf(f, "; %s, %llu of %llu pages looked at off the isle's nodes", r->mem_policy,
+                (unsigned long long)r->mem_off_node, (unsigned long long)r->mem_looked_at);
+    fprintf(f, "%s\n  time     start %.1f ms, all %.3f s, status %d\n",
+            r->mem_locked ? "; locked" : "", r->start_ms, r->wall_s, r->status);
 }
 
 static void print_settings(FILE *f, const struct settings *s)

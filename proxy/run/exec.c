@@ -17,7 +17,7 @@
 #include "serve/call.h"
 #include "sigstate.h"
 
-#define WORDS_MAX 20 /* options, and "--" */
+#define WORDS_MAX 24 /* options, and "--" */
 #define WORD_MAX 2048
 
 struct words {
@@ -60,6 +60,9 @@ static void add_options(struct words *w, const struct run *r)
         add(w, "--mem=%" PRIu64, o->mem);
     if (o->nodes) /* for memory that has no cores */
         add(w, "--nodes=%s", o->nodes);
+    add(w, "--numa=%s", options_numa_name(o->numa));
+    if (o->hugetlb)
+        add(w, "--hugetlb=%" PRIu64, o->hugetlb == OPTIONS_HUGETLB_NONE ? 0 : o->hugetlb);
     add(w, "--engine=%s", options_engine_name(o->engine));
     add(w, "--isolate=%s", options_isolate_name(o->isolate));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
@@ -116,8 +119,10 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sigstate_for_exec(&inherited, req->mask, req->ignored);
     sigstate_set(&inherited);
     identity_before_exec();
+    isle_numa_exec(&r->isle, true);
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
+    isle_numa_exec(&r->isle, false);
     sigstate_set(&own);
     hold_exec(r->req->hold, false);
 out:

@@ -100,6 +100,7 @@ static _Noreturn void child_main(struct run *r)
     n->vcpu = vcpu;
     n->nvcpus = r->nvcpus;
     n->mapped = r->mapped;
+    n->nodes = r->nodes;
     n->signal_fd = -1;
     n->tsc_khz = r->tsc_khz;
     memcpy(&n->isle, &r->isle, sizeof n->isle);

@@ -71,7 +71,7 @@ static void view_fill(struct run *r)
         .argv = p->argv,
         .envp = environ,
         .cpu = r->req->plan->cpu,
-        .node = r->req->plan->node,
+        .nodes = &r->nodes,
         .ncores = r->req->plan->ncores,
         .mem_limit = r->req->plan->mem,
         .vdso_size = (uint64_t)(blob_vdso_end - blob_vdso),
@@ -214,6 +214,26 @@ int open_engine_of(struct run *r)
     return open_engine(r->req, r, &r->ops, &r->engine, r->engine_why, sizeof r->engine_why);
 }
 
+static void node_add(struct lull_nodes *s, unsigned node)
+{
+    if (node < LULL_NODES)
+        s->word[node / 64] |= 1ull << (node % 64);
+}
+
+/* *memory: what memory is bound to; *all: those of the cores too. */
+static void nodes_of_plan(const struct carve_plan *plan, struct lull_nodes *memory,
+                          struct lull_nodes *all)
+{
+    memset(memory, 0, sizeof *memory);
+    for (unsigned i = 0; i < plan->nmemory; i++)
+        node_add(memory, plan->memory[i].node);
+    for (unsigned i = 0; !plan->nmemory && i < plan->ncores; i++)
+        node_add(memory, plan->mem_node[i]);
+    *all = *memory;
+    for (unsigned i = 0; i < plan->ncores; i++)
+        node_add(all, plan->node[i]);
+}
+
 /* The engine, and memory where it wants it. */
 static int open_isle(struct run *r)
 {
@@ -228,7 +248,12 @@ static int open_isle(struct run *r)
         return rc;
     }
     r->ops->memory(r->engine, &memory);
-    rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory);
+    struct isle_wants wants = {.numa = r->req->opt->numa,
+                               .no_hugetlb = r->req->opt->hugetlb == OPTIONS_HUGETLB_NONE};
+    nodes_of_plan(plan, &wants.nodes, &r->nodes);
+    if (r->req->opt->hugetlb && !wants.no_hugetlb)
+        hold_hugepages(r->req->hold, &wants.nodes, r->req->opt->hugetlb);
+    rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory, &wants);
     if (rc)
         r->ops->close(r->engine);
     return rc;
@@ -261,6 +286,12 @@ static void make_report(struct run *r, struct report *out)
     out->watched = r->req->opt->detours;
     if (r->ops->counters)
         r->ops->counters(r->engine, out->engine_counter);
+    isle_numa_check(&r->isle, &r->numa_check);
+    if (r->isle.numa.there)
+        out->mem_policy = options_numa_name(r->isle.numa.how);
+    out->mem_looked_at = r->numa_check.pages;
+    out->mem_off_node = r->numa_check.off;
+    out->mem_locked = r->isle.locked;
     out->start_ms = (double)(r->first_ns - r->req->started_ns) / 1e6;
     out->wall_s = (double)(now_ns() - r->first_ns) / 1e9;
     out->status = r->result.status;

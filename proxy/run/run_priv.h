@@ -65,6 +65,7 @@ struct run {
     struct server *server;
     struct mapped *mapped;
     struct view view;
+    struct lull_nodes nodes; /* for it: of cores and memory */
     struct vcpu *vcpu;
     unsigned nvcpus;
     atomic_uint ready;      /* vCPU threads that are set up */
@@ -89,6 +90,7 @@ struct run {
     uint64_t tsc_khz;       /* of the isle */
     struct report_section begin, section;
     uint64_t mark_ns;
+    struct numa_check numa_check; /* for the report */
 };
 
 /* run.c: the first to say how it ended wins. Any thread. */

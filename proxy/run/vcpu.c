@@ -216,6 +216,8 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return signals_mark(r, arg[0], arg[1]);
     case LULL_OP_WINDOW:
         return window_op(r, arg);
+    case LULL_OP_NUMA:
+        return isle_numa_op(&r->isle, arg);
     default:
         message("the isle asked for something that there is not (request %u): it is ended", op);
         run_end(r, LULL_EXIT_FAILED, 0);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <lull/maps.h>
+#include <lull/numa.h>
 
 struct call;
 struct mapped;
@@ -22,7 +23,7 @@ struct view {
     char *const *argv;
     char *const *envp;
     const uint16_t *cpu; /* Linux's number of each core */
-    const uint16_t *node;
+    const struct lull_nodes *nodes; /* of cores and memory */
     unsigned ncores;
     uint64_t mem_limit; /* bytes */
     uint64_t vdso_size;
@@ -56,6 +57,7 @@ bool view_proc(const struct call *c, int fd, const char *name, struct text *out)
 /* `name`: behind .../devices/system/, such as cpu/online. */
 bool view_sys(const struct call *c, int fd, const char *name, struct text *out);
 bool view_has_cpu(const struct view *v, unsigned cpu);
+void view_put_nodes(struct text *out, const struct lull_nodes *nodes); /* "0,2-3" and a new line */
 bool view_has_node(const struct view *v, unsigned node);
 
 /* -- view.c ----------------------------------------------------------------------------------- */

@@ -202,6 +202,18 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, con
     else if (IS("Cpus_allowed") || IS("Cpus_allowed_list")) {
         text_printf(out, "%.*s:\t", (int)n, key);
         put_cpus(out, v, IS("Cpus_allowed_list"));
+    } else if (IS("Mems_allowed_list")) {
+        text_printf(out, "Mems_allowed_list:\t");
+        view_put_nodes(out, v->nodes);
+    } else if (IS("Mems_allowed")) { /* as wide as Linux's own */
+        unsigned groups = 1;
+        for (const char *c = key; *c && *c != '\n'; c++)
+            groups += *c == ',';
+        text_printf(out, "Mems_allowed:\t");
+        for (unsigned g = groups; g-- > 0;) {
+            uint64_t word = g / 2 < LULL_NODES / 64 ? v->nodes->word[g / 2] : 0;
+            text_printf(out, "%08x%s", (unsigned)(word >> (g % 2 * 32)), g ? "," : "\n");
+        }
     } else /* not known: better no line than the proxy's */
         return !strncmp(key, "Vm", 2) || !strncmp(key, "Rss", 3) || IS("HugetlbPages") ||
                IS("voluntary_ctxt_switches") || IS("nonvoluntary_ctxt_switches");

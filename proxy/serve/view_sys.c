@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* /sys/devices/system/cpu and node: lists and masks of processors and nodes hold the isle's only.
    Documentation/ABI/stable/sysfs-devices-system-cpu, sysfs-devices-node. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "serve/call.h"
 #include "serve/view.h"
@@ -20,10 +22,7 @@ bool view_has_cpu(const struct view *v, unsigned cpu)
 
 bool view_has_node(const struct view *v, unsigned node)
 {
-    for (unsigned i = 0; i < v->ncores; i++)
-        if (v->node[i] == node)
-            return true;
-    return false;
+    return lull_node_has(v->nodes, node);
 }
 
 struct numbers {
@@ -64,6 +63,45 @@ static void list_print(const struct numbers *n, struct text *out)
     text_add(out, "\n", 1);
 }
 
+void view_put_nodes(struct text *out, const struct lull_nodes *nodes)
+{
+    struct numbers n;
+    for (unsigned i = 0; i < NUMBERS_MAX; i++)
+        n.has[i] = lull_node_has(nodes, i);
+    list_print(&n, out);
+}
+
+/* "10 20 20": one number for each node that is online, in order. */
+static bool distance_filter(const char *s, const struct view *v, struct text *out)
+{
+    static const char online[] = "/sys/devices/system/node/online";
+    struct text real = {0};
+    struct numbers n;
+    const char *blank = "";
+    long fd = server_syscall(SYS_open, (long)online, O_RDONLY | O_CLOEXEC, 0, 0);
+    bool ok = fd >= 0 && view_read((int)fd, &real) == 0;
+    if (fd >= 0)
+        server_syscall(SYS_close, fd, 0, 0, 0);
+    if (ok)
+        list_parse(real.p, &n);
+    text_free(&real);
+    for (unsigned i = 0; ok && i < NUMBERS_MAX; i++) {
+        char *end;
+        if (!n.has[i])
+            continue;
+        unsigned long distance = strtoul(s, &end, 10);
+        if (end == s)
+            break;
+        if (view_has_node(v, i)) {
+            text_printf(out, "%s%lu", blank, distance);
+            blank = " ";
+        }
+        s = end;
+    }
+    text_add(out, "\n", 1);
+    return ok;
+}
+
 /* "ff,ffffffff": groups of 32 bits, the highest first. Width as Linux's own text has it. */
 static void mask_filter(const char *s, const struct view *v, struct text *out)
 {
@@ -96,7 +134,7 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
-enum kind { OTHER = 0, CPU_LIST, CPU_MASK, NODE_LIST };
+enum kind { OTHER = 0, CPU_LIST, CPU_MASK, NODE_LIST, DISTANCES };
 
 static enum kind file_kind(const char *name)
 {
@@ -112,6 +150,8 @@ static enum kind file_kind(const char *name)
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
         if (!strcmp(name, nodes[i]))
             return NODE_LIST;
+    if (!strncmp(name, "node/", 5) && ends_with(name, "/distance"))
+        return DISTANCES;
     if (ends_with(name, "_list"))
         return ends_with(name, "_siblings_list") || ends_with(name, "_cpus_list") ||
                        ends_with(name, "shared_cpu_list")
@@ -133,6 +173,8 @@ bool view_sys(const struct call *c, int fd, const char *name, struct text *out)
     bool ok = kind != OTHER && view_read(fd, &real) == 0;
     if (ok && kind == CPU_MASK)
         mask_filter(real.p, v, out);
+    else if (ok && kind == DISTANCES)
+        ok = distance_filter(real.p, v, out);
     else if (ok)
         list_filter(real.p, v, kind == NODE_LIST, out);
     text_free(&real);

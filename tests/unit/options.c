@@ -4,9 +4,9 @@
 #include "cli/options.h"
 #include "message.h"
 
-static const char *const variables[] = {"LULL_CPUS",    "LULL_MEM",     "LULL_ENGINE",
-                                        "LULL_SPIN",    "LULL_REPORT",  "LULL_TIMEOUT",
-                                        "LULL_DRY_RUN", "LULL_VERBOSE", "LULL_NO_REWRITE"};
+static const char *const variables[] = {
+    "LULL_CPUS",    "LULL_MEM",     "LULL_ENGINE",     "LULL_SPIN", "LULL_REPORT", "LULL_TIMEOUT",
+    "LULL_DRY_RUN", "LULL_VERBOSE", "LULL_NO_REWRITE", "LULL_NUMA", "LULL_HUGETLB"};
 
 static int clear(void **state)
 {
@@ -144,6 +144,13 @@ static void test_words(void **state)
     assert_int_equal(parse("--engine qemu-tcg x", &o), 0);
     assert_int_equal(o.engine, ENGINE_QEMU_TCG);
     assert_false(o.virtual_time);
+    assert_int_equal(parse("--numa first-touch --hugetlb=3G x", &o), 0);
+    assert_int_equal(o.numa, NUMA_FIRST_TOUCH);
+    assert_true(o.hugetlb == 3ull << 30);
+    assert_int_equal(parse("--hugetlb --mem 64M x", &o), 0);
+    assert_true(o.hugetlb == 64ull << 20 && o.numa == NUMA_AUTO);
+    assert_int_equal(parse("--hugetlb=0 x", &o), 0);
+    assert_true(o.hugetlb == OPTIONS_HUGETLB_NONE);
     assert_int_equal(parse("--engine auto --cp 1 x", &o), 0); /* unambiguous short form */
     assert_string_equal(o.cpus, "1");
 }
@@ -164,6 +171,9 @@ static void test_bad_line(void **state)
     refused("--mem 1M x", "at least 2M");
     refused("--mem= x", "--mem ''");
     refused("--engine steam x", "auto, kvm, qemu, qemu-kvm or qemu-tcg");
+    refused("--numa near x", "bind, interleave or first-touch");
+    refused("--hugetlb x", "how much");
+    refused("--hugetlb=many x", "--hugetlb 'many'");
     refused("--spin -1 x", "--spin '-1'");
     refused("--spin 1K x", "--spin '1K'");
     refused("--spin 1000000001 x", "--spin");

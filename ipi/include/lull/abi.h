@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include <lull/memmap.h>
+#include <lull/numa.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
 #define LULL_ABI_VERSION 3u
@@ -145,12 +146,13 @@ struct lull_boot {
     uint16_t mask_least; /* bytes: the shortest mask that Linux's sched_getaffinity(2) takes */
     uint16_t mask_bytes; /* and as many as it gives at most */
     uint64_t signalfds;  /* signals of the signalfds that it inherits, bit n-1 = signal n */
+    struct lull_numa numa;
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 416);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

@@ -29,7 +29,7 @@ struct lull_map {
     uint32_t prot;       /* LULL_PROT_* */
     uint32_t flags;      /* LULL_MAP_* */
     uint32_t file;       /* LULL_FILE_*; 0: anonymous */
-    uint32_t pad;
+    uint32_t policy; /* of the kernel alone (mm/policy.c); 0: none */
     uint64_t offset; /* in the file, of start */
 };
 LULL_ASSERT_SIZE(struct lull_map, 40);
