@@ -41,6 +41,14 @@ static void take_signals(struct run_request *req)
     }
 }
 
+/* What the program inherits; the proxy itself needs more room than it. */
+static void take_limits(struct run_request *req)
+{
+    limits_take(&req->limits);
+    if (req->opt->limits) /* this process has been a lull before */
+        limits_parse(req->opt->limits, &req->limits);
+}
+
 /* Of this rank, and absolute: the program may change its directory, which is the proxy's too. The
    name is freed by nobody. */
 static int pin_report_file(struct options *opt)
@@ -114,6 +122,7 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
         rc = print_plan(req);
     } else if (rc == 0) {
         take_signals(req);
+        take_limits(req);
         run_isle(req, &result);
         rc = result.status;
     }

@@ -160,6 +160,7 @@ long sys_brk(struct frame *f)
         if (new_end > old_end) {
             struct lull_map *v = vma_next(old_end);
             ok = (!v || v->start >= new_end) &&
+                 mm_may_expand(0, new_end - old_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) &&
                  mm_map(old_end, new_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) == 0;
         } else if (new_end < old_end) {
             mm_unmap(new_end, old_end);

@@ -35,11 +35,13 @@ static void hold_end(u64 start, u64 end)
     }
 }
 
-static int prepare(u64 hint, u64 len, u32 flags, u64 *out)
+static int prepare(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 {
     long r = mm_place(hint, len, flags, out);
     if (r)
         return (int)r;
+    if (!mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, 0))
+        return -ENOMEM;
     if (!vma_room(64)) /* for the holes and what becomes of them */
         return -ENOMEM;
     if (*out >= LULL_RAM_BASE && blocks_prepare(*out, *out + len, false))
@@ -72,7 +74,7 @@ static int open_range(struct lull_map m, u64 covered)
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     spin_lock(&mm_lock);
-    long r = prepare(f->rdi, len, (u32)f->r10, out);
+    long r = prepare(f->rdi, len, prot, (u32)f->r10, out);
     spin_unlock(&mm_lock);
     if (r)
         return r;

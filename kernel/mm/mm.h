@@ -11,6 +11,7 @@
  *   window.c     memory shared with Linux
  *   remap.c      mremap
  *   advice.c     madvise, mincore, msync, mlock, brk
+ *   expand.c     limits of address space and data
  *   start.c      program, stack and heap at start
  */
 #ifndef KERNEL_MM_MM_H
@@ -77,6 +78,13 @@ void blocks_mark_used(u64 start, u64 end);
 void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next touch */
 void blocks_init(u64 bytes_loaded);
 bool in_ram(u64 start, u64 end);
+
+/* expand.c: under mm_lock */
+/* RLIMIT_AS and RLIMIT_DATA allow len more bytes; what they replace at `start` (0: nothing) does not
+   count twice. */
+bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags);
+bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot); /* by mprotect */
+struct lull_limits *limit_table(void);                                /* sys/limits.c */
 
 /* mmap.c */
 void mm_init(void);

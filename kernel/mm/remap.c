@@ -54,6 +54,9 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     if (!vma_room(4))
         return -ENOMEM;
     struct lull_map was = *v;
+    u64 more = flags & MREMAP_DONTUNMAP ? old_len : new_len > old_len ? new_len - old_len : 0;
+    if (more && !mm_may_expand(0, more, was.prot, was.flags))
+        return -ENOMEM;
     if (was.flags & LULL_MAP_WINDOW)
         return flags & ~MREMAP_MAYMOVE
                    ? refuse(25)

@@ -112,7 +112,8 @@ static long child_end(struct frame *f)
 
 long sys_vfork(struct frame *f)
 {
-    return child_start(f, 0, 0, false, false);
+    long r = limit_tasks();
+    return r ? r : child_start(f, 0, 0, false, false);
 }
 
 /* ---- execve ---- */
@@ -149,6 +150,8 @@ static long exec(u64 path, u64 argv, u64 envp)
     spin_lock(&signal_lock);
     arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
     spin_unlock(&signal_lock);
+    if (!t->child)
+        procinfo_update(); /* the time that it has computed goes with it */
     long r = forward_raw(LULL_NR_EXEC, arg);
     return r == -ENOSYS ? refuse(59) : r;
 }

@@ -76,6 +76,7 @@ struct thread *fork_resume(void)
     threads_forget_all_but(t);
     signals_forked(t);
     itimers_forked();
+    limits_forked();
     thread_reborn(t);
     u32 tid = (u32)t->tid;
     if (forking_set_tid)

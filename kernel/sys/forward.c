@@ -447,6 +447,11 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
             struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
             signal_send(current(), SIGPIPE, &info);
         }
+        if (r == -LULL_ESIGXFSZ) {
+            struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
+            signal_send(current(), SIGXFSZ, &info);
+            return -EFBIG;
+        }
         if (r != -EINTR)
             return r;
         if (!signal_pending(current())) {

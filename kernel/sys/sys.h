@@ -47,10 +47,16 @@ long sys_get_robust_list(struct frame *f);
 long sys_prctl(struct frame *f);
 long sys_arch_prctl(struct frame *f);
 long sys_membarrier(struct frame *f);
-long sys_prlimit64(struct frame *f);
-long sys_setrlimit(struct frame *f);
 long sys_exit(struct frame *f);
 long sys_exit_group(struct frame *f);
+
+/* limits.c */
+void limits_start(void);
+void limits_forked(void);
+long limit_tasks(void); /* one more process or thread: 0, or -EAGAIN by RLIMIT_NPROC */
+long sys_getrlimit(struct frame *f);
+long sys_setrlimit(struct frame *f);
+long sys_prlimit64(struct frame *f);
 
 /* schedcalls.c */
 long sys_sched_yield(struct frame *f);

@@ -58,6 +58,7 @@ struct options {
     bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
     int device;        /* --device, from one lull to the next: struct engine_ops; -1: none */
     const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
+    const char *limits; /* --limits, the same way: limits_print(); NULL: those of this process */
     int argc;          /* PROGRAM ARGS... */
     char **argv;
 };

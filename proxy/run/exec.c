@@ -81,6 +81,19 @@ static void add_options(struct words *w, const struct run *r)
         add(w, "--virtual-time");
 }
 
+/* CPU time goes on counting: as far as the kernel says it has been the program's. */
+static void add_limits(struct words *w, const struct run *r)
+{
+    struct lull_limits l;
+    char text[WORD_MAX];
+    memcpy(&l, (const void *)LULL_LIMIT_TABLE, sizeof l);
+    for (unsigned i = 0; i < LULL_LIMITS; i++)
+        l.of[i].cur = l.of[i].cur < l.of[i].max ? l.of[i].cur : l.of[i].max;
+    l.cpu_ns = r->view.proc->cpu_ns;
+    if (limits_print(text, sizeof text, &l) == 0)
+        add(w, "--limits=%s", text);
+}
+
 int64_t run_exec(void *ctx, const struct exec_request *req)
 {
     struct run *r = ctx;
@@ -97,6 +110,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     int device = r->ops->keep ? r->ops->keep(r->engine, true) : -1;
     if (device >= 0)
         add(&w, "--device=%d", device);
+    add_limits(&w, r);
     add(&w, "--exec=%s", req->path);
     add(&w, "--");
     char **argv = calloc(w.n + n + 1, sizeof *argv);
@@ -112,8 +126,10 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
     sigstate_set(&inherited);
+    limits_lift();
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
+    limits_lower();
     sigstate_set(&own);
     hold_exec(r->req->hold, false);
 out:

@@ -95,6 +95,7 @@ static _Noreturn void child_main(struct run *r)
     req.settings = &settings;
     req.opt = &opt;
     req.started_ns = now_ns();
+    req.limits.cpu_ns = 0;
     if (!n || !vcpu) {
         message("out of memory");
         _exit(status);

@@ -59,6 +59,7 @@ static uint64_t server_ns(void *ctx)
             clock_gettime(id, &ts) == 0)
             ns -= (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
     }
+    ns -= (int64_t)r->req->limits.cpu_ns; /* cores, too, that an execve has ended */
     return ns > 0 ? (uint64_t)ns : 0;
 }
 
@@ -111,6 +112,7 @@ int start_server(struct run *r)
         .exe_path = r->req->program->path,
         .mapped = r->mapped,
         .view = &r->view,
+        .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
         .exec = run_exec,
         .reaped = signals_catch_up,
         .credentials_changed = tell_credentials,
@@ -138,6 +140,7 @@ static int prepare(struct run *r)
         .envp = environ,
         .mask = req->mask,
         .ignored = req->ignored,
+        .limits = &req->limits,
     };
     r->ops->features(r->engine, &boot.features);
     if (!(boot.features.xcr0 & 2)) {
@@ -321,6 +324,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     if (wanted)
         marks_snapshot(r, &rep->run); /* what is there at the start */
     isle_window_guard();
+    limits_file_size(req->limits.of[LULL_LIMIT_FSIZE].cur);
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,
@@ -329,6 +333,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
     signals_serve(r);
+    limits_lift();
     if (wanted) {
         struct report_section begin = rep->run;
         rep->run = (struct report_section){0};

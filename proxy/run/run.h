@@ -10,6 +10,7 @@
 #include "carve/carve.h"
 #include "carve/settings.h"
 #include "cli/options.h"
+#include "rlimits.h"
 #include "program/program.h"
 
 struct hold;
@@ -20,6 +21,7 @@ struct run_request {
     const struct program *program;
     uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
     uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
+    struct lull_limits limits; /* that the program inherits */
     cpu_set_t affinity;     /* of the process at its start */
     struct hold *hold;      /* of the cores; its journal: hold_journal() */
     struct settings *settings;

@@ -47,6 +47,7 @@ struct call_env {
     int64_t (*exec)(void *ctx, const struct exec_request *req);
     void (*credentials_changed)(void *ctx);
     void *exec_ctx;
+    const struct lull_limits *limits; /* isle memory; NULL: children have the proxy's */
     const struct view *view; /* NULL: files that show the proxy are refused */
 };
 
@@ -146,6 +147,8 @@ int64_t call_exec(struct call *c);
 int64_t call_spawn(struct call *c);
 int64_t call_leave(struct call *c);
 int64_t call_children(struct call *c);
+/* LULL_NR_LIMIT (limit.c) */
+int64_t call_limit(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);

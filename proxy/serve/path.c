@@ -205,10 +205,10 @@ const char *path_exe(const struct call *c, const char *path)
 static bool file_shows_proxy(const char *rest)
 {
     static const char *const names[] = {
-        "arch_status", "auxv",  "children", "clear_refs",    "cmdline", "comm",  "environ",
-        "map_files",   "maps",  "mem",      "numa_maps",     "pagemap", "sched", "personality",
-        "schedstat",   "smaps", "stack",    "smaps_rollup",  "stat",    "statm", "status",
-        "syscall",     "task",  "timers",   "timerslack_ns", "wchan",
+        "arch_status", "auxv",      "children", "clear_refs", "cmdline",       "comm",    "environ",
+        "limits",      "map_files", "maps",     "mem",        "numa_maps",     "pagemap", "sched",
+        "personality", "schedstat", "smaps",    "stack",      "smaps_rollup",  "stat",    "statm",
+        "status",      "syscall",   "task",     "timers",     "timerslack_ns", "wchan",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (component(rest, names[i]))

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "rlimits.h"
 #include "serve/call.h"
 
 #define FILE_MAX (16u << 20) /* bytes of a file of /proc that are read */
@@ -102,7 +103,12 @@ int64_t view_publish(int fd, struct text *t)
         goto out;
     long cloexec = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
     r = own = server_syscall(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0);
-    if (own < 0 || (r = fill((int)own, t)) < 0)
+    if (own < 0)
+        goto out;
+    limits_lift();
+    r = fill((int)own, t);
+    limits_lower();
+    if (r < 0)
         goto out;
     snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
     r = reader = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);

@@ -301,6 +301,49 @@ static bool put_stat(const struct view *v, const struct lull_proc *p, int fd, st
     return ok;
 }
 
+static void put_limit(struct text *out, uint64_t value)
+{
+    if (value == LULL_UNLIMITED)
+        text_printf(out, "%-20s ", "unlimited");
+    else
+        text_printf(out, "%-20lu ", value);
+}
+
+/* Linux's lines, with the isle's values of the limits that it keeps. */
+static bool put_limits(const struct call *c, int fd, struct text *out)
+{
+    static const struct {
+        const char *name, *unit;
+        unsigned at;
+    } kept[] = {{"Max cpu time", "seconds", LULL_LIMIT_CPU},
+                {"Max file size", "bytes", LULL_LIMIT_FSIZE},
+                {"Max data size", "bytes", LULL_LIMIT_DATA},
+                {"Max stack size", "bytes", LULL_LIMIT_STACK},
+                {"Max processes", "processes", LULL_LIMIT_NPROC},
+                {"Max address space", "bytes", LULL_LIMIT_AS}};
+    struct text real = {0};
+    struct lull_limits l;
+    bool ok = c->env->limits && view_read(fd, &real) == 0;
+    if (ok)
+        memcpy(&l, c->env->limits, sizeof l);
+    for (char *line = ok ? real.p : NULL, *end; line && (end = strchr(line, '\n'));
+         line = end + 1) {
+        size_t i = 0;
+        while (i < sizeof kept / sizeof *kept && strncmp(line, kept[i].name, strlen(kept[i].name)))
+            i++;
+        if (i == sizeof kept / sizeof *kept) {
+            text_add(out, line, (size_t)(end + 1 - line));
+            continue;
+        }
+        text_printf(out, "%-25s ", kept[i].name);
+        put_limit(out, l.of[kept[i].at].cur);
+        put_limit(out, l.of[kept[i].at].max);
+        text_printf(out, "%-10s\n", kept[i].unit);
+    }
+    text_free(&real);
+    return ok;
+}
+
 static void put_strings(char *const *s, int n, struct text *out)
 {
     for (int i = 0; n < 0 ? s[i] != NULL : i < n; i++)
@@ -333,6 +376,8 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
         put_strings(v->envp, -1, out);
         return true;
     }
+    if (!strcmp(name, "limits"))
+        return put_limits(c, fd, out);
     if (!strcmp(name, "comm")) {
         text_printf(out, "%.15s\n", p.main_comm);
         return true;

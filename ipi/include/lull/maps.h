@@ -58,6 +58,32 @@ struct lull_proc {
 LULL_ASSERT_SIZE(struct lull_proc, 104);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
+/*
+ * Limits of the program (getrlimit(2)), by Linux's numbers: put there by the proxy before the first
+ * core starts, the kernel's from then on. Of those that Linux keeps for the program (see
+ * LULL_LIMITS_KEPT) the values are not looked at.
+ */
+#define LULL_LIMIT_CPU 0
+#define LULL_LIMIT_FSIZE 1
+#define LULL_LIMIT_DATA 2
+#define LULL_LIMIT_STACK 3
+#define LULL_LIMIT_NPROC 6
+#define LULL_LIMIT_AS 9
+#define LULL_LIMITS 16
+#define LULL_UNLIMITED (~0ul)
+/* Bit n: limit n is the isle's, because on Linux it would bind the proxy instead of the program. */
+#define LULL_LIMITS_KEPT                                                                           \
+    (1u << LULL_LIMIT_CPU | 1u << LULL_LIMIT_FSIZE | 1u << LULL_LIMIT_DATA |                       \
+     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS)
+struct lull_limits {
+    struct {
+        uint64_t cur, max; /* as struct rlimit64 */
+    } of[LULL_LIMITS];
+    uint64_t cpu_ns; /* what the process had computed before its last execve(2) */
+};
+LULL_ASSERT_SIZE(struct lull_limits, 264);
+#define LULL_LIMIT_TABLE (LULL_KTABLES + LULL_UL(0x9f8000))
+
 #define LULL_MAPS_SIZE LULL_UL(0x800000) /* bytes of the table */
 #define LULL_MAPS_MAX ((LULL_MAPS_SIZE - 64) / sizeof(struct lull_map))
 

@@ -137,6 +137,16 @@ struct lull_sysdesc {
 #define LULL_NR_SPAWN 503u
 #define LULL_NR_LEAVE 504u
 #define LULL_NR_CHILDREN 505u
+/*
+ * LIMIT: enum lull_limit_op, resource, soft limit. LOWER, RAISE: may it be so (the second: the hard
+ * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on. TASKS:
+ * how many processes and threads the program's user has besides this isle's; -EPERM: who
+ * is not bound by their number.
+ */
+#define LULL_NR_LIMIT 506u
+enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };
+/* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
+#define LULL_ESIGXFSZ 600
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
