@@ -22,6 +22,14 @@ void cores_reset(void)
     }
 }
 
+void cores_ignore_others(void)
+{
+    for (unsigned i = 0; i < boot_info()->ncores; i++) {
+        if (i != this_cpu()->index)
+            percpu_of(i)->flushed = percpu_of(i)->stopped = ~0ul;
+    }
+}
+
 void core_serve_requests(void)
 {
     struct percpu *p = this_cpu();

@@ -10,7 +10,7 @@
 #define MADV_POPULATE_WRITE 23
 #define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
 
-static void dontneed(u64 start, u64 end)
+void mm_wipe(u64 start, u64 end)
 {
     for (u64 at = start; at < end;) {
         struct lull_map *v = vma_next(at);
@@ -61,6 +61,12 @@ long sys_madvise(struct frame *f)
     bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) ||
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
+    if (mm_advice_is_of_fork(advice)) {
+        spin_lock(&mm_lock);
+        long done = mm_advise_fork(start, end, advice);
+        spin_unlock(&mm_lock);
+        return done;
+    }
     if (!hint && advice != MADV_DONTNEED && advice != MADV_REMOVE)
         return advice > 25 && advice != 100 && advice != 101 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
@@ -74,7 +80,7 @@ long sys_madvise(struct frame *f)
     if (advice == MADV_DONTNEED && file_between(start, end, false))
         r = refuse(28); /* they would be the file's again */
     else if (advice == MADV_DONTNEED && vma_room(2))
-        dontneed(start, end);
+        mm_wipe(start, end);
     else if (advice == MADV_REMOVE && r == 0)
         r = window_each(start, end, LULL_WIN_REMOVE, 0);
     pt_flush();

@@ -12,6 +12,7 @@
  *   remap.c      mremap
  *   advice.c     madvise, mincore, msync, mlock, brk
  *   expand.c     limits of address space and data
+ *   inherit.c    what a forked child gets
  *   start.c      program, stack and heap at start
  */
 #ifndef KERNEL_MM_MM_H
@@ -78,6 +79,14 @@ void blocks_mark_used(u64 start, u64 end);
 void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next touch */
 void blocks_init(u64 bytes_loaded);
 bool in_ram(u64 start, u64 end);
+
+/* advice.c: zero again, as MADV_DONTNEED makes it. Under mm_lock */
+void mm_wipe(u64 start, u64 end);
+
+/* inherit.c */
+bool mm_advice_is_of_fork(u32 advice);
+long mm_advise_fork(u64 start, u64 end, u32 advice); /* under mm_lock */
+void mm_forked(void);                                /* in the child; no other core runs yet */
 
 /* expand.c: under mm_lock */
 /* RLIMIT_AS and RLIMIT_DATA allow len more bytes; what they replace at `start` (0: nothing) does not

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -435,4 +436,48 @@ CASE(memory, process_vm)
     R(process_vm_readv(getpid(), &l, 1, &bad, 1, 0));
     R(process_vm_readv(getpid(), &l, 1, &r, 1, 1));
     R(process_vm_readv(-1, &l, 1, &r, 1, 0));
+}
+
+/* What a forked child sees of it. */
+static void in_child(const char *text, char *p)
+{
+    pid_t pid;
+    int status = 0;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        touch(text, p, 0);
+        exit(0);
+    }
+    R(waitpid(pid, &status, 0) == pid);
+    SHOW(status);
+}
+
+CASE(memory, advice_about_fork_counts)
+{
+    char *p = map(4), *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *file = mmap(NULL, PAGE, RW, MAP_PRIVATE, file_with("f", "text"), 0);
+
+    memset(p, 'x', 4 * PAGE);
+    *shared = 's';
+    R(madvise(p + PAGE, PAGE, MADV_DONTFORK));
+    R(madvise(p + 2 * PAGE, PAGE, MADV_WIPEONFORK));
+    R(madvise(shared, PAGE, MADV_DONTFORK));
+    R(madvise(shared, PAGE, MADV_WIPEONFORK));
+    R(madvise(file, PAGE, MADV_WIPEONFORK));
+    in_child("kept", p);
+    in_child("not forked", p + PAGE);
+    in_child("wiped", p + 2 * PAGE);
+    in_child("shared, not forked", shared);
+    SHOW(p[PAGE]);
+    SHOW(p[2 * PAGE]);
+    R(madvise(p, 4 * PAGE, MADV_DOFORK));
+    R(madvise(p, 4 * PAGE, MADV_KEEPONFORK));
+    in_child("again", p + PAGE);
+    in_child("again", p + 2 * PAGE);
+    R(munmap(p, PAGE));
+    R(madvise(p, 4 * PAGE, MADV_WIPEONFORK)); /* a hole: the rest is done all the same */
+    in_child("behind the hole", p + 3 * PAGE);
+    R(madvise(p + 1, PAGE, MADV_DONTFORK));
 }

@@ -23,6 +23,8 @@
 #define LULL_MAP_SHM (1u << 11)      /* a window that is a System V segment */
 /* closed (PROT_NONE), but its memory holds data */
 #define LULL_MAP_TOUCHED (1u << 12)
+#define LULL_MAP_DONTFORK (1u << 13) /* MADV_DONTFORK: a forked child does not have it */
+#define LULL_MAP_WIPE (1u << 14)     /* MADV_WIPEONFORK: there it is zero */
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
