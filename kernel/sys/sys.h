@@ -9,8 +9,11 @@ typedef long (*syscall_fn)(struct frame *f);
 
 /* procinfo.c: before a call that may open a file of /proc/self */
 void procinfo_update(void);
+void procinfo_for_call(const struct frame *f, u32 nr); /* if this call may show it */
+void thread_rename(i32 tid, const char name[16]);
 
 /* time.c */
+u64 thread_cpu(const struct thread *t); /* TSC ticks */
 u64 process_cpu_ticks(void);          /* of all threads, ended ones too */
 bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
 

@@ -77,6 +77,7 @@ static void view_fill(struct run *r)
         .vdso_size = (uint64_t)(blob_vdso_end - blob_vdso),
         .maps = (const struct lull_maps *)LULL_KTABLES,
         .proc = (const struct lull_proc *)LULL_PROC,
+        .threads = (const struct lull_threads *)LULL_THREAD_TABLE,
         .populated = populated,
         .server_ns = server_ns,
         .ctx = r,

@@ -48,7 +48,7 @@ struct call_env {
     void (*credentials_changed)(void *ctx);
     void *exec_ctx;
     const struct lull_limits *limits; /* isle memory; NULL: children have the proxy's */
-    const struct view *view; /* NULL: files that show the proxy are refused */
+    const struct view *view;          /* NULL: files that show the proxy are refused */
 };
 
 struct msg_copy; /* vec.c */
@@ -71,6 +71,7 @@ struct call {
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
+    uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
 

@@ -175,6 +175,9 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
     c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
     if (!own || !path_is_file_name(c->nr, i))
         return true;
+    if (!view_task_path(c, &own, answer))
+        return false;
+    c->arg[i] = (long)own;
     const char *rest = own_proc_rest(own, c->env->pid), *p;
     if (rest && c->env->exe_path && !strcmp(rest, "exe")) {
         if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
@@ -263,6 +266,10 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
     struct text t = {0};
     bool read = v && opened_to_read(fd);
     const char *rest = proc_rest(c, path), *name = strrchr(path, '/');
+    if (rest && v && !strcmp(rest, "task"))
+        return fd;
+    if (rest && v && !strcmp(rest, "comm") && !read)
+        return view_open_comm(c, fd);
     if (!rest && read && name && view_proc(c, (int)fd, name + 1, &t))
         return view_publish((int)fd, &t);
     if (!rest || !file_shows_proxy(rest))
@@ -311,7 +318,8 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
         !path_of_fd(fd, path, sizeof path))
         return false;
     const char *rest = proc_rest(c, path);
-    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")))
+    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")) ||
+        !strcmp(rest, "comm"))
         return false;
     say_refused(path);
     return true;

@@ -47,6 +47,7 @@ LULL_ASSERT_OFF(struct lull_maps, map, 64);
  * What /proc/self and getrusage(2) tell besides: written by the kernel before it forwards such a
  * call, as of the thread that makes it. At LULL_PROC.
  */
+#define LULL_AUXV_MAX 32
 struct lull_proc {
     uint32_t threads;
     uint32_t tid;
@@ -56,8 +57,9 @@ struct lull_proc {
     uint64_t stack;                                  /* address where the program's arguments lie */
     char comm[16];                                   /* name of that thread */
     char main_comm[16];                              /* of the main thread */
+    uint64_t auxv[2 * LULL_AUXV_MAX];                /* as on the stack, zeroes behind it */
 };
-LULL_ASSERT_SIZE(struct lull_proc, 104);
+LULL_ASSERT_SIZE(struct lull_proc, 104 + 16 * LULL_AUXV_MAX);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
 /*
@@ -85,6 +87,23 @@ struct lull_limits {
 };
 LULL_ASSERT_SIZE(struct lull_limits, 264);
 #define LULL_LIMIT_TABLE (LULL_KTABLES + LULL_UL(0x9f8000))
+
+/* The program's threads, for /proc/self/task: written at the same times. */
+struct lull_thread {
+    uint32_t tid;
+    uint32_t running;        /* 0: it waits */
+    uint64_t sigpnd, sigblk; /* bit n-1: signal n */
+    uint64_t cpu_ns;
+    char comm[16];
+};
+LULL_ASSERT_SIZE(struct lull_thread, 48);
+#define LULL_THREADS_SHOWN 4096
+struct lull_threads {
+    LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
+    uint32_t count;
+    LULL_LINE struct lull_thread thread[LULL_THREADS_SHOWN];
+};
+#define LULL_THREAD_TABLE (LULL_KTABLES + LULL_MAPS_SIZE)
 
 #define LULL_MAPS_SIZE LULL_UL(0x800000) /* bytes of the table */
 #define LULL_MAPS_MAX ((LULL_MAPS_SIZE - 64) / sizeof(struct lull_map))

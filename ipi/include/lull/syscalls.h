@@ -145,6 +145,8 @@ struct lull_sysdesc {
  */
 #define LULL_NR_LIMIT 506u
 enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };
+/* Answer of write(2) and pwrite64(2): the buffer is the new name of a thread; its tid below. */
+#define LULL_RENAMES (1l << 62)
 /* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
 #define LULL_ESIGXFSZ 600
 
