@@ -63,6 +63,7 @@ static struct thread *first_thread(void)
     mm_init();
     rewrite_init();
     limits_start();
+    itimers_start();
     return program_start();
 }
 

@@ -140,6 +140,15 @@ static u64 ignored_signals(const struct sigaction *actions)
     return bits;
 }
 
+/* What goes on after an execve of the program itself. */
+static void survivors_show(void)
+{
+    struct lull_proc *p = (struct lull_proc *)LULL_PROC;
+    procinfo_update(); /* the time that it has computed */
+    itimers_show(p->itimer);
+    signals_show(p);
+}
+
 static long exec(u64 path, u64 argv, u64 envp)
 {
     struct thread *t = current();
@@ -151,7 +160,7 @@ static long exec(u64 path, u64 argv, u64 envp)
     arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
     spin_unlock(&signal_lock);
     if (!t->child)
-        procinfo_update(); /* the time that it has computed goes with it */
+        survivors_show();
     long r = forward_raw(LULL_NR_EXEC, arg);
     return r == -ENOSYS ? refuse(59) : r;
 }

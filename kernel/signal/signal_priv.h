@@ -3,6 +3,8 @@
 #ifndef KERNEL_SIGNAL_SIGNAL_PRIV_H
 #define KERNEL_SIGNAL_SIGNAL_PRIV_H
 
+#include <lull/maps.h>
+
 #include "sched/thread.h"
 
 #define UNBLOCKABLE (sig_bit(SIGKILL) | sig_bit(SIGSTOP))
@@ -10,6 +12,8 @@
 extern spinlock signal_lock; /* all that is pending, all actions */
 extern struct sigaction signal_actions[NSIG];
 extern u64 process_pending;
+
+void signals_show(struct lull_proc *p); /* what an execve of this thread keeps */
 
 /* All four under signal_lock. */
 bool signal_ignored(int signo);

@@ -18,6 +18,8 @@ u64 process_cpu_ticks(void);          /* of all threads, ended ones too */
 bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
 
 /* itimer.c */
+void itimers_start(void);
+void itimers_show(struct lull_itimer out[3]);
 void itimers_forked(void); /* a child has none */
 long sys_getitimer(struct frame *f);
 long sys_setitimer(struct frame *f);

@@ -129,6 +129,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->brk_start = LULL_RAM_BASE + 2 * span + (req->opt->no_aslr ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;
     b->stack_size = stack_size(req->limits);
+    memcpy(b->itimer, req->itimer, sizeof b->itimer);
     memcpy((void *)LULL_LIMIT_TABLE, req->limits, sizeof *req->limits);
     b->vdso_size = (uint64_t)(blob_vdso_end - blob_vdso);
     b->xcr0 = req->features.xcr0;

@@ -18,6 +18,7 @@ struct boot_request {
     char **envp;
     struct engine_features features;
     const struct lull_limits *limits;
+    const struct lull_itimer *itimer; /* three */
     uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
 };
 

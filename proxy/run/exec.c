@@ -6,10 +6,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
@@ -94,6 +97,46 @@ static void add_limits(struct words *w, const struct run *r)
         add(w, "--limits=%s", text);
 }
 
+static struct timeval to_timeval(uint64_t ns)
+{
+    return (struct timeval){(time_t)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
+}
+
+/* Timers and pending signals become the process's own, so that Linux keeps them. */
+static void hand_on(const struct lull_proc *p)
+{
+    for (int i = 0; i < 3; i++) {
+        struct itimerval it = {to_timeval(p->itimer[i].interval), to_timeval(p->itimer[i].left)};
+        if (p->itimer[i].left && !it.it_value.tv_sec && !it.it_value.tv_usec)
+            it.it_value.tv_usec = 1;
+        setitimer((__itimer_which_t)i, &it, NULL);
+    }
+    for (int n = 1; n <= 64; n++) {
+        siginfo_t info = {.si_signo = n, .si_code = p->pending_info[n - 1].code};
+        if (!(p->pending >> (n - 1) & 1))
+            continue;
+        info.si_pid = p->pending_info[n - 1].pid;
+        info.si_uid = (uid_t)p->pending_info[n - 1].uid;
+        info.si_value.sival_ptr = (void *)p->pending_info[n - 1].value;
+        /* only to itself may a thread send what the kernel or somebody else has sent */
+        syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), n, &info);
+    }
+}
+
+static void take_back(const struct lull_proc *p)
+{
+    struct itimerval none = {{0, 0}, {0, 0}};
+    for (int i = 0; i < 3; i++)
+        setitimer((__itimer_which_t)i, &none, NULL);
+    for (int n = 1; n <= 64; n++) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, n);
+        if (p->pending >> (n - 1) & 1)
+            sigtimedwait(&set, NULL, &(struct timespec){0, 0});
+    }
+}
+
 int64_t run_exec(void *ctx, const struct exec_request *req)
 {
     struct run *r = ctx;
@@ -123,14 +166,18 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     hold_exec(r->req->hold, true);
     sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
     struct sigstate own, inherited;
+    struct lull_proc proc;
+    memcpy(&proc, r->view.proc, sizeof proc);
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
+    hand_on(&proc);
     sigstate_set(&inherited);
     limits_lift();
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     limits_lower();
     sigstate_set(&own);
+    take_back(&proc);
     hold_exec(r->req->hold, false);
 out:
     if (device >= 0)

@@ -142,6 +142,7 @@ static int prepare(struct run *r)
         .mask = req->mask,
         .ignored = req->ignored,
         .limits = &req->limits,
+        .itimer = req->itimer,
     };
     r->ops->features(r->engine, &boot.features);
     if (!(boot.features.xcr0 & 2)) {
@@ -326,6 +327,8 @@ void run_isle(const struct run_request *req, struct run_result *out)
         marks_snapshot(r, &rep->run); /* what is there at the start */
     isle_window_guard();
     limits_file_size(req->limits.of[LULL_LIMIT_FSIZE].cur);
+    for (unsigned i = 0; i < req->npending; i++)
+        signals_pass_on(r, &req->pending[i]);
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,

@@ -91,6 +91,7 @@ void death_print(const struct run *r, const struct lull_death *d);
 
 /* signals.c: the main thread's work until the run has ended. */
 void signals_serve(struct run *r);
+void signals_pass_on(struct run *r, const siginfo_t *info);
 void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 
 /* marks.c: while the program runs, only descriptors that were opened before are used */

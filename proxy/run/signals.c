@@ -35,7 +35,7 @@ void run_block_signals(void)
     pthread_sigmask(SIG_SETMASK, &all, NULL);
 }
 
-static void pass_on(struct run *r, const siginfo_t *info)
+void signals_pass_on(struct run *r, const siginfo_t *info)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
     int n = info->si_signo - 1;
@@ -57,7 +57,7 @@ static void take_pending(struct run *r, const sigset_t *set)
     pthread_mutex_lock(&r->signal_lock);
     while ((signo = sigtimedwait(set, &info, &none)) > 0) {
         if (signo != KICK_SIGNAL)
-            pass_on(r, &info);
+            signals_pass_on(r, &info);
     }
     pthread_mutex_unlock(&r->signal_lock);
 }
@@ -112,7 +112,7 @@ void signals_serve(struct run *r)
             message("time is up (--timeout): SIGTERM to the program");
             siginfo_t info = {.si_signo = SIGTERM, .si_code = SI_USER};
             info.si_pid = getpid();
-            pass_on(r, &info);
+            signals_pass_on(r, &info);
             warned = true;
             deadline = now_ns() + GRACE_NS;
         } else {

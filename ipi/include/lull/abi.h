@@ -78,6 +78,11 @@ LULL_ASSERT_SIZE(struct lull_segment, 32);
 #define LULL_FILE_FIRST 3u   /* mapped by the program */
 #define LULL_FILE_MAX 0xffffu
 
+/* ITIMER_REAL, VIRTUAL and PROF, by their numbers (setitimer(2)); ns, left 0: not armed */
+struct lull_itimer {
+    uint64_t left, interval;
+};
+
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
 #define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
 /* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
@@ -140,12 +145,13 @@ struct lull_boot {
     uint32_t forks;                /* how many forks ago the isle was made: 0, or its memory holds
                                       a thread that goes on (LULL_OP_FORK) */
     uint32_t pad;
+    struct lull_itimer itimer[3]; /* inherited; REAL's: until CLOCK_MONOTONIC `left` */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24 + 48);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

@@ -58,8 +58,15 @@ struct lull_proc {
     char comm[16];                                   /* name of that thread */
     char main_comm[16];                              /* of the main thread */
     uint64_t auxv[2 * LULL_AUXV_MAX];                /* as on the stack, zeroes behind it */
+    /* before an execve(2): what survives it */
+    struct lull_itimer itimer[3];
+    uint64_t pending; /* bit n-1: signal n, and what came with it */
+    struct {
+        int32_t code, pid, uid, pad;
+        uint64_t value;
+    } pending_info[64];
 };
-LULL_ASSERT_SIZE(struct lull_proc, 104 + 16 * LULL_AUXV_MAX);
+LULL_ASSERT_SIZE(struct lull_proc, 104 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
 /*
