@@ -17,8 +17,8 @@ void mm_wipe(u64 start, u64 end)
         if (!v || v->start >= end)
             return;
         u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
-        if (v->flags & LULL_MAP_WINDOW) {
-            ; /* the pages are Linux's, and stay */
+        if (v->flags & LULL_MAP_WINDOW || v->file) {
+            ; /* the pages are Linux's, and stay; or file_dontneed()'s business */
         } else if (!v->prot) {
             /* nobody can see it before it is opened */
             struct lull_map m = vma_piece(v, from, to);
@@ -77,15 +77,15 @@ long sys_madvise(struct frame *f)
         r = -EINVAL;
     if (advice == MADV_FREE && r == 0 && file_between(start, end, true))
         r = -EINVAL;
-    if (advice == MADV_DONTNEED && file_between(start, end, false))
-        r = refuse(28); /* they would be the file's again */
-    else if (advice == MADV_DONTNEED && vma_room(2))
+    bool files = advice == MADV_DONTNEED && file_between(start, end, false);
+    if (advice == MADV_DONTNEED && vma_room(2))
         mm_wipe(start, end);
     else if (advice == MADV_REMOVE && r == 0)
         r = window_each(start, end, LULL_WIN_REMOVE, 0);
     pt_flush();
     spin_unlock(&mm_lock);
-    return r;
+    long again = files ? file_dontneed(start, end) : 0;
+    return again == -ENOSYS ? refuse(28) : again ? again : r;
 }
 
 long sys_mincore(struct frame *f)

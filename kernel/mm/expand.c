@@ -3,8 +3,9 @@
 #include "kernel.h"
 #include "mm/mm.h"
 
-#define STACK_AT_START (33 * LULL_PAGE) /* Linux's grow from there; this one is there as a whole   \
-                                         */
+#define STACK_AT_START                                                                             \
+    (33 * LULL_PAGE) /* Linux's grow from there; this one is there as a whole                      \
+                      */
 
 /* What of [start, end) counts: the rest is this kernel's own. */
 static u64 counted(const struct lull_map *m, u64 start, u64 end)

@@ -119,6 +119,11 @@ long sys_shmdt(struct frame *f);
 
 /* file.c */
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);
+/* The private file mappings in the range are as the file is again. 0, or -ENOSYS. Sleeps. */
+long file_dontneed(u64 start, u64 end);
+/* A private mapping of a file, [old, old + old_len) of m, becomes longer. Under mm_lock, which is
+   given up meanwhile. `room`: where it is. */
+long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room);
 
 long sys_mmap(struct frame *f);
 long sys_munmap(struct frame *f);

@@ -263,6 +263,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return call_answer(answer, call_children(c));
     case LULL_NR_LIMIT:
         return call_answer(answer, call_limit(c));
+    case LULL_NR_MAP_AGAIN:
+        return call_answer(answer, map_again(c));
     case LULL_NR_MAP_FILE:
         return call_answer(answer, map_file(c));
     default:

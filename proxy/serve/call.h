@@ -143,6 +143,7 @@ bool decode_semop(struct call *c, int64_t *answer);
 bool decode_futex(struct call *c, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */
 int64_t map_file(struct call *c);
+int64_t map_again(struct call *c); /* LULL_NR_MAP_AGAIN */
 /* LULL_NR_EXEC, LULL_NR_SPAWN, LULL_NR_LEAVE (exec.c) */
 int64_t call_exec(struct call *c);
 int64_t call_spawn(struct call *c);

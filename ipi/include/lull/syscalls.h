@@ -125,6 +125,9 @@ struct lull_sysdesc {
  * file covers, or what mmap(2) would.
  */
 #define LULL_NR_MAP_FILE 500u
+/* MAP_AGAIN: LULL_FILE_*, start, length, offset: the same of a file that is mapped already. Answers
+   the bytes that the file covers; -ENOSYS: it cannot be had any more. */
+#define LULL_NR_MAP_AGAIN 507u
 /* futex(2) on memory that is shared with Linux. */
 #define LULL_NR_FUTEX 501u
 /*
