@@ -95,6 +95,14 @@ void limits_file_size(uint64_t soft)
     pthread_mutex_unlock(&lock);
 }
 
+void limits_forked(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    if (lifted)
+        set_soft(file_size);
+    lifted = 0;
+}
+
 void limits_lift(void)
 {
     pthread_mutex_lock(&lock);

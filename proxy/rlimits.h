@@ -27,6 +27,7 @@ void limits_give(pid_t pid, const struct lull_limits *l);
  * while the proxy writes files of its own. Thread-safe.
  */
 void limits_file_size(uint64_t soft);
+void limits_forked(void); /* first thing in a forked child */
 void limits_lift(void);
 void limits_lower(void);
 

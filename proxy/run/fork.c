@@ -81,6 +81,8 @@ static _Noreturn void child_main(struct run *r)
     struct run *n = calloc(1, sizeof *n);
     struct vcpu *vcpu = calloc(r->nvcpus, sizeof *vcpu);
     int status = LULL_EXIT_FAILED;
+    limits_forked();
+    view_forked();
     vcpu_forget();
     run_block_signals();
     hold_fork(req.hold);

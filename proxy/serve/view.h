@@ -73,6 +73,7 @@ char view_as_thread(const struct call *c, struct lull_proc *p);
 int64_t view_list_threads(struct call *c, int fd, bool long_form, char *to, size_t room);
 /* In place of the descriptor of a file comm that is opened for writing: fd or -errno. */
 int64_t view_open_comm(struct call *c, int64_t fd);
+void view_forked(void); /* first thing in a forked child */
 /* A write to such a descriptor: *answer. */
 bool view_comm_written(const struct call *c, int64_t *answer);
 

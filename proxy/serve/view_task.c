@@ -181,6 +181,11 @@ static struct comm {
 static unsigned next_comm;
 static int comms_open; /* atomic: some may be */
 
+void view_forked(void)
+{
+    pthread_mutex_init(&lock, NULL);
+}
+
 int64_t view_open_comm(struct call *c, int64_t fd)
 {
     static const char memfd_name[] = "lull";
