@@ -36,6 +36,10 @@ void forward_cancel(struct thread *t);
 long syscall_local(struct frame *f, u64 nr); /* one that is answered here */
 extern const struct lull_sysdesc syscall_table[512];
 long refuse(u64 nr); /* -ENOSYS, counted */
+static inline bool syscall_restarts(long r)
+{
+    return r == -ERESTART || r == -ERESTART_NOINTR || r == -ERESTART_NOHAND || r == -ERESTART_BLOCK;
+}
 #define NR_RESTART_SYSCALL 219
 
 /* sys/rewrite.c */
@@ -52,6 +56,9 @@ void cores_flush(u64 start,
                  u64 pages); /* TLB: here, and on every core that runs application code */
 void cores_stop(void);       /* until cores_resume() no other core runs application code */
 void cores_resume(void);
+/* Every core that runs application code has made a full barrier, and serialised. `restart`:
+   restartable sequences there begin anew. */
+void cores_fence(bool restart);
 
 /* Checked access to the application's memory. 0 or -EFAULT. */
 bool user_range_ok(uaddr p, u64 n);

@@ -38,6 +38,8 @@ struct percpu {
     u32 *nready;              /* runqs[index].nready */
     u64 flushed;              /* generation of page-table changes that this core's TLB has seen */
     u64 stopped;              /* generation of stop requests acknowledged */
+    u64 fenced;               /* generation of barriers that this core has made */
+    u64 restarted;            /* generation of restarts of critical sections, the same */
     struct thread *fpu_owner; /* whose vector state the registers hold */
     struct thread *prev;      /* left by the last switch, until thread_switched() */
     u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none; timer_lock */

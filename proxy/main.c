@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "carve/carve.h"
+#include "carve/draw.h"
 #include "carve/hold.h"
 #include "carve/launcher.h"
 #include "carve/node.h"
@@ -96,16 +97,12 @@ static int pin_report_file(struct options *opt)
 
 static int print_plan(const struct run_request *req)
 {
-    const struct carve_plan *plan = req->plan;
     char engine[300];
     int rc = run_name_engine(req, engine, sizeof engine);
     if (rc)
         return rc;
-    printf("program: %s\nengine: %s\ncores: %u (", req->program->path, engine, plan->ncores);
-    for (unsigned i = 0; i < plan->ncores; i++)
-        printf("%s%u", i ? "," : "CPU ", plan->cpu[i]);
-    printf("), by %s\nLinux keeps: %d\nmemory: at most %llu MiB\n", plan->why,
-           CPU_COUNT(&plan->linux_cpus), (unsigned long long)(plan->mem >> 20));
+    printf("program: %s\nengine: %s\n", req->program->path, engine);
+    draw_facts(stdout, req->plan);
     return fflush(stdout) ? LULL_EXIT_FAILED : 0;
 }
 
@@ -191,6 +188,8 @@ int main(int argc, char **argv)
         return node_gc("", stdout);
     case COMMAND_DOCTOR:
         return node_doctor("", stdout);
+    case COMMAND_PLAN:
+        return draw_command(&opt);
     case COMMAND_RUN:
         break;
     }

@@ -45,3 +45,57 @@ void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored)
         out->action[s - 1].handler = sigstate_has(ignored, s) ? SIG_IGN : SIG_DFL;
     out->mask = mask;
 }
+
+/* si_errno is 0 in every signal that Linux makes; its upper half: */
+#define SENT_ON 0x4c75
+#define MARK 0x4c76
+
+bool sigstate_is_own(const siginfo_t *info)
+{
+    return info->si_code == SI_TKILL && info->si_pid == getpid();
+}
+
+bool sigstate_is_fault(const siginfo_t *info)
+{
+    return info->si_code > 0 || sigstate_is_own(info) || info->si_errno >> 16 == SENT_ON;
+}
+
+static void send_to(pid_t tid, int signo, const siginfo_t *info)
+{
+    siginfo_t copy = *info;
+    copy.si_errno = SENT_ON << 16 | (info->si_code & 0xffff);
+    copy.si_code = SI_QUEUE; /* others only the main thread may say of its own process */
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signo, &copy);
+}
+
+void sigstate_send_on(int signo, const siginfo_t *info)
+{
+    send_to(getpid(), signo, info);
+}
+
+void sigstate_keep(int signo, const siginfo_t *info)
+{
+    send_to(gettid(), signo, info);
+}
+
+int sigstate_code(const siginfo_t *info)
+{
+    return info->si_code == SI_QUEUE && info->si_errno >> 16 == SENT_ON
+               ? (int16_t)(info->si_errno & 0xffff)
+               : info->si_code;
+}
+
+bool sigstate_mark(int signo)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_code = SI_QUEUE;
+    info.si_errno = MARK << 16;
+    info.si_pid = getpid();
+    return syscall(SYS_rt_sigqueueinfo, getpid(), signo, &info) == 0;
+}
+
+bool sigstate_is_mark(const siginfo_t *info)
+{
+    return info->si_code == SI_QUEUE && info->si_errno == MARK << 16 && info->si_pid == getpid();
+}

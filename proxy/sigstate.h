@@ -7,6 +7,7 @@
 #ifndef LULL_PROXY_SIGSTATE_H
 #define LULL_PROXY_SIGSTATE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,23 @@ void sigstate_set(const struct sigstate *s);
 
 /* For an execve: every signal ignored or with its default action. */
 void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored);
+
+/*
+ * Signals that the proxy's threads have handlers for may be the program's all the same: they are
+ * sent on to the main thread, where they wait like the others, with the code that they had.
+ * Async-signal-safe.
+ */
+void sigstate_send_on(int signo, const siginfo_t *info);
+/* The same to this thread, which is the one that an execve leaves. */
+void sigstate_keep(int signo, const siginfo_t *info);
+/* Of a signal of faults: nobody sent it, the processor or the proxy itself did. */
+bool sigstate_is_fault(const siginfo_t *info);
+int sigstate_code(const siginfo_t *info);
+/* One of the proxy's threads sent it to another. */
+bool sigstate_is_own(const siginfo_t *info);
+/* A signal to the process itself that only marks that it is pending for the program. */
+bool sigstate_mark(int signo);
+bool sigstate_is_mark(const siginfo_t *info);
 
 static inline bool sigstate_has(uint64_t bits, int signo)
 {

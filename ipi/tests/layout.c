@@ -121,8 +121,9 @@ static void print_core(void)
     FIELD(struct lull_core, state);
     FIELD(struct lull_core, kcount);
     SIZE(struct lull_signals);
-    FIELD(struct lull_signals, pending);
-    FIELD(struct lull_signals, info);
+    FIELD(struct lull_signals, head);
+    FIELD(struct lull_signals, tail);
+    FIELD(struct lull_signals, entry);
     SIZE(struct lull_sysstat);
     FIELD(struct lull_sysstat, local);
     FIELD(struct lull_sysstat, forwarded);
@@ -212,6 +213,7 @@ static void print_values(void)
     VALUE(LULL_OP_CLOCK);
     VALUE(LULL_OP_WINDOW);
     VALUE(LULL_OP_FORK);
+    VALUE(LULL_OP_PENDING);
     VALUE(LULL_OP_COUNT);
     VALUE(LULL_BELL_KICK);
     VALUE(LULL_BELL_SIGNAL);

@@ -40,6 +40,7 @@ static inline void cpu_xrstor(const void *area, u64 mask)
 }
 
 void leave_to_proxy(void);
+void cpu_serialise(void);
 u64 monitor_call(u64 op, u64 start, u64 pages);
 #define MONITOR_INVLPG 1
 #define MONITOR_FLUSH 2
@@ -54,6 +55,7 @@ void leaf_getpid(void), leaf_gettid(void), leaf_sched_yield(void);
 /* Memory of the application; the range must have been checked with user_range_ok(). */
 long user_copy(void *dst, const void *src, u64 n);
 int user_load32(const void *p, u32 *out);
+int user_load64(const void *p, u64 *out);
 int user_cmpxchg32(void *p, u32 *expected, u32 desired);
 long user_strnlen(const void *s, u64 max);
 int user_xsave(void *area, u64 mask);

@@ -230,6 +230,18 @@ context_switch:
     pop     %rbx
     ret
 
+/* void cpu_serialise(void): returns by the instruction that waits for all before it */
+    .globl cpu_serialise
+cpu_serialise:
+    mov     (%rsp), %rcx
+    lea     8(%rsp), %rax
+    pushq   $LULL_SEL_UDATA
+    pushq   %rax
+    pushfq
+    pushq   $LULL_SEL_UCODE
+    pushq   %rcx
+    iretq
+
 /* void leave_to_proxy(void): lull_core.op and arg are filled. */
     .globl leave_to_proxy
 leave_to_proxy:
@@ -260,6 +272,14 @@ user_load32:
     xor     %ecx, %ecx
     mov     (%rdi), %eax
     mov     %eax, (%rsi)
+    xor     %eax, %eax
+    ret
+/* int user_load64(const u64 *p, u64 *out): 0 or -1 */
+    .globl user_load64
+user_load64:
+    xor     %ecx, %ecx
+    mov     (%rdi), %rax
+    mov     %rax, (%rsi)
     xor     %eax, %eax
     ret
 /* int user_cmpxchg32(u32 *p, u32 *expected, u32 desired): 0 done, 1 differs, -1 fault */

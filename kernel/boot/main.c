@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/child.h"
+#include "sched/futex.h"
 #include "sys/sys.h"
 
 extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
@@ -45,7 +46,7 @@ static void idle_init(struct percpu *p, unsigned index)
     t->fwd_slot = -1;
     t->ktop = LULL_CORES + (index + 1) * LULL_CORE_STRIDE;
     list_init(&t->rq);
-    list_init(&t->futex);
+    pi_init(t);
     p->cur = t;
     p->ktop = t->ktop;
     p->pid = boot_info()->pid;

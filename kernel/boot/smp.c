@@ -2,19 +2,21 @@
 /* What cores ask of each other: forget translations, stand still while code is changed. */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/rseq.h"
 #include "sched/thread.h"
 
 static u64 flush_generation; /* atomic */
 static u64 stop_generation;  /* atomic; odd: cores must not run application code */
+static u64 fence_generation, restart_generation; /* atomic */
 static spinlock stop_lock;
 
 void cores_reset(void)
 {
-    flush_generation = stop_generation = 0;
+    flush_generation = stop_generation = fence_generation = restart_generation = 0;
     stop_lock = (spinlock){0};
     for (unsigned i = 0; i < boot_info()->ncores; i++) {
         struct percpu *p = percpu_of(i);
-        p->flushed = p->stopped = 0;
+        p->flushed = p->stopped = p->fenced = p->restarted = 0;
         p->fpu_owner = NULL;
         p->prev = NULL;
         p->armed_ns = 0;
@@ -26,8 +28,19 @@ void cores_ignore_others(void)
 {
     for (unsigned i = 0; i < boot_info()->ncores; i++) {
         if (i != this_cpu()->index)
-            percpu_of(i)->flushed = percpu_of(i)->stopped = ~0ul;
+            percpu_of(i)->flushed = ~0ul;
     }
+}
+
+static void core_fence(struct percpu *p, u64 gen)
+{
+    u64 restart = __atomic_load_n(&restart_generation, __ATOMIC_ACQUIRE);
+    if (p->restarted != restart && p->cur->rseq)
+        thread_set_work(p->cur, WORK_RSEQ);
+    p->restarted = restart;
+    cpu_serialise();
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->fenced, gen, __ATOMIC_RELEASE);
 }
 
 void core_serve_requests(void)
@@ -39,6 +52,9 @@ void core_serve_requests(void)
         monitor_call(MONITOR_FLUSH, 0, 0);
         __atomic_store_n(&p->flushed, gen, __ATOMIC_RELEASE);
     }
+    gen = __atomic_load_n(&fence_generation, __ATOMIC_ACQUIRE);
+    if (p->fenced != gen)
+        core_fence(p, gen);
     __atomic_store_n(&p->stopped, __atomic_load_n(&stop_generation, __ATOMIC_ACQUIRE),
                      __ATOMIC_RELEASE);
 }
@@ -86,6 +102,16 @@ void cores_flush(u64 start, u64 pages)
                                 __ATOMIC_SEQ_CST);
     if (boot_info()->ncores > 1)
         cores_wait(offsetof(struct percpu, flushed), gen);
+}
+
+void cores_fence(bool restart)
+{
+    if (restart)
+        __atomic_add_fetch(&restart_generation, 1, __ATOMIC_SEQ_CST);
+    u64 gen = __atomic_add_fetch(&fence_generation, 1, __ATOMIC_SEQ_CST);
+    if (boot_info()->ncores > 1)
+        cores_wait(offsetof(struct percpu, fenced), gen);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void cores_stop(void)
@@ -140,6 +166,8 @@ void leave_with_work(struct frame *f)
         if (this_core()->kcount[LULL_K_SWITCH] != switches)
             count(LULL_K_PREEMPT);
     }
+    if (work & WORK_RSEQ)
+        rseq_resume(f);
     if (work & (WORK_SIGNAL | WORK_MASK))
         signals_deliver(f);
     f->err |= FR_FULL; /* iretq serialises: code may have been changed */

@@ -2,6 +2,7 @@
 /* The program as the proxy loaded it, its stack (System V ABI, x86-64, 3.4.1), its first thread. */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/rseq.h"
 #include "sched/thread.h"
 
 #define AT_NULL 0
@@ -22,6 +23,8 @@
 #define AT_SECURE 23
 #define AT_RANDOM 25
 #define AT_HWCAP2 26
+#define AT_RSEQ_FEATURE_SIZE 27
+#define AT_RSEQ_ALIGN 28
 #define AT_EXECFN 31
 #define AT_SYSINFO_EHDR 33
 #define AT_MINSIGSTKSZ 51
@@ -113,27 +116,52 @@ static u64 stack_fill(u64 end)
     top = (char *)ALIGN_DOWN((u64)top, 16);
     char *random = push_bytes(&top, b->random, 16);
     u64 aux[] = {
-        AT_SYSINFO_EHDR, b->vdso_size ? LULL_VDSO : 0,
-        AT_HWCAP,        machine.hwcap,
-        AT_PAGESZ,       LULL_PAGE,
-        AT_CLKTCK,       100,
-        AT_PHDR,         b->phdr,
-        AT_PHENT,        b->phent,
-        AT_PHNUM,        b->phnum,
-        AT_BASE,         b->interp_base,
-        AT_FLAGS,        0,
-        AT_ENTRY,        b->entry,
-        AT_UID,          b->uid,
-        AT_EUID,         b->euid,
-        AT_GID,          b->gid,
-        AT_EGID,         b->egid,
-        AT_SECURE,       (b->flags & LULL_BOOT_F_SECURE) != 0,
-        AT_RANDOM,       (u64)random,
-        AT_HWCAP2,       machine.hwcap2,
-        AT_EXECFN,       (u64)execfn,
-        AT_PLATFORM,     (u64)platform,
-        AT_MINSIGSTKSZ,  machine.xsave_size + 1024ul,
-        AT_NULL,         0,
+        AT_SYSINFO_EHDR,
+        b->vdso_size ? LULL_VDSO : 0,
+        AT_HWCAP,
+        machine.hwcap,
+        AT_PAGESZ,
+        LULL_PAGE,
+        AT_CLKTCK,
+        100,
+        AT_PHDR,
+        b->phdr,
+        AT_PHENT,
+        b->phent,
+        AT_PHNUM,
+        b->phnum,
+        AT_BASE,
+        b->interp_base,
+        AT_FLAGS,
+        0,
+        AT_ENTRY,
+        b->entry,
+        AT_UID,
+        b->uid,
+        AT_EUID,
+        b->euid,
+        AT_GID,
+        b->gid,
+        AT_EGID,
+        b->egid,
+        AT_SECURE,
+        (b->flags & LULL_BOOT_F_SECURE) != 0,
+        AT_RANDOM,
+        (u64)random,
+        AT_HWCAP2,
+        machine.hwcap2,
+        AT_EXECFN,
+        (u64)execfn,
+        AT_PLATFORM,
+        (u64)platform,
+        AT_RSEQ_FEATURE_SIZE,
+        RSEQ_FEATURES,
+        AT_RSEQ_ALIGN,
+        RSEQ_ALIGN,
+        AT_MINSIGSTKSZ,
+        machine.xsave_size + 1024ul,
+        AT_NULL,
+        0,
     };
     u64 *skip = aux + (b->vdso_size ? 0 : 2);
     u64 auxbytes = sizeof aux - (b->vdso_size ? 0 : 16);
@@ -180,6 +208,7 @@ struct thread *program_start(void)
     u32 *mxcsr = (u32 *)((char *)thread_xsave(t) + 24);
     *mxcsr = 0x1f80;
     t->sig.mask = b->sigmask;
+    t->slack = t->slack_first = TIMER_SLACK_NS;
     t->sig.alt.flags = SS_DISABLE;
     for (u32 i = 0; i < b->ncores; i++)
         t->affinity[i / 64] |= 1ul << (i % 64);

@@ -149,13 +149,15 @@ static void survivors_show(void)
     signals_show(p);
 }
 
-static long exec(u64 path, u64 argv, u64 envp)
+/* at: 1 + a descriptor, 0: none */
+static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
 {
     struct thread *t = current();
     if (!user_range_ok(path, 1) || user_strnlen((void *)path, 4096) < 0 ||
         !strings_readable(argv) || !strings_readable(envp))
         return -EFAULT;
-    u64 arg[6] = {path, argv, envp, t->sig.mask, 0, t->affinity[0]};
+    u64 arg[6] = {path | at << LULL_EXEC_AT, argv, envp, t->sig.mask, 0, t->affinity[0]};
+    arg[3] |= nofollow ? LULL_EXEC_NOFOLLOW : 0;
     spin_lock(&signal_lock);
     arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
     spin_unlock(&signal_lock);
@@ -167,20 +169,31 @@ static long exec(u64 path, u64 argv, u64 envp)
 
 long sys_execve(struct frame *f)
 {
-    return exec(f->rdi, f->rsi, f->rdx);
+    return exec(0, f->rdi, false, f->rsi, f->rdx);
 }
 
 #define AT_FDCWD (-100)
 
-/* By a path from the root or the current directory; by a descriptor not. */
+#define AT_SYMLINK_NOFOLLOW 0x100u
+#define AT_EMPTY_PATH 0x1000u
+
 long sys_execveat(struct frame *f)
 {
     u8 first = 0;
+    i32 fd = (i32)f->rdi;
+    u32 flags = (u32)f->r8;
+    if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+        return -EINVAL;
     if (copy_in(&first, f->rsi, 1))
         return -EFAULT;
-    if (f->r8 || ((i32)f->rdi != AT_FDCWD && first != '/'))
-        return refuse(322);
-    return exec(f->rsi, f->rdx, f->r10);
+    if (!first && !(flags & AT_EMPTY_PATH))
+        return -ENOENT;
+    if (!first && fd == AT_FDCWD) /* a directory */
+        return -EACCES;
+    bool seen_from = fd != AT_FDCWD && first != '/';
+    if (seen_from && (fd < 0 || fd >> 16))
+        return -EBADF;
+    return exec(seen_from ? (u64)fd + 1 : 0, f->rsi, flags & AT_SYMLINK_NOFOLLOW, f->rdx, f->r10);
 }
 
 /* ---- what a child may do ---- */
@@ -213,14 +226,16 @@ static bool child_shares(u64 nr)
     case 11:  /* munmap */
     case 12:  /* brk */
     case 14:  /* rt_sigprocmask: the thread's own, put back at the end */
+    case 24:  /* sched_yield */
     case 25:  /* mremap */
     case 28:  /* madvise */
     case 35:  /* nanosleep */
     case 96:  /* gettimeofday */
     case 131: /* sigaltstack */
+    case 146: /* sched_get_priority_max, sched_get_priority_min */
+    case 147:
     case 201: /* time */
     case 202: /* futex */
-    case 204: /* sched_getaffinity */
     case 228: /* clock_gettime ... */
     case 229:
     case 230:

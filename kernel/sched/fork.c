@@ -54,8 +54,10 @@ static void thread_reborn(struct thread *t)
     t->cpu_ticks = t->switched_in = 0;
     t->timer.queued = false;
     t->child = NULL;
+    t->rseq_cpu = ~0u;
     list_init(&t->rq);
-    list_init(&t->futex);
+    pi_init(t);
+    t->prio = t->base_prio;
     u64 *sp = (u64 *)f;
     *--sp = (u64)thread_first_return;
     t->ksp = (u64)(sp - 6);

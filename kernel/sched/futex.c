@@ -4,27 +4,27 @@
 
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/futex_priv.h"
 
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 #define FUTEX_REQUEUE 3
 #define FUTEX_CMP_REQUEUE 4
 #define FUTEX_WAKE_OP 5
+#define FUTEX_LOCK_PI 6
+#define FUTEX_UNLOCK_PI 7
+#define FUTEX_TRYLOCK_PI 8
 #define FUTEX_WAIT_BITSET 9
 #define FUTEX_WAKE_BITSET 10
+#define FUTEX_WAIT_REQUEUE_PI 11
+#define FUTEX_CMP_REQUEUE_PI 12
+#define FUTEX_LOCK_PI2 13
 #define FUTEX_PRIVATE_FLAG 128
 #define FUTEX_CLOCK_REALTIME 256
-#define FUTEX_OWNER_DIED 0x40000000u
-#define FUTEX_WAITERS 0x80000000u
-#define FUTEX_TID_MASK 0x3fffffffu
-#define ROBUST_LIMIT 2048
-#define NR_FUTEX 202
+#define FUTEX_CMD_MASK (~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
 
 #define BUCKETS 1024
-static struct bucket {
-    spinlock lock;
-    struct list waiters;
-} __attribute__((aligned(64))) buckets[BUCKETS];
+static struct bucket buckets[BUCKETS];
 
 static struct bucket *bucket_of(uaddr addr)
 {
@@ -33,7 +33,7 @@ static struct bucket *bucket_of(uaddr addr)
     return b;
 }
 
-static struct bucket *bucket_lock(uaddr addr)
+struct bucket *bucket_lock(uaddr addr)
 {
     struct bucket *b = bucket_of(addr);
     spin_lock(&b->lock);
@@ -45,10 +45,11 @@ static struct bucket *bucket_lock(uaddr addr)
 void futexes_reset(void)
 {
     memset(buckets, 0, sizeof buckets);
+    futex_pi_reset();
 }
 
 /* Two buckets in address order, so that two requeues cannot wait for each other. */
-static void bucket_lock_two(uaddr x, uaddr y, struct bucket **bx, struct bucket **by)
+void bucket_lock_two(uaddr x, uaddr y, struct bucket **bx, struct bucket **by)
 {
     struct bucket *a = bucket_of(x), *b = bucket_of(y);
     if (a <= b) {
@@ -59,85 +60,124 @@ static void bucket_lock_two(uaddr x, uaddr y, struct bucket **bx, struct bucket 
         *bx = bucket_lock(x);
     }
 }
-static void bucket_unlock_two(struct bucket *bx, struct bucket *by)
+void bucket_unlock_two(struct bucket *bx, struct bucket *by)
 {
     spin_unlock(&bx->lock);
     if (by != bx)
         spin_unlock(&by->lock);
 }
 
-/*
- * Moves up to n matching waiters to `ready` (linked by their futex links), highest priority first
- * is not needed: futex(2) promises no order. The caller wakes them after unlocking.
- */
-static u32 bucket_take(struct bucket *b, uaddr addr, u32 n, u32 bits, struct thread **ready)
+void bucket_add(struct bucket *b, struct futex_waiter *w)
 {
-    u32 woken = 0;
-    struct list *l = b->waiters.next;
-    while (l != &b->waiters && woken < n) {
-        struct thread *t = CONTAINER(l, struct thread, futex);
-        l = l->next;
-        if (t->futex_addr != addr || !(t->futex_bits & bits))
-            continue;
-        list_del(&t->futex);
-        __atomic_store_n(&t->futex_woken, true, __ATOMIC_RELEASE);
-        ready[woken++] = t;
+    struct list *at = &b->waiters;
+    u32 prio = w->thread->base_prio;
+    if (prio) {
+        at = at->next;
+        while (at != &b->waiters && waiter_of(at)->thread->base_prio >= prio)
+            at = at->next;
     }
+    list_add_tail(at, &w->link);
+}
+
+/* Under the bucket's lock to its end: the woken thread waits for that before it goes on. */
+void waiter_wake(struct futex_waiter *w)
+{
+    list_del(&w->link);
+    __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE);
+    thread_wake(w->thread);
+}
+
+bool waiter_leave(struct futex_waiter *w)
+{
+    struct bucket *b;
+    /* A requeue may have moved it: take the lock of where it is now. */
+    while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)) {
+        uaddr where = __atomic_load_n(&w->addr, __ATOMIC_ACQUIRE);
+        b = bucket_lock(where);
+        bool here = w->addr == where && !w->woken;
+        if (here)
+            list_del(&w->link);
+        spin_unlock(&b->lock);
+        if (here)
+            return true;
+    }
+    /* woken: but the waker may still be inside waiter_wake() with the bucket locked */
+    b = bucket_lock(w->addr);
+    spin_unlock(&b->lock);
+    return false;
+}
+
+long futex_wake_bits(uaddr addr, i32 n, u32 bits)
+{
+    long woken = 0;
+    struct bucket *b = bucket_lock(addr);
+    struct list *l = b->waiters.next;
+    while (l != &b->waiters) {
+        struct futex_waiter *w = waiter_of(l);
+        l = l->next;
+        if (w->addr != addr)
+            continue;
+        if (w->kind != WAITER_PLAIN) {
+            woken = -EINVAL;
+            break;
+        }
+        if (!(w->bits & bits))
+            continue;
+        waiter_wake(w);
+        if (++woken >= n)
+            break;
+    }
+    spin_unlock(&b->lock);
     return woken;
 }
 
-#define WAKE_BATCH 64
-
-static u32 wake_bits(uaddr addr, u32 n, u32 bits)
+void futex_wake_addr(uaddr addr, i32 n)
 {
-    u32 total = 0;
-    for (;;) {
-        struct thread *ready[WAKE_BATCH];
-        u32 want = n - total < WAKE_BATCH ? n - total : WAKE_BATCH;
-        struct bucket *b = bucket_lock(addr);
-        u32 got = bucket_take(b, addr, want, bits, ready);
-        /* under the lock: a woken thread that runs elsewhere could be gone afterwards */
-        for (u32 i = 0; i < got; i++)
-            thread_wake(ready[i]);
-        spin_unlock(&b->lock);
-        total += got;
-        if (got < want || total >= n)
-            return total;
-    }
+    futex_wake_bits(addr, n, ~0u);
 }
 
-u32 futex_wake_addr(uaddr addr, u32 n)
+long futex_check(uaddr addr)
 {
-    return wake_bits(addr, n, ~0u);
+    if (addr & 3)
+        return -EINVAL;
+    return user_range_ok(addr, 4) ? 0 : -EFAULT;
 }
 
-/* Deadline in CLOCK_MONOTONIC ns. */
+u64 futex_deadline(u64 ns, bool realtime)
+{
+    if (!realtime)
+        return ns ? ns : 1;
+    u64 real = clock_real();
+    return ns > real ? clock_mono() + (ns - real) : 1;
+}
+
 static long timeout_decode(const struct frame *f, int op, u64 *deadline)
 {
-    int cmd = op & 0x7f;
+    int cmd = op & FUTEX_CMD_MASK;
+    bool timed = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_LOCK_PI ||
+                 cmd == FUTEX_LOCK_PI2 || cmd == FUTEX_WAIT_REQUEUE_PI;
+    u64 ns;
     *deadline = NEVER;
-    if (!f->r10)
+    if (!f->r10 || !timed)
         return 0;
-    u64 ns, now = clock_mono();
     long r = timespec_in(f->r10, &ns);
     if (r)
         return r;
-    if (cmd == FUTEX_WAIT) {
-        *deadline = now + ns;
-    } else if (op & FUTEX_CLOCK_REALTIME) {
-        u64 real = clock_real();
-        *deadline = ns > real ? now + (ns - real) : 1;
-    } else {
-        *deadline = ns ? ns : 1;
-    }
+    if (cmd == FUTEX_WAIT)
+        *deadline = clock_mono() + ns;
+    else
+        *deadline = futex_deadline(ns, op & FUTEX_CLOCK_REALTIME || cmd == FUTEX_LOCK_PI);
     return 0;
 }
 
-static long futex_wait_until(struct frame *f, u32 bits, u64 deadline)
+static long futex_wait(const struct frame *f, u32 bits, u64 deadline)
 {
     struct thread *t = current();
+    struct futex_waiter *w = &t->futex;
     uaddr addr = f->rdi;
     u32 value;
+    if (!bits)
+        return -EINVAL;
     if (!user_range_ok(addr, 4))
         return -EFAULT;
     struct bucket *b = bucket_lock(addr);
@@ -149,49 +189,30 @@ static long futex_wait_until(struct frame *f, u32 bits, u64 deadline)
         spin_unlock(&b->lock);
         return -EAGAIN;
     }
-    t->futex_addr = addr;
-    t->futex_bits = bits;
-    t->futex_woken = false;
+    w->thread = t;
+    w->addr = addr;
+    w->bits = bits;
+    w->kind = WAITER_PLAIN;
+    w->woken = false;
     thread_prepare_block();
-    list_add_tail(&b->waiters, &t->futex);
+    bucket_add(b, w);
     spin_unlock(&b->lock);
     bool in_time = true;
     if (signal_pending(t))
         thread_cancel_block();
     else
         in_time = thread_block_until(deadline);
-    /* A requeue may have moved it: take the lock of where it is now. */
-    while (!__atomic_load_n(&t->futex_woken, __ATOMIC_ACQUIRE)) {
-        uaddr where = __atomic_load_n(&t->futex_addr, __ATOMIC_ACQUIRE);
-        b = bucket_lock(where);
-        if (t->futex_addr == where && !t->futex_woken) {
-            list_del(&t->futex);
-            spin_unlock(&b->lock);
-            if (!in_time)
-                return -ETIMEDOUT;
-            return deadline == NEVER ? -ERESTART : thread_resumes(NR_FUTEX, deadline);
-        }
-        spin_unlock(&b->lock);
-    }
-    /* woken: but the waker may still be inside thread_wake() with the bucket locked */
-    b = bucket_lock(t->futex_addr);
-    spin_unlock(&b->lock);
-    return 0;
-}
-
-static long futex_wait(struct frame *f, int op, u32 bits)
-{
-    u64 deadline;
-    if (!bits)
-        return -EINVAL;
-    long r = timeout_decode(f, op, &deadline);
-    return r ? r : futex_wait_until(f, bits, deadline);
+    if (!waiter_leave(w))
+        return 0;
+    if (!in_time)
+        return -ETIMEDOUT;
+    return deadline == NEVER ? -ERESTART : thread_resumes(NR_FUTEX, deadline);
 }
 
 long futex_resume(struct frame *f, u64 deadline)
 {
-    int cmd = (int)f->rsi & 0x7f;
-    return futex_wait_until(f, cmd == FUTEX_WAIT ? ~0u : (u32)f->r9, deadline);
+    int cmd = (int)f->rsi & FUTEX_CMD_MASK;
+    return futex_wait(f, cmd == FUTEX_WAIT ? ~0u : (u32)f->r9, deadline);
 }
 
 static long futex_requeue(struct frame *f, bool compare)
@@ -217,21 +238,24 @@ static long futex_requeue(struct frame *f, bool compare)
     u32 woken = 0, moved = 0;
     struct list *l = bf->waiters.next;
     while (l != &bf->waiters && (woken < (u32)nwake || moved < (u32)nmove)) {
-        struct thread *t = CONTAINER(l, struct thread, futex);
+        struct futex_waiter *w = waiter_of(l);
         l = l->next;
-        if (t->futex_addr != from)
+        if (w->addr != from)
             continue;
-        list_del(&t->futex);
+        if (w->kind != WAITER_PLAIN) {
+            r = -EINVAL;
+            goto out;
+        }
         if (woken < (u32)nwake) {
             woken++;
-            __atomic_store_n(&t->futex_woken, true, __ATOMIC_RELEASE);
-            thread_wake(t);
+            waiter_wake(w);
         } else {
             moved++;
-            __atomic_store_n(&t->futex_addr, to, __ATOMIC_RELEASE);
-            list_add_tail(&bt->waiters, &t->futex);
-            if (from == to) /* it would be met again */
-                break;
+            if (from == to)
+                continue;
+            list_del(&w->link);
+            __atomic_store_n(&w->addr, to, __ATOMIC_RELEASE);
+            bucket_add(bt, w);
         }
     }
     r = (long)(woken + moved); /* of both, whatever futex(2) says of FUTEX_REQUEUE */
@@ -281,14 +305,15 @@ static long futex_wake_op(struct frame *f)
     } while (r > 0);
     if (r < 0)
         return -EFAULT;
-    u32 n = wake_bits(f->rdi, (u32)f->rdx, ~0u);
-    if (wake_op_compare(cmp, (i32)old, cmparg))
-        n += wake_bits(f->r8, (u32)f->r10, ~0u);
-    return (long)n;
+    long n = futex_wake_bits(f->rdi, (i32)f->rdx, ~0u);
+    if (n >= 0 && wake_op_compare(cmp, (i32)old, cmparg)) {
+        long more = futex_wake_bits(f->r8, (i32)f->r10, ~0u);
+        n = more < 0 ? more : n + more;
+    }
+    return n;
 }
 
-/* Other processes may wait there too: then Linux keeps the queue. */
-static bool is_window(uaddr addr)
+bool futex_in_window(uaddr addr)
 {
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_at(addr);
@@ -307,21 +332,48 @@ static long futex_shared(struct frame *f, int cmd)
     return r == -ERESTART && wait && f->r10 ? -EINTR : r;
 }
 
+/* With priority inheritance; those and what Linux does not know. */
+static long futex_pi(struct frame *f, int cmd, u64 deadline)
+{
+    switch (cmd) {
+    case FUTEX_LOCK_PI:
+    case FUTEX_LOCK_PI2:
+        return futex_lock_pi(f, deadline, false);
+    case FUTEX_TRYLOCK_PI:
+        return futex_lock_pi(f, NEVER, true);
+    case FUTEX_UNLOCK_PI:
+        return futex_unlock_pi(f);
+    case FUTEX_WAIT_REQUEUE_PI:
+        return futex_wait_requeue_pi(f, deadline);
+    case FUTEX_CMP_REQUEUE_PI:
+        return futex_requeue_pi(f);
+    default:
+        return -ENOSYS;
+    }
+}
+
 long sys_futex(struct frame *f)
 {
     int op = (int)f->rsi;
-    int cmd = op & 0x7f;
-    if (!(op & FUTEX_PRIVATE_FLAG) && is_window(f->rdi))
+    int cmd = op & FUTEX_CMD_MASK;
+    u64 deadline;
+    if (!(op & FUTEX_PRIVATE_FLAG) && futex_in_window(f->rdi))
         return futex_shared(f, cmd);
-    if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET)
+    long r = timeout_decode(f, op, &deadline);
+    if (r)
+        return r;
+    if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_WAIT_REQUEUE_PI &&
+        cmd != FUTEX_LOCK_PI2)
         return -ENOSYS;
+    if (cmd > FUTEX_WAKE_BITSET || (cmd >= FUTEX_LOCK_PI && cmd <= FUTEX_TRYLOCK_PI))
+        return futex_pi(f, cmd, deadline);
     if (f->rdi & 3)
-        return cmd > FUTEX_WAKE_BITSET ? refuse(NR_FUTEX) : -EINVAL;
+        return -EINVAL;
     switch (cmd) {
     case FUTEX_WAIT:
-        return futex_wait(f, op, ~0u);
+        return futex_wait(f, ~0u, deadline);
     case FUTEX_WAIT_BITSET:
-        return futex_wait(f, op, (u32)f->r9);
+        return futex_wait(f, (u32)f->r9, deadline);
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET: {
         u32 bits = cmd == FUTEX_WAKE ? ~0u : (u32)f->r9;
@@ -329,8 +381,7 @@ long sys_futex(struct frame *f)
             return -EINVAL;
         if (!user_range_ok(f->rdi, 4)) /* a private one is a mere number */
             return op & FUTEX_PRIVATE_FLAG && !f->rdi ? 0 : -EFAULT;
-        i32 n = (i32)f->rdx;
-        return (long)wake_bits(f->rdi, n > 0 ? (u32)n : 1, bits);
+        return futex_wake_bits(f->rdi, (i32)f->rdx, bits);
     }
     case FUTEX_REQUEUE:
         return futex_requeue(f, false);
@@ -338,53 +389,7 @@ long sys_futex(struct frame *f)
         return futex_requeue(f, true);
     case FUTEX_WAKE_OP:
         return futex_wake_op(f);
-    default:
-        return refuse(NR_FUTEX); /* priority inheritance: not yet */
+    default: /* FUTEX_FD is no more in Linux either */
+        return -ENOSYS;
     }
-}
-
-/* ---- robust lists ---- */
-
-static int load_u64(uaddr p, u64 *out)
-{
-    return copy_in(out, p, 8);
-}
-
-static void robust_release(uaddr futex, u32 tid)
-{
-    u32 value;
-    if (futex & 3 || !user_range_ok(futex, 4) || user_load32((void *)futex, &value))
-        return;
-    for (;;) {
-        if ((value & FUTEX_TID_MASK) != tid)
-            return;
-        u32 dead = (value & FUTEX_WAITERS) | FUTEX_OWNER_DIED;
-        int r = user_cmpxchg32((void *)futex, &value, dead);
-        if (r < 0)
-            return;
-        if (r == 0)
-            break;
-    }
-    if (value & FUTEX_WAITERS)
-        futex_wake_addr(futex, 1);
-}
-
-void robust_list_release(struct thread *t)
-{
-    u64 head = t->robust_list, entry, offset, pending;
-    if (!head || load_u64(head, &entry) || load_u64(head + 8, &offset) ||
-        load_u64(head + 16, &pending))
-        return;
-    u32 tid = (u32)t->tid;
-    for (unsigned i = 0; i < ROBUST_LIMIT && (entry & ~1ul) != head; i++) {
-        u64 next;
-        int r = load_u64(entry & ~1ul, &next);
-        if (entry != pending)
-            robust_release((entry & ~1ul) + offset, tid);
-        if (r)
-            return;
-        entry = next;
-    }
-    if (pending)
-        robust_release((pending & ~1ul) + offset, tid);
 }

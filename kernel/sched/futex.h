@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* futex(2), get_robust_list(2); Documentation/locking/robust-futex-ABI.rst. */
+/* futex(2), get_robust_list(2); Documentation/locking/robust-futex-ABI.rst, pi-futex.rst. */
 #ifndef KERNEL_SCHED_FUTEX_H
 #define KERNEL_SCHED_FUTEX_H
 
 #include "sched/thread.h"
 
 long sys_futex(struct frame *f);
+long sys_futex_waitv(struct frame *f);
 long futex_resume(struct frame *f, u64 deadline); /* a timed wait that was interrupted */
-u32 futex_wake_addr(uaddr addr, u32 n);
+void futex_wake_addr(uaddr addr, i32 n);
 void futexes_reset(void); /* nobody waits any more */
 void robust_list_release(struct thread *t);
+
+/* Priority inheritance. */
+void pi_init(struct thread *t);
+void pi_begin(void); /* around pi_set_prio(), outside threads_lock */
+void pi_end(void);
+void pi_set_prio(struct thread *t, u32 prio); /* its own; others may lend it a higher one */
+void pi_owner_gone(struct thread *t);         /* t ends: what it holds goes to those who wait */
 
 #endif

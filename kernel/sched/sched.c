@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 #include "sched/child.h"
+#include "sched/rseq.h"
 
 struct runq runqs[LULL_MAX_CORES];
 
@@ -242,8 +243,11 @@ void thread_switched(void)
     p->prev = NULL;
     if (prev)
         prev_out(p, prev);
-    if (!p->cur->is_idle)
-        before_run(p);
+    if (p->cur->is_idle)
+        return;
+    before_run(p);
+    if (p->cur->rseq)
+        rseq_switched(p->cur);
 }
 
 static void switch_to(struct percpu *p, struct thread *prev, struct thread *next)

@@ -11,16 +11,24 @@
 #define CLONE_VM 0x100u
 #define CLONE_VFORK 0x4000u
 #define CLONE_CLEAR_SIGHAND 0x100000000ul
+#define CLONE_INTO_CGROUP 0x200000000ul
+#define CLONE_NEWTIME 0x80u
 #define CLONE_FS 0x200u
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
+#define CLONE_PIDFD 0x1000u
+#define CLONE_PARENT 0x8000u
 #define CLONE_THREAD 0x10000u
+#define CLONE_NEWNS 0x20000u
 #define CLONE_SYSVSEM 0x40000u
 #define CLONE_SETTLS 0x80000u
 #define CLONE_PARENT_SETTID 0x100000u
 #define CLONE_CHILD_CLEARTID 0x200000u
 #define CLONE_DETACHED 0x400000u
 #define CLONE_CHILD_SETTID 0x1000000u
+#define CLONE_NEWUSER 0x10000000u
+#define CLONE_NEWPID 0x20000000u
+#define SET_TID_MAX 32 /* nested namespaces */
 #define CLONE_THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD)
 
 spinlock threads_lock;
@@ -70,7 +78,7 @@ struct thread *thread_alloc(void)
         memset(t, 0, sizeof *t);
         t->index = index;
         list_init(&t->rq);
-        list_init(&t->futex);
+        pi_init(t);
         list_init(&t->slot_wait);
         t->ktop = (u64)t + THREAD_SLOT;
         t->migrate_to = -1;
@@ -144,13 +152,26 @@ struct clone_args {
         set_tid_size, cgroup;
 };
 
+/* Combinations that no process or thread can have, as Linux tells them (clone(2)). */
+static bool clone_valid(const struct clone_args *a)
+{
+    u64 flags = a->flags;
+    if ((flags & (CLONE_NEWNS | CLONE_FS)) == (CLONE_NEWNS | CLONE_FS) ||
+        (flags & (CLONE_NEWUSER | CLONE_FS)) == (CLONE_NEWUSER | CLONE_FS))
+        return false;
+    if ((flags & CLONE_THREAD && !(flags & CLONE_SIGHAND)) ||
+        (flags & CLONE_SIGHAND && !(flags & CLONE_VM)))
+        return false;
+    if (flags & CLONE_THREAD && flags & (CLONE_NEWUSER | CLONE_NEWPID))
+        return false;
+    return !(flags & CLONE_PIDFD && flags & CLONE_DETACHED);
+}
+
 static long clone_decode(const struct clone_args *a)
 {
     u64 known = CLONE_THREAD_FLAGS | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
                 CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED;
-    if ((a->flags & CLONE_SIGHAND) && !(a->flags & CLONE_VM))
-        return -EINVAL;
-    if ((a->flags & CLONE_THREAD) && !(a->flags & CLONE_SIGHAND))
+    if (!clone_valid(a))
         return -EINVAL;
     if (a->flags & CLONE_THREAD && ((a->flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS ||
                                     a->flags & ~known || a->set_tid_size))
@@ -175,11 +196,12 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
         nf->rsp = a->stack + a->stack_size;
     t->fsbase = a->flags & CLONE_SETTLS ? a->tls : read_fsbase();
     t->sig.mask = me->sig.mask;
-    t->sig.alt.flags = SS_DISABLE;
+    t->sig.alt.flags = t->sig.alt.given = SS_DISABLE;
     t->policy = me->reset_on_fork ? 0 : me->policy;
-    t->prio = me->reset_on_fork ? 0 : me->prio;
+    t->prio = t->base_prio = me->reset_on_fork ? 0 : me->base_prio;
     memcpy(t->affinity, me->affinity, sizeof t->affinity);
     memcpy(t->name, me->name, sizeof t->name);
+    t->slack = t->slack_first = me->slack;
     /* as fork does: the child starts with its parent's vector and control registers */
     cpu_xsave(thread_xsave(t), machine.xcr0);
     if (a->flags & CLONE_CHILD_CLEARTID)
@@ -247,7 +269,30 @@ long sys_clone(struct frame *f)
         .child_tid = f->r10,
         .tls = f->r8,
     };
+    if (a.flags & CLONE_PIDFD && a.flags & CLONE_PARENT_SETTID) /* both go to one address */
+        return -EINVAL;
     return clone_any(f, &a);
+}
+
+/* What clone3(2) is stricter in. */
+static bool clone3_valid(const struct clone_args *a, u64 size)
+{
+    u64 known = 0xffffffff | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
+    if (a->set_tid_size > SET_TID_MAX || (a->set_tid == 0) != (a->set_tid_size == 0))
+        return false;
+    if (a->exit_signal > NSIG)
+        return false;
+    if (a->flags & CLONE_INTO_CGROUP && (a->cgroup >> 31 || size < sizeof *a))
+        return false;
+    if (a->flags & ~known || a->flags & (CLONE_DETACHED | (0xff & ~CLONE_NEWTIME)))
+        return false;
+    if (a->flags & CLONE_SIGHAND && a->flags & CLONE_CLEAR_SIGHAND)
+        return false;
+    if (a->flags & (CLONE_THREAD | CLONE_PARENT) && a->exit_signal)
+        return false;
+    if (a->flags & CLONE_PIDFD && a->flags & CLONE_PARENT_SETTID && a->pidfd == a->parent_tid)
+        return false;
+    return (a->stack == 0) == (a->stack_size == 0) && a->stack + a->stack_size >= a->stack;
 }
 
 long sys_clone3(struct frame *f)
@@ -257,7 +302,7 @@ long sys_clone3(struct frame *f)
     if (size < 64)
         return -EINVAL;
     if (size > LULL_PAGE)
-        return -7; /* E2BIG */
+        return -E2BIG;
     if (copy_in(&a, f->rdi, min_u64(size, sizeof a)))
         return -EFAULT;
     for (u64 i = sizeof a; i < size; i++) {
@@ -265,13 +310,9 @@ long sys_clone3(struct frame *f)
         if (copy_in(&byte, f->rdi + i, 1))
             return -EFAULT;
         if (byte)
-            return -7;
+            return -E2BIG;
     }
-    if ((a.stack == 0) != (a.stack_size == 0))
-        return -EINVAL;
-    if (a.exit_signal && a.flags & CLONE_THREAD)
-        return -EINVAL;
-    return clone_any(f, &a);
+    return clone3_valid(&a, size) ? clone_any(f, &a) : -EINVAL;
 }
 
 void isle_exit(int code)
@@ -284,6 +325,7 @@ void thread_exit(int code)
 {
     struct thread *t = current();
     robust_list_release(t);
+    pi_owner_gone(t);
     if (t->clear_tid) {
         u32 zero = 0;
         if (copy_out(t->clear_tid, &zero, 4) == 0)

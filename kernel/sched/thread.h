@@ -14,7 +14,8 @@
 #define THREAD_XSAVE 0x1000ul /* offset of the vector state in the slot */
 #define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
 #define SCHED_FIFO 1
-#define PRIO_MAX 99 /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
+#define TIMER_SLACK_NS 50000 /* of Linux's first process */
+#define PRIO_MAX 99          /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
 
 enum thread_state {
     THREAD_FREE = 0,
@@ -27,6 +28,7 @@ enum thread_state {
 #define WORK_SIGNAL (1u << 0)  /* signals may be deliverable */
 #define WORK_RESCHED (1u << 1) /* give way */
 #define WORK_MASK (1u << 2)    /* rt_sigsuspend: put the saved mask back */
+#define WORK_RSEQ (1u << 3)    /* it was interrupted, or runs elsewhere: rseq(2) */
 
 struct timer {
     struct list link;
@@ -36,6 +38,22 @@ struct timer {
     bool queued;                    /* under the lock of the core `core` */
     bool fired;
     unsigned core;
+};
+
+enum waiter_kind {
+    WAITER_PLAIN = 0,
+    WAITER_REQUEUE, /* FUTEX_WAIT_REQUEUE_PI, before it is moved */
+    WAITER_PI,      /* for a futex with an owner */
+};
+
+/* One thread in the queue of one futex; the lock of its bucket. */
+struct futex_waiter {
+    struct list link;
+    struct thread *thread;
+    uaddr addr;
+    u32 bits;
+    u8 kind;
+    bool woken;
 };
 
 struct child;
@@ -63,12 +81,19 @@ struct thread {
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
     struct child *child; /* it is a vfork child at the moment (child.h); NULL: itself */
-    /* futex wait */
-    struct list futex;
-    uaddr futex_addr;
-    u32 futex_bits;
-    u32 futex_bucket;
-    bool futex_woken;
+    struct futex_waiter futex;
+    /* priority inheritance (futex_pi.c), under its lock */
+    u32 base_prio;           /* its own; prio is what it runs with */
+    bool pi_leaving;         /* it ends, and holds nothing any more */
+    i32 pi_result;           /* of a wait that somebody else has ended */
+    struct thread *pi_owner; /* of the futex that it waits for; NULL: of none */
+    struct list pi_link;     /* in pi_waiters of that thread */
+    struct list pi_waiters;  /* threads that wait for what this one holds */
+    uaddr pi_target;         /* WAITER_REQUEUE: the futex that it goes on to */
+    /* rseq(2) */
+    uaddr rseq; /* 0: none */
+    u32 rseq_len, rseq_sig;
+    u32 rseq_cpu; /* as it stands there; ~0: nothing yet */
     /* forwarded call */
     bool fwd_done;
     i64 fwd_result;
@@ -85,6 +110,7 @@ struct thread {
         u64 end; /* CLOCK_MONOTONIC, ns */
     } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
+    u64 slack, slack_first; /* PR_SET_TIMERSLACK, ns: now, and as it was inherited */
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
 _Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");

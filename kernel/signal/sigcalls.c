@@ -54,6 +54,8 @@ long sys_rt_sigaction(struct frame *f)
     }
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);
+    if (f->rsi)
+        signalfds_tell(sig_bit(signo), true);
     if (f->rsi && signo == SIGCHLD && children_flags(&new) != children_flags(&old)) {
         u64 arg[6] = {children_flags(&new)};
         forward_raw(LULL_NR_CHILDREN, arg);
@@ -113,8 +115,7 @@ long sys_rt_sigpending(struct frame *f)
     return copy_out(f->rdi, &set, f->rsi);
 }
 
-/* The signal, or -EAGAIN when it is late, -EINTR when another one came. */
-static int wait_for_set(u64 set, u64 deadline, bool late, struct sigshort *s)
+int signal_wait(u64 set, u64 deadline, bool late, struct sigshort *s)
 {
     struct thread *t = current();
     for (;;) {
@@ -126,6 +127,8 @@ static int wait_for_set(u64 set, u64 deadline, bool late, struct sigshort *s)
             r = -EINTR;
         t->sig.waiting = r ? 0 : set;
         spin_unlock(&signal_lock);
+        if (r > 0)
+            signalfds_tell(sig_bit(r), true);
         if (r)
             return r;
         thread_prepare_block();
@@ -152,7 +155,7 @@ long sys_rt_sigtimedwait(struct frame *f)
         late = !ns;
     }
     struct sigshort s;
-    int signo = wait_for_set(set & ~UNBLOCKABLE, deadline, late, &s);
+    int signo = signal_wait(set & ~UNBLOCKABLE, deadline, late, &s);
     if (signo < 0)
         return signo;
     if (f->rsi) {
@@ -211,6 +214,10 @@ long sys_sigaltstack(struct frame *f)
         u32 mode = (u32) new.flags & ~SS_AUTODISARM;
         if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
             return -EINVAL;
+        bool same = new.sp == alt->sp &&new.size == alt->size &&new.flags == alt->given;
+        i32 given = new.flags;
+        if (same) /* whatever it is */
+            goto answer;
         if (mode == SS_DISABLE) {
             new.sp = new.size = 0;
         } else {
@@ -219,7 +226,10 @@ long sys_sigaltstack(struct frame *f)
             new.flags &= (i32)SS_AUTODISARM;
         }
         *alt = new;
+        alt->given = given;
     }
+answer:
+    old.given = 0;
     return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
 }
 
@@ -290,6 +300,8 @@ long sys_rt_sigqueueinfo(struct frame *f)
         return r;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
+    if (signal_queue_full(signo))
+        return -EAGAIN;
     if (signo)
         signal_send(NULL, signo, &info);
     return 0;
@@ -311,6 +323,8 @@ long sys_rt_tgsigqueueinfo(struct frame *f)
         return -ESRCH;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
+    if (signal_queue_full(signo))
+        return -EAGAIN;
     if (signo)
         signal_send_tid(tid, signo, &info);
     return 0;

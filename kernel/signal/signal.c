@@ -3,6 +3,7 @@
 #include "signal/signal.h"
 
 #include "kernel.h"
+#include "sched/rseq.h"
 #include "sched/thread.h"
 #include "signal/frame.h"
 #include "signal/signal_priv.h"
@@ -39,6 +40,11 @@ static void queue_add(struct thread *t, int signo, const struct sigshort *info)
         queue_used++;
         return;
     }
+}
+
+bool signal_queue_full(int signo)
+{
+    return signo >= SIGRTMIN_KERNEL && __atomic_load_n(&queue_used, __ATOMIC_RELAXED) == QUEUE_MAX;
 }
 
 /* The oldest further one, if any, moves up. */
@@ -79,6 +85,7 @@ bool signal_ignored(int signo)
 
 void signals_init(void)
 {
+    signalfds_init();
     for (int s = 1; s <= NSIG; s++) {
         if (boot_info()->sigignored & sig_bit(s))
             signal_actions[s - 1].handler = SIG_IGN;
@@ -99,6 +106,16 @@ static bool wants(const struct thread *t, int signo)
     if (t->child)
         return false;
     return !(t->sig.mask & sig_bit(signo)) || t->sig.waiting & sig_bit(signo);
+}
+
+/* Whoever is woken may be on the way with an earlier one: all that wait for it look. */
+static void wake_waiting(int signo, const struct thread *but)
+{
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        if (x != but && !x->child && x->sig.waiting & sig_bit(signo))
+            thread_interrupt(x);
+    }
 }
 
 void signal_send(struct thread *t, int signo, const struct sigshort *info)
@@ -132,7 +149,11 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     spin_unlock(&signal_lock);
     if (!drop && target && wants(target, signo))
         thread_interrupt(target);
+    if (!drop && waited && !t)
+        wake_waiting(signo, target);
     spin_unlock(&threads_lock);
+    if (!drop)
+        signalfds_tell(sig_bit(signo), false);
 }
 
 void signal_send_tid(i32 tid, int signo, const struct sigshort *info)
@@ -165,21 +186,32 @@ bool signal_queued(i32 tid, int signo, int code, i32 pid)
     return found;
 }
 
+/* The next one that the proxy has written; false: none. */
+static bool ring_take(int *signo, struct sigshort *info)
+{
+    static spinlock lock;
+    struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    spin_lock(&lock);
+    bool any = s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
+    if (any) {
+        u32 at = s->head % LULL_SIGNAL_RING;
+        *signo = s->entry[at].signo;
+        *info = (struct sigshort){.code = s->entry[at].code,
+                                  .pid = s->entry[at].pid,
+                                  .uid = s->entry[at].uid,
+                                  .value = s->entry[at].value};
+        __atomic_store_n(&s->head, s->head + 1, __ATOMIC_RELEASE);
+    }
+    spin_unlock(&lock);
+    return any;
+}
+
 void signals_from_proxy(void)
 {
-    struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
-    u64 pending = __atomic_exchange_n(&s->pending, 0, __ATOMIC_SEQ_CST);
-    while (pending) {
-        int signo = __builtin_ctzl(pending) + 1;
-        pending &= pending - 1;
-        struct sigshort info = {
-            .code = s->info[signo - 1].code,
-            .pid = s->info[signo - 1].pid,
-            .uid = (u32)s->info[signo - 1].uid,
-            .value = (u64)(i64)s->info[signo - 1].value,
-        };
+    int signo;
+    struct sigshort info;
+    while (ring_take(&signo, &info))
         signal_send(NULL, signo, &info);
-    }
 }
 
 /* For execve(2): what is pending stays so; of real-time signals the first of a number. */
@@ -205,6 +237,7 @@ void signals_forked(struct thread *t)
     t->sig.pending = t->sig.waiting = 0;
     memset(queue, 0, sizeof queue);
     queue_used = 0;
+    signalfds_forked();
 }
 
 /* Signals of the process that t may have been meant to take: for each, one other that wants it. */
@@ -231,6 +264,7 @@ void signals_thread_exit(struct thread *t)
     spin_unlock(&signal_lock);
     if (left)
         signals_retarget(t, left);
+    signalfds_tell(t->sig.pending, true);
 }
 
 void signal_set_mask(u64 mask)
@@ -390,7 +424,7 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
         oldmask = t->sig.saved_mask;
         __atomic_fetch_and(&t->work, ~WORK_MASK, __ATOMIC_SEQ_CST);
     }
-    if (sigframe_push(f, signo, &sa, info, oldmask, fault)) {
+    if (rseq_interrupt(f) || sigframe_push(f, signo, &sa, info, oldmask, fault)) {
         struct siginfo segv = {.signo = SIGSEGV, .code = SI_KERNEL};
         die(f, &segv, fault);
     }
@@ -416,9 +450,9 @@ void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u6
 static void restart(struct frame *f, bool handler, u64 flags)
 {
     i64 r = (i64)f->rax;
-    if ((i64)f->orig < 0 || (r != -ERESTART && r != -ERESTART_NOHAND && r != -ERESTART_BLOCK))
+    if ((i64)f->orig < 0 || !syscall_restarts(r))
         return;
-    if (handler && (r != -ERESTART || !(flags & SA_RESTART))) {
+    if (handler && r != -ERESTART_NOINTR && (r != -ERESTART || !(flags & SA_RESTART))) {
         f->rax = (u64)-EINTR;
         return;
     }
@@ -441,6 +475,7 @@ void signals_deliver(struct frame *f)
         spin_unlock(&signal_lock);
         if (!signo)
             break;
+        signalfds_tell(sig_bit(signo), true);
         if (handler == SIG_IGN || (handler == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo)))
             continue;
         struct siginfo info;

@@ -82,7 +82,7 @@ struct sigaction {
 struct sigstack {
     u64 sp;
     i32 flags;
-    i32 pad;
+    i32 given; /* the flags as they were set; padding to the application */
     u64 size;
 };
 
@@ -108,6 +108,7 @@ struct signal_thread {
 struct thread;
 
 void signals_init(void);
+void signalfds_init(void);
 /* Sends to one thread, or to the process (t == NULL). */
 void signal_send(struct thread *t, int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
@@ -138,6 +139,10 @@ long sys_rt_sigpending(struct frame *f);
 long sys_rt_sigtimedwait(struct frame *f);
 long sys_rt_sigsuspend(struct frame *f);
 long sys_sigaltstack(struct frame *f);
+long sys_signalfd(struct frame *f);
+long sys_signalfd4(struct frame *f);
+/* read(2) and its kin of a descriptor that the proxy says is a signalfd. */
+long signalfd_read(u32 nr, const u64 arg[6]);
 long sys_pause(struct frame *f);
 long sys_kill(struct frame *f);
 long sys_tkill(struct frame *f);

@@ -13,6 +13,8 @@ extern spinlock signal_lock; /* all that is pending, all actions */
 extern struct sigaction signal_actions[NSIG];
 extern u64 process_pending;
 
+/* A hint: no further one of this number can wait. */
+bool signal_queue_full(int signo);
 void signals_show(struct lull_proc *p); /* what an execve of this thread keeps */
 
 /* All four under signal_lock. */
@@ -21,6 +23,16 @@ bool signal_ignored(int signo);
 void signal_queue_drop(struct thread *t, int signo);
 /* Takes the next signal in `set` that is pending for t or the process. 0: none. */
 int signal_dequeue(struct thread *t, u64 set, struct sigshort *info);
+/*
+ * Waits for a signal of `set`: its number, -EAGAIN when it is late, -EINTR when another one came.
+ * Without locks, as the rest.
+ */
+int signal_wait(u64 set, u64 deadline, bool late, struct sigshort *s);
+
+/* signalfd.c: what is pending of `signals` may have changed; `taken`: one of each was taken. */
+void signalfds_tell(u64 signals, bool taken);
+void signalfds_forked(void);
+
 void signal_fill_info(struct siginfo *out, int signo, const struct sigshort *s);
 
 #endif

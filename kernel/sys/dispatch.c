@@ -4,6 +4,7 @@
 #include "mm/mm.h"
 #include "sched/child.h"
 #include "sched/futex.h"
+#include "sched/rseq.h"
 #include "sys/sys.h"
 
 LULL_DEFINE_SYSCALLS(syscall_table);
@@ -81,13 +82,19 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [234] = sys_tgkill,
     [273] = sys_set_robust_list,
     [274] = sys_get_robust_list,
+    [282] = sys_signalfd,
+    [289] = sys_signalfd4,
     [297] = sys_rt_tgsigqueueinfo,
     [302] = sys_prlimit64,
     [309] = sys_getcpu,
+    [314] = sys_sched_setattr,
+    [315] = sys_sched_getattr,
     [322] = sys_execveat,
     [324] = sys_membarrier,
     [325] = sys_mlock2,
+    [334] = sys_rseq,
     [435] = sys_clone3,
+    [449] = sys_futex_waitv,
 };
 
 long refuse(u64 nr)
@@ -128,6 +135,6 @@ void syscall_dispatch(struct frame *f)
     f->rax = (u64)r;
     if (f->rflags & FLAGS_TF) /* only iretq sets it for the application and not one step early */
         f->err |= FR_FULL;
-    if (r == -ERESTART || r == -ERESTART_NOHAND || r == -ERESTART_BLOCK)
+    if (syscall_restarts(r))
         thread_set_work(current(), WORK_SIGNAL);
 }

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Calls that Linux answers. The application's rights are checked here, by its mappings; the proxy
- * checks again that nothing leaves the isle. A pointer without the right becomes LULL_BAD_PTR:
- * Linux then answers EFAULT, or whatever comes first in its own order of checks.
- */
-#include <lull/ioctls.h>
-
+/* Calls that Linux answers: their way through the channel, and back through signals. */
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/child.h"
@@ -17,191 +11,21 @@
 #define MSG_NOSIGNAL 0x4000u
 #define EVICT_MIN_NS 2000000u
 #define EVICT_MAX_NS 32000000u
-#define IOV_MAX 1024
 #define NR_POLL 7
 #define NR_SELECT 23
 #define NR_SEMOP 65
+#define NR_MSGSND 69
+#define NR_MSGRCV 70
 #define NR_SEMTIMEDOP 220
 #define NR_EPOLL_WAIT 232
 #define NR_PSELECT6 270
 #define NR_PPOLL 271
 #define NR_EPOLL_PWAIT 281
+#define NR_EPOLL_PWAIT2 441
 
 static struct lull_channel *channel(unsigned core)
 {
     return (struct lull_channel *)(LULL_CHANNELS + core * LULL_CHAN_STRIDE);
-}
-
-/* How much of [p, p+n) the application may use so; n when all. */
-static u64 usable(uaddr p, u64 n, u32 prot)
-{
-    if (!user_range_ok(p, n))
-        return 0;
-    spin_lock(&mm_lock);
-    u64 end = vma_readable_end(p, p + n, prot);
-    spin_unlock(&mm_lock);
-    return end - p;
-}
-
-static bool usable_all(uaddr p, u64 n, u32 prot)
-{
-    return usable(p, n, prot) == n;
-}
-
-struct iovec {
-    u64 base, len;
-};
-
-/* How many of n buffers, from the first, may be used so. */
-static u64 iov_usable(uaddr iov, u64 n, u32 prot)
-{
-    if (n > IOV_MAX)
-        return n; /* EINVAL from Linux */
-    for (u64 i = 0; i < n; i++) {
-        struct iovec v;
-        if (copy_in(&v, iov + i * sizeof v, sizeof v))
-            return i;
-        if (v.len && (i64)v.len > 0 && !usable_all(v.base, v.len, prot))
-            return i;
-    }
-    return n;
-}
-
-static bool msg_ok(uaddr msg, u32 prot)
-{
-    struct {
-        u64 name;
-        u32 namelen, pad;
-        u64 iov, iovlen, control, controllen;
-        u32 flags, pad2;
-    } m;
-    if (!usable_all(msg, sizeof m, prot) || copy_in(&m, msg, sizeof m))
-        return false;
-    if (m.name && (i32)m.namelen > 0 && !usable_all(m.name, m.namelen, prot))
-        return false;
-    if (m.control && m.controllen && !usable_all(m.control, m.controllen, prot))
-        return false;
-    return iov_usable(m.iov, m.iovlen, prot) == m.iovlen;
-}
-
-/* fcntl's third argument, where it is a pointer: struct flock, f_owner_ex, hints. */
-static bool fcntl_ok(u32 cmd, uaddr p)
-{
-    switch (cmd) {
-    case 6: /* F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW */
-    case 7:
-    case 37:
-    case 38:
-        return usable_all(p, 32, PROT_READ);
-    case 5: /* F_GETLK, F_OFD_GETLK */
-    case 36:
-        return usable_all(p, 32, PROT_WRITE);
-    case 15:   /* F_SETOWN_EX */
-    case 1036: /* F_SET_RW_HINT, F_SET_FILE_RW_HINT */
-    case 1038:
-        return usable_all(p, 8, PROT_READ);
-    case 16:   /* F_GETOWN_EX */
-    case 17:   /* F_GETOWNER_UIDS */
-    case 1035: /* F_GET_RW_HINT, F_GET_FILE_RW_HINT */
-    case 1037:
-        return usable_all(p, 8, PROT_WRITE);
-    default:
-        return true;
-    }
-}
-
-/* What is written there is as long as the int says that lp points to. */
-static bool sized_ok(uaddr p, uaddr lp)
-{
-    i32 n;
-    return copy_in(&n, lp, sizeof n) || n <= 0 || usable_all(p, (u64)n, PROT_WRITE);
-}
-
-static bool special_ok(const struct lull_sysdesc *d, unsigned i, const u64 arg[6])
-{
-    const struct lull_ioctl *io;
-    switch (d - syscall_table) {
-    case 16: /* ioctl */
-        io = lull_ioctl_find((u32)arg[1]);
-        return !io || io->kind < LULL_IOCTL_IN ||
-               usable_all(arg[2], io->size, io->kind == LULL_IOCTL_IN ? PROT_READ : PROT_WRITE);
-    case 72: /* fcntl */
-        return fcntl_ok((u32)arg[1], arg[2]);
-    case 43: /* accept, recvfrom, getsockname, getpeername, getsockopt, accept4 */
-    case 45:
-    case 51:
-    case 52:
-    case 55:
-    case 288:
-        return !arg[i + 1] || sized_ok(arg[i], arg[i + 1]);
-    default:
-        return true;
-    }
-}
-
-/* Checks argument i; may replace or shorten it in arg[]. */
-static void check_arg(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
-{
-    struct lull_arg a = d->arg[i];
-    uaddr p = arg[i];
-    bool ok = true;
-    u64 n;
-    if (a.kind < LULL_A_PATH || !p)
-        return;
-    switch (a.kind) {
-    case LULL_A_PATH:
-        ok = user_range_ok(p, 1) && user_strnlen((void *)p, 4096) >= 0;
-        break;
-    case LULL_A_IN:
-        ok = usable_all(p, a.param, PROT_READ);
-        break;
-    case LULL_A_OUT:
-    case LULL_A_INOUT:
-        /* select's sets are as long as its first argument says, at most this */
-        n = d->arg[i].param == 128 ? min_u64((arg[0] + 63) / 64 * 8, 128) : a.param;
-        ok = usable_all(p, n, PROT_WRITE);
-        break;
-    case LULL_A_BUFIN:
-    case LULL_A_BUFOUT: {
-        u32 prot = a.kind == LULL_A_BUFIN ? PROT_READ : PROT_WRITE;
-        if (d->class == LULL_SYS_FDWAIT && !user_range_ok(p, arg[a.param])) {
-            ok = false; /* though only a part of it may be used: Linux looks first */
-            break;
-        }
-        n = min_u64(arg[a.param], 0x7ffff000);
-        u64 have = n ? usable(p, n, prot) : 0;
-        if (have < n && have && d->class == LULL_SYS_FDWAIT)
-            arg[a.param] = have; /* Linux transfers up to the bad page */
-        else
-            ok = have == n;
-        break;
-    }
-    case LULL_A_VEC:
-        n = (u64)(a.param >> 4) * (u32)arg[a.param & 15];
-        ok = (i32)arg[a.param & 15] < 0 || usable_all(p, n, PROT_WRITE);
-        break;
-    case LULL_A_IOVIN:
-    case LULL_A_IOVOUT:
-        n = iov_usable(p, arg[a.param], a.kind == LULL_A_IOVIN ? PROT_READ : PROT_WRITE);
-        if (n) /* Linux transfers up to the bad buffer */
-            arg[a.param] = n;
-        else
-            ok = arg[a.param] == 0;
-        break;
-    case LULL_A_MSGIN:
-        ok = msg_ok(p, PROT_READ);
-        break;
-    case LULL_A_MSGOUT:
-        ok = msg_ok(p, PROT_WRITE);
-        break;
-    case LULL_A_SPECIAL:
-        ok = special_ok(d, i, arg);
-        break;
-    default:
-        break;
-    }
-    if (!ok)
-        arg[i] = LULL_BAD_PTR;
 }
 
 /* Calls that leave no trace when they are interrupted, and can simply be made again. */
@@ -218,6 +42,7 @@ static bool evictable(u32 nr, const u64 arg[6])
     case NR_PSELECT6:
     case NR_PPOLL:
     case NR_EPOLL_PWAIT:
+    case NR_EPOLL_PWAIT2:
         return true;
     case 45: /* recvfrom */
         return !(arg[3] & MSG_WAITALL);
@@ -395,7 +220,8 @@ static long forward_once(u32 nr, const u64 arg[6])
 static bool never_restarts(u32 nr)
 {
     return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
-           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == NR_SEMOP || nr == NR_SEMTIMEDOP;
+           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == NR_EPOLL_PWAIT2 || nr == NR_SEMOP ||
+           nr == NR_SEMTIMEDOP || nr == NR_MSGSND || nr == NR_MSGRCV;
 }
 
 /* These look for signals once more before they answer that the time is over. */
@@ -426,6 +252,8 @@ static bool raises_sigpipe(u32 nr, const u64 arg[6])
         return !(arg[3] & MSG_NOSIGNAL);
     case 46: /* sendmsg */
         return !(arg[2] & MSG_NOSIGNAL);
+    case 307: /* sendmmsg */
+        return !(arg[3] & MSG_NOSIGNAL);
     default:
         return false;
     }
@@ -464,13 +292,17 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
             signal_send(current(), SIGXFSZ, &info);
             return -EFBIG;
         }
-        if (r != -EINTR)
+        if (r == -LULL_E_SIGNALFD)
+            return signalfd_read(nr, arg);
+        if (r != -EINTR && r != -LULL_E_INTR_FINAL)
             return r;
         if (!signal_pending(current())) {
             if (current()->fwd_evicted)
                 thread_yield(); /* to those that it made room for */
             continue;
         }
+        if (r == -LULL_E_INTR_FINAL)
+            return -EINTR;
         if (end != NEVER)
             return thread_resumes(nr, end);
         return never_restarts(nr) ? -ERESTART_NOHAND : -ERESTART;
@@ -501,6 +333,9 @@ static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
         set[1] = f->r8;
         time = f->rdx;
         break;
+    case NR_EPOLL_PWAIT2:
+        time = f->r10;
+        /* fall through */
     case NR_EPOLL_PWAIT:
         set[0] = f->r8;
         set[1] = f->r9;
@@ -529,8 +364,10 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
     long masked = mask_fetch(f, nr, &mask);
     if (masked < 0)
         return masked;
+    if (d->nargs <= LULL_ARG_HAVE)
+        arg[LULL_ARG_HAVE] = 0;
     for (unsigned i = 0; i < d->nargs; i++)
-        check_arg(d, i, arg);
+        args_check(d, i, arg);
     int at = timeout_arg(nr);
     if (end == NEVER && at >= 0 && (i32)arg[at] > 0)
         end = clock_mono() + (u64)(u32)arg[at] * 1000000;

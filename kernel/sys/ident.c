@@ -11,6 +11,9 @@
 #define ARCH_GET_GS 0x1004
 #define PR_SET_NAME 15
 #define PR_GET_NAME 16
+#define PR_SET_TIMERSLACK 29
+#define PR_GET_TIMERSLACK 30
+#define PR_GET_TID_ADDRESS 40
 #define PR_LAST_KNOWN 71 /* of Linux 6.1, apart from the mnemonic ones */
 
 long sys_getpid(struct frame *f)
@@ -105,6 +108,13 @@ long sys_prctl(struct frame *f)
     }
     case PR_GET_NAME:
         return copy_out(f->rsi, t->name, sizeof t->name);
+    case PR_SET_TIMERSLACK: /* timers are never late on purpose here, so it is only remembered */
+        t->slack = f->rsi && (i64)f->rsi > 0 ? f->rsi : t->slack_first;
+        return 0;
+    case PR_GET_TIMERSLACK:
+        return (long)t->slack;
+    case PR_GET_TID_ADDRESS:
+        return copy_out(f->rsi, &t->clear_tid, sizeof t->clear_tid);
     case LULL_PR_MARK:
         if (f->rsi != LULL_MARK_BEGIN && f->rsi != LULL_MARK_END)
             return -EINVAL;
@@ -134,12 +144,6 @@ long sys_arch_prctl(struct frame *f)
     default:
         return -EINVAL;
     }
-}
-
-/* No command is supported, and asking is how a program finds out (membarrier(2)). */
-long sys_membarrier(struct frame *f)
-{
-    return f->rdi == 0 && f->rsi == 0 ? 0 : -EINVAL;
 }
 
 long sys_exit(struct frame *f)

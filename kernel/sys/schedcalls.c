@@ -1,11 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* sched_setaffinity(2) and sched(7). CPU numbers are Linux's, as under taskset(1). */
 #include "kernel.h"
+#include "sched/child.h"
+#include "sched/futex.h"
 #include "sys/sys.h"
 
 #define SCHED_RR 2
 #define SCHED_RESET_ON_FORK 0x40000000u
-#define MASK_WORDS (65536 / 64 / 8)
+#define MASK_WORDS (LULL_MASK_MAX / 8)
+#define NR_GETPRIORITY 140
+#define NR_SETPRIORITY 141
+#define NR_SETPARAM 142
+#define NR_GETPARAM 143
+#define NR_SETSCHEDULER 144
+#define NR_GETSCHEDULER 145
+#define NR_RR_INTERVAL 148
+#define NR_SETAFFINITY 203
+#define NR_GETAFFINITY 204
+#define NR_SETATTR 314
+#define NR_GETATTR 315
+#define SCHED_IDLE 5
+#define SCHED_DEADLINE 6
 
 long sys_sched_yield(struct frame *f)
 {
@@ -15,22 +30,32 @@ long sys_sched_yield(struct frame *f)
     return 0;
 }
 
-/* The thread `tid` (0: the caller), with threads_lock held; NULL: lock dropped, no such thread. */
+/*
+ * The thread `tid` (0: the caller), with threads_lock held; NULL: lock dropped, another process.
+ * One that is its own vfork child is here by its own number; the child's is Linux's business.
+ */
 static struct thread *lock_thread(i32 tid)
 {
+    struct thread *found = tid ? NULL : current();
     spin_lock(&threads_lock);
-    struct thread *t = tid ? thread_by_tid(tid) : current();
-    if (!t)
+    for (struct list *l = threads_all.next; l != &threads_all && !found; l = l->next) {
+        struct thread *t = CONTAINER(l, struct thread, all);
+        found = (t->child ? t->child->tid : t->tid) == tid ? t : NULL;
+    }
+    if (!found)
         spin_unlock(&threads_lock);
-    return t;
+    return found;
 }
 
-static u32 mask_bytes(void)
+/* About a process that is not this program. */
+static long ask_linux(struct frame *f, u32 nr)
 {
-    u32 max = 0;
-    for (u32 i = 0; i < boot_info()->ncores; i++)
-        max = boot_info()->cpu[i] > max ? boot_info()->cpu[i] : max;
-    return (max / 64 + 1) * 8;
+    if ((u32)f->rdi == boot_info()->pid) /* its first thread has ended */
+        return -ESRCH;
+    struct frame as_linux = *f;
+    if (nr == NR_SETAFFINITY || nr == NR_GETAFFINITY)
+        as_linux.rsi = (u32)f->rsi; /* a length of 32 bits */
+    return forward_call(&as_linux, &syscall_table[nr]);
 }
 
 long sys_sched_setaffinity(struct frame *f)
@@ -38,7 +63,7 @@ long sys_sched_setaffinity(struct frame *f)
     const struct lull_boot *b = boot_info();
     u64 mask[MASK_WORDS] = {0};
     u64 cores[ARRAY_LEN(current()->affinity)] = {0};
-    if (copy_in(mask, f->rdx, min_u64((u32)f->rsi, sizeof mask)))
+    if (copy_in(mask, f->rdx, min_u64((u32)f->rsi, min_u64(b->mask_bytes, sizeof mask))))
         return -EFAULT;
     bool any = false;
     for (u32 i = 0; i < b->ncores; i++) {
@@ -50,7 +75,7 @@ long sys_sched_setaffinity(struct frame *f)
     }
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return -ESRCH;
+        return ask_linux(f, NR_SETAFFINITY);
     if (!any) {
         spin_unlock(&threads_lock);
         return -EINVAL;
@@ -64,22 +89,24 @@ long sys_sched_setaffinity(struct frame *f)
     return 0;
 }
 
+/* As long as Linux's own masks on this machine, which is what programs size theirs by. */
 long sys_sched_getaffinity(struct frame *f)
 {
     const struct lull_boot *b = boot_info();
     u64 mask[MASK_WORDS] = {0};
-    u32 len = (u32)f->rsi, need = mask_bytes();
-    if (len < need || len & 7)
+    u32 len = (u32)f->rsi;
+    if (len < b->mask_least || len & 7)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return -ESRCH;
+        return ask_linux(f, NR_GETAFFINITY);
     for (u32 i = 0; i < b->ncores; i++) {
-        if (affinity_has(t, i))
+        if (affinity_has(t, i) && b->cpu[i] / 64 < MASK_WORDS)
             mask[b->cpu[i] / 64] |= 1ul << (b->cpu[i] % 64);
     }
     spin_unlock(&threads_lock);
-    return copy_out(f->rdx, mask, need) ? -EFAULT : (long)need;
+    len = (u32)min_u64(len, b->mask_bytes);
+    return copy_out(f->rdx, mask, len) ? -EFAULT : (long)len;
 }
 
 static bool policy_known(u32 policy)
@@ -91,44 +118,197 @@ static bool policy_realtime(u32 policy)
     return policy == 1 || policy == 2;
 }
 
-static long set_policy(i32 tid, i32 policy, uaddr param)
+struct wanted {
+    i32 policy; /* -1: as it is */
+    i32 prio;   /* -1: as it is */
+    bool reset_on_fork;
+};
+
+/* May t have it? What is left open is filled in. Under threads_lock. */
+static long policy_check(const struct thread *t, struct wanted *w)
 {
-    i32 prio;
-    if (tid < 0 || !param)
-        return -EINVAL;
-    if (copy_in(&prio, param, sizeof prio))
-        return -EFAULT;
-    struct thread *t = lock_thread(tid);
-    if (!t)
-        return -ESRCH;
-    bool reset = policy >= 0 && (u32)policy & SCHED_RESET_ON_FORK;
-    u32 p = policy < 0 ? t->policy : (u32)policy & ~SCHED_RESET_ON_FORK;
-    long r = 0;
-    if (!policy_known(p) || (policy_realtime(p) ? prio < 1 || prio > PRIO_MAX : prio != 0)) {
-        r = -EINVAL;
-    } else if (policy_realtime(p) && boot_info()->euid != 0) {
-        r = -EPERM; /* RLIMIT_RTPRIO is not looked at */
-    } else {
-        t->policy = p;
-        t->reset_on_fork = reset;
-        thread_set_prio(t, (u32)prio);
+    if (w->policy < 0) {
+        w->policy = (i32)t->policy;
+        w->reset_on_fork = t->reset_on_fork;
     }
-    spin_unlock(&threads_lock);
+    u32 p = (u32)w->policy;
+    if (w->prio < 0)
+        w->prio = (i32)t->base_prio;
+    if (!policy_known(p) || (policy_realtime(p) ? w->prio < 1 || w->prio > PRIO_MAX : w->prio != 0))
+        return -EINVAL;
+    if ((policy_realtime(p) || (t->reset_on_fork && !w->reset_on_fork)) && boot_info()->euid != 0)
+        return -EPERM; /* RLIMIT_RTPRIO is not looked at */
+    return 0;
+}
+
+/* -ESRCH: another process. */
+static long policy_set(i32 tid, struct wanted w)
+{
+    long r = -ESRCH;
+    pi_begin();
+    struct thread *t = lock_thread(tid);
+    if (t && (r = policy_check(t, &w)) == 0) {
+        t->policy = (u32)w.policy;
+        t->reset_on_fork = w.reset_on_fork;
+        pi_set_prio(t, (u32)w.prio);
+    }
+    if (t)
+        spin_unlock(&threads_lock);
+    pi_end();
     if (r == 0)
         thread_set_work(current(), WORK_RESCHED);
     return r;
+}
+
+static long set_by_param(struct frame *f, u32 nr, i32 policy, uaddr param)
+{
+    i32 prio;
+    if ((i32)f->rdi < 0 || !param)
+        return -EINVAL;
+    if (copy_in(&prio, param, sizeof prio))
+        return -EFAULT;
+    struct wanted w = {
+        .policy = policy < 0 ? -1 : (i32)((u32)policy & ~SCHED_RESET_ON_FORK),
+        .prio = prio < 0 ? PRIO_MAX + 1 : prio,
+        .reset_on_fork = policy >= 0 && (u32)policy & SCHED_RESET_ON_FORK,
+    };
+    long r = policy_set((i32)f->rdi, w);
+    return r == -ESRCH ? ask_linux(f, nr) : r;
 }
 
 long sys_sched_setscheduler(struct frame *f)
 {
     if ((i32)f->rsi < 0)
         return -EINVAL;
-    return set_policy((i32)f->rdi, (i32)f->rsi, f->rdx);
+    return set_by_param(f, NR_SETSCHEDULER, (i32)f->rsi, f->rdx);
 }
 
 long sys_sched_setparam(struct frame *f)
 {
-    return set_policy((i32)f->rdi, -1, f->rsi);
+    return set_by_param(f, NR_SETPARAM, -1, f->rsi);
+}
+
+/* struct sched_attr, version 1 (sched_setattr(2)). */
+struct attr {
+    u32 size, policy;
+    u64 flags;
+    i32 nice;
+    u32 prio;
+    u64 runtime, deadline, period;
+    u32 util_min, util_max;
+};
+#define ATTR_LEAST 48u
+#define ATTR_RESET_ON_FORK 1ul
+#define ATTR_KEEP_POLICY 8ul
+#define ATTR_KEEP_PARAMS 16ul
+#define ATTR_UTIL_CLAMP 0x60ul
+#define ATTR_KNOWN 0x7ful
+
+static long attr_fetch(uaddr from, struct attr *a)
+{
+    u32 size, known = sizeof *a;
+    u8 byte = 0;
+    if (copy_in(&size, from, sizeof size))
+        return -EFAULT;
+    size = size ? size : ATTR_LEAST;
+    bool fits = size >= ATTR_LEAST && size <= LULL_PAGE;
+    for (u32 i = sizeof *a; fits && i < size && !byte; i++) {
+        if (copy_in(&byte, from + i, 1))
+            return -EFAULT;
+    }
+    if (!fits || byte) {
+        copy_out(from, &known, sizeof known);
+        return -E2BIG;
+    }
+    memset(a, 0, sizeof *a);
+    if (copy_in(a, from, min_u64(size, sizeof *a)))
+        return -EFAULT;
+    if (a->flags & ATTR_UTIL_CLAMP && size < sizeof *a)
+        return -EINVAL;
+    a->nice = a->nice < -20 ? -20 : a->nice > 19 ? 19 : a->nice;
+    return 0;
+}
+
+/* Nice values are of the program, and Linux keeps them. */
+static long nice_set(i32 nice)
+{
+    long now = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
+    if (now < 0 || 20 - now == nice)
+        return now < 0 ? now : 0;
+    long r = forward_raw(NR_SETPRIORITY, (const u64[6]){0, 0, (u64)(i64)nice});
+    return r == -EACCES ? -EPERM : r;
+}
+
+static long attr_apply(i32 tid, const struct attr *a)
+{
+    struct thread *t = lock_thread(tid);
+    if (!t)
+        return -ESRCH;
+    bool realtime = policy_realtime(t->policy);
+    struct wanted w = {
+        .policy = a->flags & ATTR_KEEP_POLICY ? -1 : (i32)a->policy,
+        .prio = a->flags & ATTR_KEEP_PARAMS && realtime ? -1
+                : a->prio > PRIO_MAX                    ? PRIO_MAX + 1
+                                                        : (i32)a->prio,
+        .reset_on_fork = a->flags & ATTR_RESET_ON_FORK,
+    };
+    struct wanted filled = w;
+    long r = policy_check(t, &filled);
+    spin_unlock(&threads_lock);
+    if (a->flags & ~ATTR_KNOWN)
+        return -EINVAL;
+    if (w.policy == SCHED_DEADLINE && a->runtime && a->deadline >= a->runtime)
+        return refuse(NR_SETATTR);
+    if (r)
+        return r;
+    if (a->flags & ATTR_UTIL_CLAMP) /* as a Linux without CONFIG_UCLAMP_TASK */
+        return -EOPNOTSUPP;
+    bool has_nice = !policy_realtime((u32)filled.policy) && filled.policy != SCHED_IDLE;
+    if (has_nice && !(a->flags & ATTR_KEEP_PARAMS && !realtime)) {
+        r = nice_set(a->nice);
+        if (r)
+            return r;
+    }
+    return policy_set(tid, w);
+}
+
+long sys_sched_setattr(struct frame *f)
+{
+    struct attr a;
+    i32 tid = (i32)f->rdi;
+    if (!f->rsi || tid < 0 || (u32)f->rdx)
+        return -EINVAL;
+    long r = attr_fetch(f->rsi, &a);
+    if (r)
+        return r;
+    if ((i32)a.policy < 0)
+        return -EINVAL;
+    r = attr_apply(tid, &a);
+    return r == -ESRCH ? ask_linux(f, NR_SETATTR) : r;
+}
+
+long sys_sched_getattr(struct frame *f)
+{
+    u32 size = (u32)f->rdx;
+    if ((i32)f->rdi < 0 || !f->rsi || size < ATTR_LEAST || size > LULL_PAGE || (u32)f->r10)
+        return -EINVAL;
+    struct thread *t = lock_thread((i32)f->rdi);
+    if (!t)
+        return ask_linux(f, NR_GETATTR);
+    struct attr a = {
+        .size = (u32)min_u64(size, sizeof a),
+        .policy = t->policy,
+        .flags = t->reset_on_fork ? ATTR_RESET_ON_FORK : 0,
+        .prio = t->base_prio,
+    };
+    spin_unlock(&threads_lock);
+    if (!policy_realtime(a.policy)) {
+        long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
+        if (r < 0)
+            return r;
+        a.nice = 20 - (i32)r;
+    }
+    return copy_out(f->rsi, &a, a.size);
 }
 
 long sys_sched_getscheduler(struct frame *f)
@@ -137,7 +317,7 @@ long sys_sched_getscheduler(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return forward_call(f, &syscall_table[145]); /* another process */
+        return ask_linux(f, NR_GETSCHEDULER);
     long r = (long)(t->policy | (t->reset_on_fork ? SCHED_RESET_ON_FORK : 0));
     spin_unlock(&threads_lock);
     return r;
@@ -149,8 +329,8 @@ long sys_sched_getparam(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return forward_call(f, &syscall_table[143]); /* another process */
-    i32 prio = (i32)t->prio;
+        return ask_linux(f, NR_GETPARAM);
+    i32 prio = (i32)t->base_prio;
     spin_unlock(&threads_lock);
     return copy_out(f->rsi, &prio, sizeof prio);
 }
@@ -173,7 +353,7 @@ long sys_sched_rr_get_interval(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return forward_call(f, &syscall_table[148]); /* another process */
+        return ask_linux(f, NR_RR_INTERVAL);
     bool fifo = t->policy == 1;
     spin_unlock(&threads_lock);
     struct timespec ts = {0, fifo ? 0 : (i64)boot_info()->slice_ns};

@@ -7,6 +7,10 @@
 
 typedef long (*syscall_fn)(struct frame *f);
 
+/* args.c: argument i of a call that is forwarded; may replace or shorten it in arg[] */
+struct lull_sysdesc;
+void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6]);
+
 /* procinfo.c: before a call that may open a file of /proc/self */
 void procinfo_update(void);
 void procinfo_for_call(const struct frame *f, u32 nr); /* if this call may show it */
@@ -74,5 +78,7 @@ long sys_sched_getparam(struct frame *f);
 long sys_sched_get_priority_max(struct frame *f);
 long sys_sched_get_priority_min(struct frame *f);
 long sys_sched_rr_get_interval(struct frame *f);
+long sys_sched_setattr(struct frame *f);
+long sys_sched_getattr(struct frame *f);
 
 #endif

@@ -7,39 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carve/draw_text.h"
 #include "carve/launcher.h"
-#include "carve/memory.h"
+#include "carve/machine.h"
+#include "carve/nodes.h"
 #include "carve/select.h"
 #include "message.h"
 
-/*
- * This machine, as little of it as is needed: loads in 0.3 ms instead of 3. The plugins (GPUs, PCI)
- * are kept out by a path without any; the x86 component would visit every CPU.
- */
-static hwloc_topology_t load_topology(void)
-{
-    static const hwloc_obj_type_t kept[] = {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_L2CACHE,
-                                            HWLOC_OBJ_CORE};
-    hwloc_topology_t t = NULL;
-    bool plugins = getenv("HWLOC_PLUGINS_PATH") != NULL;
-    if (!plugins)
-        setenv("HWLOC_PLUGINS_PATH", "/dev/null", 0);
-    int rc = hwloc_topology_init(&t);
-    if (!plugins)
-        unsetenv("HWLOC_PLUGINS_PATH");
-    if (rc != 0)
-        return NULL;
-    hwloc_topology_set_all_types_filter(t, HWLOC_TYPE_FILTER_KEEP_NONE);
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
-        hwloc_topology_set_type_filter(t, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL);
-    hwloc_topology_set_components(t, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "x86");
-    hwloc_topology_set_flags(t, HWLOC_TOPOLOGY_FLAG_NO_DISTANCES | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
-                                    HWLOC_TOPOLOGY_FLAG_NO_CPUKINDS);
-    if (hwloc_topology_load(t) == 0)
-        return t;
-    hwloc_topology_destroy(t);
-    return NULL;
-}
+/* Everything that decides, for all ranks. */
+struct planning {
+    const struct options *opt;
+    const struct machine *m;
+    struct launcher local; /* ranks on the machine */
+    struct select_request cores;
+    struct select_detail detail;
+    char asked[96]; /* for messages: "--cpus 4" */
+    char why[160];
+};
 
 /* The first number of OMP_NUM_THREADS ("4", "4,2"), or 0. */
 static unsigned omp_num_threads(void)
@@ -56,49 +40,108 @@ static unsigned omp_num_threads(void)
     return n < LULL_MAX_CORES ? (unsigned)n : LULL_MAX_CORES;
 }
 
-/* What is asked for, and whose wish it is. */
-static int read_request(const struct options *opt, const struct launcher *l,
-                        struct select_request *r, char *why, size_t size)
+/* Which ranks there are, and which of them share the CPUs that this one may use. */
+static void read_ranks(struct planning *p)
 {
-    char ranks[64] = "";
-    unsigned threads = omp_num_threads();
-    *r = (struct select_request){.rank = l->rank, .ranks = l->ranks};
-    if (l->ranks > 1)
-        snprintf(ranks, sizeof ranks, ", rank %u of %u here (%s)", l->rank, l->ranks, l->name);
+    struct select_request *r = &p->cores;
+    launcher_read(&p->local);
+    if (p->opt->ranks > 0)
+        p->local = (struct launcher){"--ranks", 0, p->opt->ranks, false};
+    r->rank = p->local.rank;
+    r->ranks = p->local.ranks;
+    if (p->opt->ranks > 0 || p->local.ranks == 1 ||
+        launcher_slurm_group(&p->local, p->m->allowed, &r->rank, &r->ranks))
+        return;
+    if (p->m->here && launcher_binds(p->m->allowed)) {
+        r->rank = 0;
+        r->ranks = 1;
+    }
+}
+
+/* What is asked for, and whose wish it is. */
+static int read_request(struct planning *p, const struct options *opt)
+{
+    struct select_request *r = &p->cores;
+    unsigned threads = omp_num_threads(), tasks = launcher_slurm_cpus();
+    if (opt->cpus && options_parse_cpus(opt->cpus, &r->cpus) != 0) {
+        message("--cpus '%s': expected a number of cores, or a list such as 0,2-3", opt->cpus);
+        return LULL_EXIT_FAILED;
+    }
+    if (opt->nodes && options_parse_nodes(opt->nodes, &r->nodes) != 0) {
+        message("--nodes '%s': expected a number of nodes, or a list such as 0,2-3", opt->nodes);
+        return LULL_EXIT_FAILED;
+    }
+    r->smt = opt->smt;
+    const char *what = opt->smt ? "CPUs" : "cores";
     if (opt->cpus) {
-        if (options_parse_cpus(opt->cpus, &r->cpus) != 0) {
-            message("--cpus '%s': expected a number of cores, or a list such as 0,2-3", opt->cpus);
-            return LULL_EXIT_FAILED;
-        }
-        snprintf(why, size, "--cpus %.80s%s", opt->cpus, r->cpus.list ? "" : ranks);
+        snprintf(p->asked, sizeof p->asked, "--cpus %.80s", opt->cpus);
+        snprintf(p->why, sizeof p->why, "%s", p->asked);
     } else if (threads > 0) {
         r->cpus.n = threads;
         r->at_most = true;
-        snprintf(why, size, "OMP_NUM_THREADS=%u%s", threads, ranks);
+        snprintf(p->asked, sizeof p->asked, "OMP_NUM_THREADS=%u", threads);
+        snprintf(p->why, sizeof p->why, "%s", p->asked);
+    } else if (tasks > 0) {
+        r->cpus.n = tasks;
+        r->spare = true;
+        snprintf(p->why, sizeof p->why, "SLURM_CPUS_PER_TASK=%u, one core left to Linux", tasks);
+    } else if (p->m->nnodes > 1 && !opt->nodes) {
+        snprintf(p->why, sizeof p->why, "the allowed %s of one node, one left to Linux", what);
     } else {
-        snprintf(why, size, "all allowed cores but one%s", ranks);
+        snprintf(p->why, sizeof p->why, "all allowed %s but one", what);
     }
+    if (opt->nodes)
+        text_append(p->why, sizeof p->why, ", --nodes %.20s", opt->nodes);
+    if (opt->smt)
+        text_append(p->why, sizeof p->why, ", --smt");
+    if (p->local.ranks > 1 && !r->cpus.list)
+        text_append(p->why, sizeof p->why, ", rank %u of %u here (%s)", p->local.rank,
+                    p->local.ranks, p->local.name);
     return 0;
 }
 
-static int refuse(enum select_verdict v, unsigned detail, const char *asked,
-                  hwloc_const_cpuset_t allowed)
+static int refuse(const struct planning *p, enum select_verdict v)
 {
     char list[256];
-    hwloc_bitmap_list_snprintf(list, sizeof list, allowed);
+    unsigned n = p->detail.n;
+    const char *what = p->opt->smt ? "CPUs" : "cores";
+    hwloc_bitmap_list_snprintf(list, sizeof list, p->m->allowed);
     switch (v) {
     case SELECT_TOO_MANY:
-        if (detail == LULL_MAX_CORES)
-            message("--cpus %s: an isle has at most %u cores", asked, detail);
+        if (n == LULL_MAX_CORES)
+            message("%s: an isle has at most %u cores", p->asked, n);
         else
-            message("--cpus %s: there are only %u (CPUs %s)", asked, detail, list);
+            message("%s: there are only %u (CPUs %s)", p->asked, n, list);
+        break;
+    case SELECT_NEED_NODES:
+        message("%s: %s has at most %u %s free for an isle; to span more: --nodes %u", p->asked,
+                p->opt->nodes ? "what --nodes allows" : "one NUMA node", n, what, p->detail.nodes);
+        break;
+    case SELECT_NEED_SMT:
+        message("%s: there are only %u cores (CPUs %s); their hyperthreads too: --smt", p->asked, n,
+                list);
+        break;
+    case SELECT_MIXED:
+        message("%s: there are at most %u cores of one kind, and a count does not mix P-cores and "
+                "E-cores; name them: --cpus LIST",
+                p->asked, n);
         break;
     case SELECT_NOT_THERE:
-        message("--cpus %s: there is no CPU %u; lull may use CPUs %s", asked, detail, list);
+        message("%s: there is no CPU %u; lull may use CPUs %s", p->asked, n, list);
         break;
     case SELECT_NOT_ALLOWED:
-        message("--cpus %s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs %s",
-                asked, detail, list);
+        message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs %s",
+                p->asked, n, list);
+        break;
+    case SELECT_NO_NODE:
+        if (!hwloc_get_numanode_obj_by_os_index(p->m->topology, n))
+            message("--nodes %s: there is no NUMA node %u; see lull plan", p->opt->nodes, n);
+        else
+            message("--nodes %s: none of their CPUs may be used here; lull may use CPUs %s",
+                    p->opt->nodes, list);
+        break;
+    case SELECT_NO_MEMORY:
+        message("no memory for planning");
         break;
     default:
         message("no CPU may be used here: look at the affinity mask (taskset -p $$) and cpuset");
@@ -106,68 +149,100 @@ static int refuse(enum select_verdict v, unsigned detail, const char *asked,
     return LULL_EXIT_FAILED;
 }
 
-static int plan_cores(const struct options *opt, struct launcher *l, struct carve_plan *out)
+static int plan_memory(struct planning *p, struct carve_plan *plan)
 {
-    struct select_request request;
-    unsigned detail = 0;
-    int rc = LULL_EXIT_FAILED;
-    hwloc_topology_t topology = load_topology();
-    hwloc_cpuset_t allowed = hwloc_bitmap_alloc();
-    if (!topology || !allowed) {
-        message("hwloc cannot read this machine's topology: %s", strerror(errno));
-        goto out;
-    }
-    int err = launcher_affinity(0, allowed);
-    if (err != 0) {
-        message("cannot read the affinity mask: %s", strerror(-err));
-        goto out;
-    }
-    if (l->ranks > 1 && launcher_binds(allowed)) {
-        l->rank = 0;
-        l->ranks = 1;
-    }
-    hwloc_bitmap_and(allowed, allowed, hwloc_topology_get_allowed_cpuset(topology));
-    rc = read_request(opt, l, &request, out->why, sizeof out->why);
+    const struct options *opt = p->opt;
+    uint64_t there = 0;
+    struct nodes_request r = {
+        .mem = opt->mem,
+        .sure = opt->exec, /* the limit is the one there was, however much others took since */
+        .nodes = p->cores.nodes,
+        .ranks = p->local.ranks,
+        .on_node = p->detail.on_node,
+        .unknown = (p->local.ranks + p->cores.ranks - 1) / p->cores.ranks,
+        .limit = launcher_slurm_memory(p->local.ranks),
+    };
+    enum nodes_verdict v = nodes_place(p->m, &r, plan, &there);
+    bool slurm = r.limit > 0 && r.limit <= there;
+    if (v == NODES_OK)
+        return 0;
+    if (v == NODES_TOO_MUCH)
+        message("--mem: %.1f MiB are asked for, but only %.1f MiB are free here%s",
+                (double)opt->mem / 1048576, (double)there / 1048576,
+                slurm              ? " (SLURM_MEM_PER_NODE, SLURM_MEM_PER_CPU)"
+                : p->m->nnodes > 1 ? " on the isle's NUMA nodes; more of them: --nodes LIST"
+                                   : "");
+    else
+        message("no memory is left for an isle: only %.1f MiB are free here",
+                (double)there / 1048576);
+    return LULL_EXIT_FAILED;
+}
+
+static void tell_why(const struct planning *p, struct carve_plan *plan)
+{
+    memcpy(plan->why, p->why, sizeof plan->why);
+    if (p->cores.at_most && plan->ncores < p->cores.cpus.n)
+        text_append(plan->why, sizeof plan->why, ", as far as there are cores");
+}
+
+static int prepare(struct planning *p, const struct options *opt, const struct machine *m,
+                   const cpu_set_t *busy)
+{
+    *p = (struct planning){.opt = opt, .m = m, .cores.busy = busy};
+    read_ranks(p);
+    return read_request(p, opt);
+}
+
+int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_set_t *busy,
+                  struct carve_plan *out)
+{
+    struct planning p;
+    *out = (struct carve_plan){0};
+    int rc = prepare(&p, opt, m, busy);
     if (rc != 0)
-        goto out;
-    enum select_verdict v = select_cores(topology, allowed, &request, out, &detail);
+        return rc;
+    enum select_verdict v = select_cores(m->topology, m->allowed, &p.cores, out, &p.detail);
     if (v != SELECT_OK)
-        rc = refuse(v, detail, opt->cpus, allowed);
-out:
-    hwloc_bitmap_free(allowed);
-    if (topology)
-        hwloc_topology_destroy(topology);
+        return refuse(&p, v);
+    tell_why(&p, out);
+    return plan_memory(&p, out);
+}
+
+int carve_plan_all(const struct options *opt, const struct machine *m, const cpu_set_t *busy,
+                   struct carve_plan **plans, unsigned *ranks, unsigned *mine)
+{
+    struct planning p;
+    *plans = NULL;
+    int rc = prepare(&p, opt, m, busy);
+    if (rc != 0)
+        return rc;
+    *ranks = p.cores.ranks;
+    *mine = p.cores.rank;
+    *plans = calloc(*ranks, sizeof **plans);
+    if (!*plans)
+        return refuse(&p, SELECT_NO_MEMORY);
+    enum select_verdict v = select_all(m->topology, m->allowed, &p.cores, *plans, &p.detail);
+    if (v != SELECT_OK)
+        return refuse(&p, v);
+    for (unsigned i = 0; i < *ranks && rc == 0; i++) {
+        tell_why(&p, &(*plans)[i]);
+        rc = plan_memory(&p, &(*plans)[i]);
+    }
     return rc;
 }
 
-static int plan_memory(const struct options *opt, unsigned ranks, struct carve_plan *out)
+int carve_plan_around(const struct options *opt, const cpu_set_t *busy, struct carve_plan *out)
 {
-    uint64_t there;
-    int rc = memory_available("", &there);
-    if (rc != 0) {
-        message("cannot read /proc/meminfo: %s", strerror(-rc));
-        return LULL_EXIT_FAILED;
-    }
-    /* after an execve(2) the limit is the one there was, however much others have taken since */
-    if (opt->mem > there && !opt->exec) {
-        message("--mem: %.1f MiB are asked for, but only %.1f MiB are free here",
-                (double)opt->mem / 1048576, (double)there / 1048576);
-        return LULL_EXIT_FAILED;
-    }
-    uint64_t mem = opt->mem ? opt->mem : there / ranks / 10 * 9;
-    out->mem = mem & ~(LULL_HUGE - 1);
-    if (out->mem > 0)
-        return 0;
-    message("no memory is left for an isle: only %.1f MiB are free here", (double)there / 1048576);
-    return LULL_EXIT_FAILED;
+    struct machine m;
+    int rc = machine_read(&m);
+    if (rc != 0)
+        return rc;
+    rc = carve_plan_on(opt, &m, busy, out);
+    machine_free(&m);
+    return rc;
 }
 
 int carve_plan(const struct options *opt, struct carve_plan *out)
 {
-    struct launcher local, cores;
-    *out = (struct carve_plan){0};
-    launcher_read(&local);
-    cores = local;
-    int rc = plan_cores(opt, &cores, out);
-    return rc != 0 ? rc : plan_memory(opt, local.ranks, out);
+    return carve_plan_around(opt, NULL, out);
 }

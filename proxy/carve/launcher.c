@@ -5,11 +5,14 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define CPUS_MAX 8192u /* the greatest NR_CPUS of x86-64 */
 #define RANKS_MAX 4096u
 #define JOB_RANKS_MAX (1u << 24)
+#define MIB_MAX (1u << 30)
+#define WORD_MAX 4096 /* a mask of 8192 CPUs is 2048 digits */
 
 /* False: unset or no number up to `max`. */
 static bool read_number(const char *name, unsigned max, unsigned *v)
@@ -26,21 +29,151 @@ static bool read_number(const char *name, unsigned max, unsigned *v)
     return true;
 }
 
+/* "4(x2),3": 4 tasks on each of two nodes, 3 on the next. 0: not so. */
+static unsigned tasks_of_node(const char *text, unsigned node)
+{
+    while (*text >= '0' && *text <= '9') {
+        char *end;
+        unsigned long tasks = strtoul(text, &end, 10), nodes = 1;
+        if (strncmp(end, "(x", 2) == 0) {
+            nodes = strtoul(end + 2, &end, 10);
+            if (*end++ != ')')
+                return 0;
+        }
+        if (*end != ',' && *end != '\0')
+            return 0;
+        if (node < nodes)
+            return tasks <= RANKS_MAX ? (unsigned)tasks : 0;
+        if (*end == '\0')
+            return 0;
+        node -= (unsigned)nodes;
+        text = end + 1;
+    }
+    return 0;
+}
+
+static bool slurm_tasks(unsigned *tasks)
+{
+    unsigned node = 0;
+    const char *step = getenv("SLURM_STEP_TASKS_PER_NODE");
+    const char *job = getenv("SLURM_TASKS_PER_NODE");
+    bool known = read_number("SLURM_NODEID", JOB_RANKS_MAX, &node);
+    *tasks = step && known ? tasks_of_node(step, node) : 0;
+    if (*tasks > 0 || read_number("SLURM_NTASKS_PER_NODE", RANKS_MAX, tasks))
+        return true;
+    *tasks = job && known ? tasks_of_node(job, node) : 0;
+    return *tasks > 0;
+}
+
 void launcher_read(struct launcher *l)
 {
     static const char *const names[][3] = {
         {"Hydra", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
-        {"Slurm", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
+        {"Open MPI", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+        {"PALS", "PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"},
     };
-    *l = (struct launcher){NULL, 0, 1};
-    for (int i = 0; i < 2; i++) {
-        unsigned rank, ranks;
+    unsigned rank, ranks;
+    *l = (struct launcher){NULL, 0, 1, false};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (read_number(names[i][1], RANKS_MAX, &rank) &&
             read_number(names[i][2], RANKS_MAX, &ranks) && rank < ranks) {
-            *l = (struct launcher){names[i][0], rank, ranks};
+            *l = (struct launcher){names[i][0], rank, ranks, false};
             return;
         }
     }
+    if (read_number("SLURM_LOCALID", RANKS_MAX, &rank) && slurm_tasks(&ranks) && rank < ranks)
+        *l = (struct launcher){"Slurm", rank, ranks, true};
+}
+
+/* The next mask ("0x3") or CPU ("4") of a list into `set`. What follows, NULL: nonsense. */
+static const char *next_binding(const char *p, bool mask, hwloc_cpuset_t set)
+{
+    char word[WORD_MAX];
+    size_t n = strcspn(p, ",");
+    if (n == 0 || n >= sizeof word)
+        return NULL;
+    memcpy(word, p, n);
+    word[n] = '\0';
+    hwloc_bitmap_zero(set);
+    if (mask) {
+        if (word[strspn(word, "0123456789abcdefABCDEFx")] != '\0' ||
+            hwloc_bitmap_taskset_sscanf(set, word) != 0)
+            return NULL;
+    } else {
+        char *end;
+        unsigned long cpu = strtoul(word, &end, 0);
+        if (*end != '\0' || cpu >= CPUS_MAX || hwloc_bitmap_set(set, (unsigned)cpu) != 0)
+            return NULL;
+    }
+    return p[n] == ',' ? p + n + 1 : p + n;
+}
+
+/* Binding of local rank `rank`; a list that is too short begins anew. */
+static bool binding_of(const char *list, bool mask, unsigned rank, hwloc_cpuset_t set)
+{
+    const char *p = list;
+    for (unsigned i = 0; i <= rank; i++) {
+        if (*p == '\0')
+            p = list;
+        p = next_binding(p, mask, set);
+        if (!p)
+            return false;
+    }
+    return true;
+}
+
+bool launcher_slurm_group(const struct launcher *l, hwloc_const_cpuset_t allowed, unsigned *rank,
+                          unsigned *ranks)
+{
+    const char *text = getenv("SLURM_CPU_BIND"), *list = NULL;
+    bool found = false;
+    unsigned place = 0, sharers = 0;
+    if (l->slurm && text)
+        list = strstr(text, "mask_cpu:") ? strstr(text, "mask_cpu:") : strstr(text, "map_cpu:");
+    if (!list)
+        return false;
+    bool mask = list[1] == 'a' && list[2] == 's';
+    list = strchr(list, ':') + 1;
+    hwloc_cpuset_t mine = hwloc_bitmap_alloc(), other = hwloc_bitmap_alloc();
+    if (!mine || !other || !binding_of(list, mask, l->rank, mine) ||
+        !hwloc_bitmap_isequal(mine, allowed))
+        goto out;
+    for (unsigned i = 0; i < l->ranks; i++) {
+        if (!binding_of(list, mask, i, other))
+            goto out;
+        bool same = hwloc_bitmap_isequal(mine, other);
+        if (!same && hwloc_bitmap_intersects(mine, other))
+            goto out;
+        place += same && i < l->rank;
+        sharers += same;
+    }
+    *rank = place;
+    *ranks = sharers;
+    found = true;
+out:
+    hwloc_bitmap_free(mine);
+    hwloc_bitmap_free(other);
+    return found;
+}
+
+unsigned launcher_slurm_cpus(void)
+{
+    unsigned n;
+    return read_number("SLURM_CPUS_PER_TASK", CPUS_MAX, &n) ? n : 0;
+}
+
+uint64_t launcher_slurm_memory(unsigned ranks)
+{
+    unsigned mib, cpus;
+    if (read_number("SLURM_MEM_PER_NODE", MIB_MAX, &mib))
+        return (uint64_t)mib << 20;
+    if (!read_number("SLURM_MEM_PER_CPU", MIB_MAX, &mib))
+        return 0;
+    if (!read_number("SLURM_CPUS_ON_NODE", CPUS_MAX, &cpus) || cpus == 0) {
+        cpus = launcher_slurm_cpus();
+        cpus = (cpus > 0 ? cpus : 1) * ranks;
+    }
+    return ((uint64_t)mib << 20) * cpus;
 }
 
 unsigned launcher_job_rank(void)

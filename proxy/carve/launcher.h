@@ -5,14 +5,39 @@
 
 #include <hwloc.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 struct launcher {
-    const char *name;     /* "Hydra", "Slurm"; NULL: none */
+    const char *name;     /* "Hydra", "Slurm", "Open MPI", "PALS"; NULL: none */
     unsigned rank, ranks; /* on this node; 0, 1 without a launcher */
+    bool slurm;           /* Slurm itself started it, so its binding is this process's */
 };
 
-/* From MPI_LOCALRANKID/MPI_LOCALNRANKS or SLURM_LOCALID/SLURM_NTASKS_PER_NODE; nonsense: none. */
+/*
+ * From MPI_LOCALRANKID/MPI_LOCALNRANKS (Hydra), OMPI_COMM_WORLD_LOCAL_RANK/_SIZE (Open MPI),
+ * PMI_LOCAL_RANK/_SIZE (PALS), or SLURM_LOCALID with SLURM_STEP_TASKS_PER_NODE and SLURM_NODEID,
+ * SLURM_NTASKS_PER_NODE or SLURM_TASKS_PER_NODE; nonsense: none. (PMIx has no variables for the
+ * rank on a node; those who use it set one of these.)
+ */
 void launcher_read(struct launcher *l);
+
+/*
+ * Slurm says in SLURM_CPU_BIND which CPUs each rank of the node is bound to. False: it says
+ * nothing, or not what is true of `allowed`, this process's. True: *rank and *ranks are replaced by
+ * this rank's place among those that are bound to the same CPUs, usually 0 of 1. Masks that overlap
+ * without being equal: false.
+ */
+bool launcher_slurm_group(const struct launcher *l, hwloc_const_cpuset_t allowed, unsigned *rank,
+                          unsigned *ranks);
+
+/* SLURM_CPUS_PER_TASK; 0: not set. */
+unsigned launcher_slurm_cpus(void);
+
+/*
+ * Bytes that Slurm lets the ranks of this node have: SLURM_MEM_PER_NODE, or SLURM_MEM_PER_CPU for
+ * SLURM_CPUS_ON_NODE (else for SLURM_CPUS_PER_TASK of each rank). 0: not set, or all there is.
+ */
+uint64_t launcher_slurm_memory(unsigned ranks);
 
 /*
  * This process's rank in the whole job: PMI_RANK (Hydra), PMIX_RANK or OMPI_COMM_WORLD_RANK (Open

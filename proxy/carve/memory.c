@@ -120,3 +120,24 @@ int memory_available(const char *root, uint64_t *bytes)
     *bytes = left;
     return 0;
 }
+
+int memory_available_on(const char *root, unsigned node, uint64_t *bytes)
+{
+    static const char *const keys[] = {
+        "MemFree:", "Active(file):", "Inactive(file):", "SReclaimable:"};
+    char dir[64], huge[128], key[64];
+    uint64_t kib, left = 0, pages = 0;
+    snprintf(dir, sizeof dir, "/sys/devices/system/node/node%u", node);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        snprintf(key, sizeof key, "Node %u %s", node, keys[i]);
+        if (read_key(root, dir, "meminfo", key, &kib))
+            left += kib * 1024;
+        else if (i == 0)
+            return -ENOENT;
+    }
+    snprintf(huge, sizeof huge, "%s/hugepages/hugepages-2048kB", dir);
+    if (read_value(root, huge, "free_hugepages", &pages))
+        left += pages * LULL_HUGE;
+    *bytes = left;
+    return 0;
+}

@@ -12,4 +12,10 @@
  */
 int memory_available(const char *root, uint64_t *bytes);
 
+/*
+ * Bytes that a new process may have of one NUMA node: free and given up easily (page cache,
+ * reclaimable slabs), plus free 2 MiB pages of the hugetlb pool there. 0 or -errno: no such node.
+ */
+int memory_available_on(const char *root, unsigned node, uint64_t *bytes);
+
 #endif

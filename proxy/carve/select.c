@@ -4,323 +4,352 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* From wide to narrow. A core without such an object belongs to the group of the level before. */
-static const hwloc_obj_type_t levels[] = {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_NUMANODE, HWLOC_OBJ_L3CACHE,
-                                          HWLOC_OBJ_L2CACHE};
-#define LEVELS 4
-#define UNITS CPU_SETSIZE
-#define SIBLINGS 8
+#include "carve/cores.h"
+#include "carve/machine.h"
 
-/* One core with the hyperthreads of it that are allowed. */
-struct unit {
-    hwloc_obj_t core;
-    hwloc_obj_t object[LEVELS];
-    unsigned group[LEVELS]; /* index of the first unit of the group */
-    uint16_t node;
-    unsigned npus;
-    uint16_t pu[SIBLINGS];
+/* What is planned with, for all ranks. */
+struct selection {
+    struct cores c;
+    const struct select_request *r;
+    struct pool free, all; /* `free` without busy cores */
+    unsigned nbusy, max_nodes;
+    struct carve_plan *plans; /* of all ranks, or of r->rank alone */
+    bool every;
+    cpu_set_t used;
+    struct select_detail *detail;
 };
 
-struct machine {
-    unsigned nunits, npus;
-    struct unit unit[UNITS]; /* in hwloc's logical order: neighbours are near */
-};
-
-struct set {
-    bool has[UNITS];
-};
-
-static hwloc_obj_t numa_node_of(hwloc_topology_t t, unsigned cpu)
+static void fill_pools(struct selection *s)
 {
-    hwloc_obj_t node = NULL;
-    while ((node = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_NUMANODE, node)))
-        if (hwloc_bitmap_isset(node->cpuset, cpu))
-            return node;
-    return NULL;
-}
-
-static void add_unit(struct machine *m, hwloc_topology_t t, hwloc_obj_t pu, hwloc_obj_t core)
-{
-    unsigned me = m->nunits++;
-    struct unit *u = &m->unit[me];
-    hwloc_obj_t node = numa_node_of(t, pu->os_index);
-    *u = (struct unit){.core = core, .node = node ? (uint16_t)node->os_index : 0};
-    for (int l = 0; l < LEVELS; l++) {
-        u->object[l] = levels[l] == HWLOC_OBJ_NUMANODE
-                           ? node
-                           : hwloc_get_ancestor_obj_by_type(t, levels[l], pu);
-        u->group[l] = l > 0 ? u->group[l - 1] : 0;
-        if (!u->object[l])
-            continue;
-        unsigned first = 0;
-        while (m->unit[first].object[l] != u->object[l])
-            first++;
-        u->group[l] = first;
+    for (unsigned i = 0; i < s->c.nunits; i++) {
+        const struct unit *u = &s->c.unit[i];
+        bool busy = false;
+        for (unsigned k = 0; s->r->busy && k < u->npus; k++)
+            busy = busy || CPU_ISSET(u->pu[k], s->r->busy);
+        s->all.n[i] = s->r->smt ? u->npus : 1;
+        s->free.n[i] = busy ? 0 : s->all.n[i];
+        s->nbusy += busy;
     }
 }
 
-static void read_machine(struct machine *m, hwloc_topology_t t, hwloc_const_cpuset_t allowed)
-{
-    m->nunits = m->npus = 0;
-    hwloc_obj_t pu = NULL;
-    while ((pu = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_PU, pu))) {
-        if (pu->os_index >= UNITS || !hwloc_bitmap_isset(allowed, pu->os_index))
-            continue;
-        hwloc_obj_t core = hwloc_get_ancestor_obj_by_type(t, HWLOC_OBJ_CORE, pu);
-        if (!core)
-            core = pu;
-        if (m->nunits == 0 || m->unit[m->nunits - 1].core != core)
-            add_unit(m, t, pu, core);
-        struct unit *u = &m->unit[m->nunits - 1];
-        if (u->npus == SIBLINGS)
-            continue;
-        u->pu[u->npus++] = (uint16_t)pu->os_index;
-        m->npus++;
-    }
-}
-
-/* Sizes of the groups of one level within a set, at the index of each group's name. */
-static void group_sizes(const struct machine *m, const struct set *in, int level, unsigned *size)
-{
-    memset(size, 0, m->nunits * sizeof *size);
-    for (unsigned i = 0; i < m->nunits; i++)
-        if (in->has[i])
-            size[m->unit[i].group[level]]++;
-}
-
-static void narrow(const struct machine *m, struct set *s, int level, unsigned group)
-{
-    for (unsigned i = 0; i < m->nunits; i++)
-        s->has[i] = s->has[i] && m->unit[i].group[level] == group;
-}
-
-/* The narrowest level at which `want` cores of group `group` still fit into one group. */
-static int fit_depth(const struct machine *m, const struct set *in, int level, unsigned group,
-                     unsigned want)
-{
-    struct set s = *in;
-    unsigned size[UNITS];
-    narrow(m, &s, level, group);
-    for (int l = LEVELS - 1; l > level; l--) {
-        group_sizes(m, &s, l, size);
-        for (unsigned g = 0; g < m->nunits; g++)
-            if (size[g] >= want)
-                return l;
-    }
-    return level;
-}
-
-/* The group to go into for `want` cores: fits tightly further in, then smallest, then last. -1. */
-static int best_group(const struct machine *m, const struct set *in, int level, unsigned want)
-{
-    unsigned size[UNITS];
-    int best = -1, best_depth = -1;
-    group_sizes(m, in, level, size);
-    for (unsigned g = 0; g < m->nunits; g++) {
-        if (size[g] < want)
-            continue;
-        int depth = fit_depth(m, in, level, g, want);
-        if (depth > best_depth || (depth == best_depth && size[g] <= size[best])) {
-            best = (int)g;
-            best_depth = depth;
-        }
-    }
-    return best;
-}
-
-static unsigned largest_group(const struct machine *m, const struct set *in, int level)
-{
-    unsigned size[UNITS], best = 0;
-    group_sizes(m, in, level, size);
-    for (unsigned g = 0; g < m->nunits; g++)
-        if (size[g] >= size[best])
-            best = g;
-    return best;
-}
-
-/* Moves `want` cores from `scope` to *chosen, the last ones first. */
-static void take_last(const struct machine *m, const struct set *scope, unsigned want,
-                      struct set *chosen)
-{
-    for (unsigned i = m->nunits; i-- > 0 && want > 0;)
-        if (scope->has[i]) {
-            chosen->has[i] = true;
-            want--;
-        }
-}
-
-static unsigned set_size(const struct machine *m, const struct set *s)
+static unsigned list_size(const struct node_request *r)
 {
     unsigned n = 0;
-    for (unsigned i = 0; i < m->nunits; i++)
-        n += s->has[i];
+    for (int w = 0; w < OPTIONS_MAX_NODE / 64; w++)
+        n += (unsigned)__builtin_popcountll(r->list[w]);
     return n;
 }
 
-/* `want` cores out of `from` (which has that many). */
-static void choose(const struct machine *m, const struct set *from, unsigned want,
-                   struct set *chosen)
+static bool is_listed(const struct node_request *r, unsigned node)
 {
-    struct set scope = *from;
-    memset(chosen, 0, sizeof *chosen);
-    int level = 0;
-    while (want > 0 && level < LEVELS) {
-        int group = best_group(m, &scope, level, want);
-        if (group >= 0) {
-            narrow(m, &scope, level++, (unsigned)group);
+    return node < OPTIONS_MAX_NODE && r->list[node / 64] >> node % 64 & 1;
+}
+
+static bool has_cpus(hwloc_topology_t t, unsigned node)
+{
+    hwloc_obj_t pu = NULL;
+    while ((pu = hwloc_get_next_obj_by_type(t, HWLOC_OBJ_PU, pu))) {
+        hwloc_obj_t n = machine_node_of(t, pu->os_index);
+        if (n && n->os_index == node)
+            return true;
+    }
+    return false;
+}
+
+static uint64_t nearest_listed(const struct selection *s, hwloc_obj_t from)
+{
+    uint64_t best = UINT64_MAX;
+    hwloc_obj_t node = NULL;
+    while ((node = hwloc_get_next_obj_by_type(s->c.topology, HWLOC_OBJ_NUMANODE, node))) {
+        uint64_t far = cores_distance(s->c.topology, from, node);
+        if (is_listed(&s->r->nodes, node->os_index) && far < best)
+            best = far;
+    }
+    return best;
+}
+
+/* Which domains the list of nodes leaves, and how many an isle may span. */
+static enum select_verdict read_nodes(struct selection *s)
+{
+    const struct node_request *r = &s->r->nodes;
+    unsigned listed = list_size(r);
+    bool cpus = false, any = false;
+    s->max_nodes = r->max > 0 ? r->max : 1;
+    if (listed == 0)
+        return SELECT_OK;
+    for (unsigned n = 0; n < OPTIONS_MAX_NODE; n++) {
+        if (!is_listed(r, n))
             continue;
+        s->detail->n = n;
+        if (!hwloc_get_numanode_obj_by_os_index(s->c.topology, n))
+            return SELECT_NO_NODE;
+        cpus = cpus || has_cpus(s->c.topology, n);
+    }
+    if (!cpus) { /* memory alone: cores near it */
+        for (unsigned d = 0; d < s->c.ndomains; d++)
+            s->c.domain[d].cost = nearest_listed(s, s->c.domain[d].node);
+        return SELECT_OK;
+    }
+    s->max_nodes = listed;
+    for (unsigned d = 0; d < s->c.ndomains; d++) {
+        s->c.domain[d].listed = is_listed(r, s->c.unit[s->c.domain[d].first].node);
+        any = any || s->c.domain[d].listed;
+    }
+    return any ? SELECT_OK : SELECT_NO_NODE;
+}
+
+/* A rank's CPUs: first ones of each core, then the siblings. */
+static void write_plan(const struct selection *s, const struct pool *chosen, struct carve_plan *p)
+{
+    p->ncores = 0;
+    CPU_ZERO(&p->isle_cpus);
+    for (unsigned k = 0; k < SIBLINGS; k++)
+        for (unsigned i = 0; i < s->c.nunits; i++)
+            if (chosen->n[i] > k && p->ncores < LULL_MAX_CORES) {
+                p->cpu[p->ncores] = s->c.unit[i].pu[k];
+                p->node[p->ncores++] = s->c.unit[i].node;
+                CPU_SET(s->c.unit[i].pu[k], &p->isle_cpus);
+            }
+}
+
+static void note_plan(struct selection *s, const struct carve_plan *p)
+{
+    CPU_OR(&s->used, &s->used, &p->isle_cpus);
+    for (unsigned i = 0; i < p->ncores; i++)
+        if (p->node[i] < OPTIONS_MAX_NODE)
+            s->detail->on_node[p->node[i]]++;
+}
+
+/*
+ * `want` CPUs for each rank. With `write` they go into the plans and ranks share where there are
+ * not enough; else it is only found out whether there are.
+ */
+static bool assign(struct selection *s, unsigned want, int kind, bool spare, bool write)
+{
+    struct pool left = s->free, chosen;
+    unsigned taken = 0;
+    bool shares = false;
+    for (unsigned rank = 0; rank < s->r->ranks; rank++) {
+        struct carve_plan p = {.ncores = 0};
+        if (!place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen)) {
+            left = s->free;
+            shares = true;
+            if (!write)
+                return false;
+            if (!place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen)) {
+                left = s->all; /* and with other isles */
+                place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen);
+            }
         }
-        /* No group is large enough: all of the largest, and the rest nearby. */
-        struct set whole = scope;
-        narrow(m, &whole, level, largest_group(m, &scope, level));
-        for (unsigned i = 0; i < m->nunits; i++)
-            if (whole.has[i]) {
-                chosen->has[i] = true;
-                scope.has[i] = false;
-                want--;
-            }
-    }
-    take_last(m, &scope, want, chosen);
-}
-
-/* `want` hyperthreads spread over the cores of `on`: first ones of each, then the siblings. */
-static unsigned spread(const struct machine *m, const struct set *on, unsigned want,
-                       struct carve_plan *plan)
-{
-    plan->ncores = 0;
-    for (unsigned s = 0; s < SIBLINGS; s++) {
-        struct set left = {0}, chosen;
-        for (unsigned i = 0; i < m->nunits; i++)
-            left.has[i] = on->has[i] && m->unit[i].npus > s;
-        unsigned n = set_size(m, &left);
-        choose(m, &left, n < want ? n : want, &chosen);
-        for (unsigned i = 0; i < m->nunits; i++)
-            if (chosen.has[i]) {
-                plan->cpu[plan->ncores] = m->unit[i].pu[s];
-                plan->node[plan->ncores++] = m->unit[i].node;
-                want--;
-            }
-    }
-    return want;
-}
-
-/* The choices of all ranks up to this one go into plan; the CPUs of all ranks into *used. */
-static void choose_for_ranks(const struct machine *m, const struct select_request *r,
-                             unsigned count, struct carve_plan *plan, cpu_set_t *used)
-{
-    struct set all = {0}, left, mine;
-    unsigned share = m->nunits / r->ranks;
-    for (unsigned i = 0; i < m->nunits; i++)
-        all.has[i] = true;
-    if (share == 0)
-        share = 1;
-    if (share > count)
-        share = count;
-    left = all;
-    for (unsigned rank = 0; rank < r->ranks; rank++) {
-        struct carve_plan p;
-        if (set_size(m, &left) < share)
-            left = all;
-        choose(m, &left, share, &mine);
-        for (unsigned i = 0; i < m->nunits; i++)
-            left.has[i] = left.has[i] && !mine.has[i];
-        if (spread(m, &mine, count, &p) > 0)
-            spread(m, &all, count, &p); /* not enough for all ranks: they share */
-        for (unsigned i = 0; i < p.ncores; i++)
-            CPU_SET(p.cpu[i], used);
-        if (rank != r->rank)
+        for (unsigned i = 0; i < s->c.nunits; i++)
+            taken += chosen.n[i] > 0;
+        if (!write)
             continue;
-        plan->ncores = p.ncores;
-        memcpy(plan->cpu, p.cpu, p.ncores * sizeof p.cpu[0]);
-        memcpy(plan->node, p.node, p.ncores * sizeof p.node[0]);
+        write_plan(s, &chosen, &p);
+        note_plan(s, &p);
+        if (s->every || rank == s->r->rank)
+            s->plans[s->every ? rank : 0] = p;
     }
+    for (unsigned i = 0; write && i < (s->every ? s->r->ranks : 1); i++)
+        s->plans[i].shares = shares;
+    return !spare || taken + s->nbusy < s->c.nunits;
 }
 
-static enum select_verdict take_list(hwloc_topology_t t, const struct machine *m,
-                                     const struct cpu_request *list, struct carve_plan *plan,
-                                     unsigned *detail)
+/* The most that every rank can have without sharing, up to `limit`; 0: nothing. */
+static unsigned most(struct selection *s, unsigned limit, int kind, bool spare)
 {
-    hwloc_const_cpuset_t there = hwloc_topology_get_complete_cpuset(t);
+    unsigned low = 0, high = limit;
+    while (low < high) {
+        unsigned middle = low + (high - low + 1) / 2;
+        if (assign(s, middle, kind, spare, false))
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static bool fits_alone(const struct selection *s, unsigned want, unsigned max_nodes)
+{
+    struct pool all = s->all, chosen;
+    return place_choose(&s->c, &all, want, max_nodes, -1, &chosen);
+}
+
+/* The most that one isle alone could have on so many nodes. */
+static unsigned most_alone(const struct selection *s, unsigned max_nodes)
+{
+    unsigned n = LULL_MAX_CORES < s->c.npus ? LULL_MAX_CORES : s->c.npus;
+    while (n > 0 && !fits_alone(s, n, max_nodes))
+        n--;
+    return n;
+}
+
+/* Why a count has no place. */
+static enum select_verdict explain(struct selection *s, unsigned want)
+{
+    struct select_detail *d = s->detail;
+    d->n = s->c.npus < LULL_MAX_CORES ? s->c.npus : LULL_MAX_CORES;
+    if (want > LULL_MAX_CORES)
+        return SELECT_TOO_MANY;
+    d->n = most_alone(s, s->max_nodes);
+    for (unsigned d2 = 0; d2 < s->c.ndomains; d2++)
+        s->c.domain[d2].listed = true;
+    for (d->nodes = s->max_nodes + 1; d->nodes <= s->c.ndomains; d->nodes++)
+        if (fits_alone(s, want, d->nodes))
+            return SELECT_NEED_NODES;
+    d->nodes = 0;
+    if (want <= pool_sum(&s->all, 0, s->c.nunits)) {
+        d->n = most_alone(s, s->c.ndomains);
+        return SELECT_MIXED;
+    }
+    d->n = pool_sum(&s->all, 0, s->c.nunits);
+    return !s->r->smt && want <= s->c.npus ? SELECT_NEED_SMT : SELECT_TOO_MANY;
+}
+
+/* The default: as many as can be, on the fastest cores that there are enough of. */
+static void take_most(struct selection *s, unsigned limit)
+{
+    for (unsigned k = 0; k <= s->c.nkinds; k++) {
+        unsigned n = most(s, limit, (int)k, true);
+        if (n > 0) {
+            assign(s, n, (int)k, false, true);
+            return;
+        }
+    }
+    assign(s, 1, -1, false, true);
+}
+
+static unsigned largest_kind(const struct selection *s)
+{
+    unsigned n[UINT8_MAX + 1] = {0}, best = 0;
+    for (unsigned i = 0; i < s->c.nunits; i++)
+        n[s->c.unit[i].kind] += s->all.n[i];
+    for (unsigned k = 0; k <= s->c.nkinds; k++)
+        best = n[k] > best ? n[k] : best;
+    return best < LULL_MAX_CORES * s->r->ranks ? best : LULL_MAX_CORES * s->r->ranks;
+}
+
+static enum select_verdict take_count(struct selection *s)
+{
+    const struct select_request *r = s->r;
+    unsigned count = r->cpus.n;
+    unsigned limit = s->c.npus < LULL_MAX_CORES ? s->c.npus : LULL_MAX_CORES;
+    if (count == 0 || r->spare) {
+        take_most(s, count > 0 && count < limit ? count : limit);
+        return SELECT_OK;
+    }
+    if (r->at_most) {
+        unsigned part = largest_kind(s) / r->ranks;
+        count = count < part ? count : part > 0 ? part : 1;
+    }
+    if (count > LULL_MAX_CORES || !fits_alone(s, count, s->max_nodes))
+        return explain(s, count);
+    if (r->at_most && r->ranks > 1) {
+        unsigned n = most(s, count, -1, false);
+        count = n > 0 ? n : 1;
+    }
+    assign(s, count, -1, false, true);
+    return SELECT_OK;
+}
+
+static enum select_verdict take_list(struct selection *s)
+{
+    const struct cpu_request *list = &s->r->cpus;
+    hwloc_const_cpuset_t there = hwloc_topology_get_complete_cpuset(s->c.topology);
+    struct carve_plan p = {.ncores = 0};
     for (unsigned i = 0; i < list->n; i++) {
         const struct unit *found = NULL;
-        *detail = list->cpu[i];
-        for (unsigned u = 0; u < m->nunits; u++)
-            for (unsigned s = 0; s < m->unit[u].npus; s++)
-                if (m->unit[u].pu[s] == list->cpu[i])
-                    found = &m->unit[u];
+        s->detail->n = list->cpu[i];
+        for (unsigned u = 0; u < s->c.nunits; u++)
+            for (unsigned k = 0; k < s->c.unit[u].npus; k++)
+                if (s->c.unit[u].pu[k] == list->cpu[i])
+                    found = &s->c.unit[u];
         if (!found)
             return hwloc_bitmap_isset(there, list->cpu[i]) ? SELECT_NOT_ALLOWED : SELECT_NOT_THERE;
-        plan->cpu[i] = list->cpu[i];
-        plan->node[i] = found->node;
+        p.cpu[i] = list->cpu[i];
+        p.node[i] = found->node;
+        CPU_SET(p.cpu[i], &p.isle_cpus);
     }
-    plan->ncores = list->n;
+    p.ncores = list->n;
+    p.shares = s->r->ranks > 1;
+    for (unsigned rank = 0; rank < s->r->ranks; rank++) {
+        note_plan(s, &p);
+        if (s->every || rank == 0)
+            s->plans[rank] = p;
+    }
     return SELECT_OK;
 }
 
-static void leave_to_linux(const struct machine *m, const cpu_set_t *used, cpu_set_t *out)
+/* What no rank uses: Linux's, or idle beside a core that is used. */
+static void leave_to_linux(const struct selection *s, cpu_set_t *out, cpu_set_t *idle)
 {
-    cpu_set_t siblings;
     CPU_ZERO(out);
-    CPU_ZERO(&siblings);
-    for (unsigned u = 0; u < m->nunits; u++) {
-        bool touched = false;
-        for (unsigned s = 0; s < m->unit[u].npus; s++)
-            touched = touched || CPU_ISSET(m->unit[u].pu[s], used);
-        for (unsigned s = 0; s < m->unit[u].npus; s++)
-            if (!CPU_ISSET(m->unit[u].pu[s], used))
-                CPU_SET(m->unit[u].pu[s], touched ? &siblings : out);
+    CPU_ZERO(idle);
+    for (unsigned i = 0; i < s->c.nunits; i++) {
+        const struct unit *u = &s->c.unit[i];
+        bool touched = false, busy = false;
+        for (unsigned k = 0; k < u->npus; k++) {
+            touched = touched || CPU_ISSET(u->pu[k], &s->used);
+            busy = busy || (s->r->busy && CPU_ISSET(u->pu[k], s->r->busy));
+        }
+        for (unsigned k = 0; k < u->npus; k++)
+            if (!CPU_ISSET(u->pu[k], &s->used) && (touched || !busy))
+                CPU_SET(u->pu[k], touched ? idle : out);
     }
-    if (CPU_COUNT(out) == 0)
-        *out = siblings;
+    if (CPU_COUNT(out) > 0)
+        return;
+    *out = *idle;
+    CPU_ZERO(idle);
 }
 
-static enum select_verdict take_count(const struct machine *m, const struct select_request *r,
-                                      struct carve_plan *plan, cpu_set_t *used, unsigned *detail)
+static enum select_verdict run(hwloc_topology_t topology, hwloc_const_cpuset_t allowed,
+                               const struct select_request *request, bool every,
+                               struct carve_plan *plans, struct select_detail *detail)
 {
-    unsigned count = r->cpus.n;
-    unsigned limit = m->npus < LULL_MAX_CORES ? m->npus : LULL_MAX_CORES;
-    if (count == 0)
-        count = (m->nunits - 1) / r->ranks;
-    if (count == 0)
-        count = 1;
-    if (r->at_most || r->cpus.n == 0)
-        limit = limit / r->ranks > 1 ? limit / r->ranks : 1;
-    if (count > limit && !r->at_most && r->cpus.n != 0) {
-        *detail = limit;
-        return SELECT_TOO_MANY;
+    cpu_set_t both, left, idle;
+    struct selection *s = calloc(1, sizeof *s);
+    *detail = (struct select_detail){0};
+    if (!s)
+        return SELECT_NO_MEMORY;
+    s->r = request;
+    s->plans = plans;
+    s->every = every;
+    s->detail = detail;
+    enum select_verdict v = SELECT_NO_MEMORY;
+    if (!cores_read(&s->c, topology, allowed))
+        goto out;
+    v = s->c.nunits == 0 ? SELECT_NO_CPU : read_nodes(s);
+    if (v != SELECT_OK)
+        goto out;
+    fill_pools(s);
+    v = request->cpus.list ? take_list(s) : take_count(s);
+    if (v != SELECT_OK)
+        goto out;
+    leave_to_linux(s, &left, &idle);
+    for (unsigned i = 0; i < (every ? request->ranks : 1); i++) {
+        plans[i].linux_cpus = left;
+        plans[i].idle_cpus = idle;
+        if (!request->busy)
+            continue;
+        CPU_AND(&both, &plans[i].isle_cpus, request->busy);
+        plans[i].shares = plans[i].shares || CPU_COUNT(&both) > 0;
     }
-    if (count > limit)
-        count = limit;
-    choose_for_ranks(m, r, count, plan, used);
-    return SELECT_OK;
+out:
+    cores_free(&s->c);
+    free(s);
+    return v;
 }
 
 enum select_verdict select_cores(hwloc_topology_t topology, hwloc_const_cpuset_t allowed,
                                  const struct select_request *request, struct carve_plan *plan,
-                                 unsigned *detail)
+                                 struct select_detail *detail)
 {
-    enum select_verdict v = SELECT_NO_CPU;
-    cpu_set_t used;
-    struct machine *m = malloc(sizeof *m);
-    if (!m)
-        return v;
-    CPU_ZERO(&used);
-    *detail = 0;
-    read_machine(m, topology, allowed);
-    if (m->nunits == 0)
-        goto out;
-    if (request->cpus.list)
-        v = take_list(topology, m, &request->cpus, plan, detail);
-    else
-        v = take_count(m, request, plan, &used, detail);
-    if (v != SELECT_OK)
-        goto out;
-    CPU_ZERO(&plan->isle_cpus);
-    for (unsigned i = 0; i < plan->ncores; i++)
-        CPU_SET(plan->cpu[i], &plan->isle_cpus);
-    CPU_OR(&used, &used, &plan->isle_cpus);
-    leave_to_linux(m, &used, &plan->linux_cpus);
-out:
-    free(m);
-    return v;
+    return run(topology, allowed, request, false, plan, detail);
+}
+
+enum select_verdict select_all(hwloc_topology_t topology, hwloc_const_cpuset_t allowed,
+                               const struct select_request *request, struct carve_plan *plans,
+                               struct select_detail *detail)
+{
+    return run(topology, allowed, request, true, plans, detail);
 }

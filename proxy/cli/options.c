@@ -29,6 +29,15 @@ static const char *set_cpus(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *set_nodes(struct options *o, const char *value)
+{
+    struct node_request r;
+    if (options_parse_nodes(value, &r) != 0)
+        return "a number of NUMA nodes, or a list such as 0,2-3 (1-1: only node 1)";
+    o->nodes = value;
+    return NULL;
+}
+
 static const char *set_mem(struct options *o, const char *value)
 {
     if (options_parse_size(value, &o->mem) != 0 || o->mem < LULL_HUGE)
@@ -143,6 +152,11 @@ static const char *set_no_rewrite(struct options *o, const char *value)
     return set_flag(&o->no_rewrite, value);
 }
 
+static const char *set_smt(struct options *o, const char *value)
+{
+    return set_flag(&o->smt, value);
+}
+
 static const char *set_virtual_time(struct options *o, const char *value)
 {
     return set_flag(&o->virtual_time, value);
@@ -158,6 +172,24 @@ static const char *set_exec(struct options *o, const char *value)
     if (*value == '\0')
         return "a file name";
     o->exec = value;
+    return NULL;
+}
+
+static const char *set_topology(struct options *o, const char *value)
+{
+    if (*value == '\0')
+        return "a file of lstopo's XML, or a description such as 'pack:2 core:4 pu:2'";
+    o->topology = value;
+    return NULL;
+}
+
+static const char *set_ranks(struct options *o, const char *value)
+{
+    uint64_t n = 0;
+    if (value[strspn(value, "0123456789")] != '\0' || options_parse_size(value, &n) != 0 ||
+        n == 0 || n > OPTIONS_RANKS_MAX)
+        return "a number of ranks, 1 to 4096";
+    o->ranks = (unsigned)n;
     return NULL;
 }
 
@@ -183,6 +215,8 @@ static const char *set_limits(struct options *o, const char *value)
 
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
+    {"nodes", required_argument, "LULL_NODES", set_nodes},
+    {"smt", no_argument, "LULL_SMT", set_smt},
     {"mem", required_argument, "LULL_MEM", set_mem},
     {"engine", required_argument, "LULL_ENGINE", set_engine},
     {"isolate", required_argument, "LULL_ISOLATE", set_isolate},
@@ -194,6 +228,8 @@ static const struct option_row rows[] = {
     {"no-rewrite", no_argument, "LULL_NO_REWRITE", set_no_rewrite},
     {"virtual-time", no_argument, "LULL_VIRTUAL_TIME", set_virtual_time},
     {"no-aslr", no_argument, "LULL_NO_ASLR", set_no_aslr},
+    {"topology", required_argument, NULL, set_topology},
+    {"ranks", required_argument, NULL, set_ranks},
     {"exec", required_argument, NULL, set_exec},
     {"device", required_argument, NULL, set_device},
     {"limits", required_argument, NULL, set_limits},
@@ -271,8 +307,8 @@ static const struct command_row {
     enum lull_command command;
     bool program; /* PROGRAM must follow, else nothing may */
 } commands[] = {
-    {"run", COMMAND_RUN, true}, {"check", COMMAND_CHECK, true},    {"ps", COMMAND_PS, false},
-    {"gc", COMMAND_GC, false},  {"doctor", COMMAND_DOCTOR, false},
+    {"run", COMMAND_RUN, true}, {"check", COMMAND_CHECK, true}, {"plan", COMMAND_PLAN, false},
+    {"ps", COMMAND_PS, false},  {"gc", COMMAND_GC, false},      {"doctor", COMMAND_DOCTOR, false},
 };
 
 static const struct command_row *command_find(const char *word)
@@ -299,6 +335,10 @@ int options_parse(int argc, char **argv, struct options *out)
         rc = parse_environment(out, given);
     if (rc != 0)
         return rc;
+    if (out->command != COMMAND_PLAN && (out->topology || out->ranks)) {
+        message("--%s is for lull plan", out->topology ? "topology" : "ranks");
+        return LULL_EXIT_FAILED;
+    }
     bool program = !command || command->program;
     if (program && out->argc == 0) {
         message("no program given; usage: lull [run|check] [options] [--] PROGRAM [ARGS...]");

@@ -29,6 +29,7 @@ enum lull_command {                  /* the first word */
                     COMMAND_PS,
                     COMMAND_GC,
                     COMMAND_DOCTOR,
+                    COMMAND_PLAN,
 };
 
 const char *options_engine_name(enum engine_choice engine);    /* as --engine takes it */
@@ -37,11 +38,17 @@ const char *options_isolate_name(enum isolate_choice isolate); /* as --isolate t
 #define OPTIONS_SPIN_FOREVER UINT64_MAX
 #define OPTIONS_SPIN_DEFAULT 200u       /* microseconds */
 #define OPTIONS_SPIN_MAX 1000000000ull  /* microseconds: 1000 s */
+#define OPTIONS_RANKS_MAX 4096u         /* ranks on one node */
 #define OPTIONS_TIMEOUT_MAX 1000000000. /* seconds: 31 years */
+
+#define OPTIONS_MAX_NODE 1024 /* Linux's greatest number of NUMA nodes */
 
 struct options {
     const char *cpus;          /* --cpus / LULL_CPUS: "N" or a list "0,2-3", known to be well formed
                                   (options_parse_cpus); NULL: decided by carve */
+    const char *nodes;         /* --nodes / LULL_NODES: "N" or a list, as for cpus
+                                  (options_parse_nodes); NULL: one node */
+    bool smt;                  /* --smt / LULL_SMT: hyperthreads are cores, too */
     uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
     enum isolate_choice isolate; /* --isolate / LULL_ISOLATE */
@@ -51,15 +58,18 @@ struct options {
     const char *report_file;     /* --report=FILE / LULL_REPORT=FILE: JSON to FILE */
     double timeout_s; /* --timeout / LULL_TIMEOUT: seconds, suffix s/m/h/d as timeout(1); 0: none */
     enum lull_command command;
-    bool dry_run;      /* --dry-run / LULL_DRY_RUN */
-    bool verbose;      /* --verbose / LULL_VERBOSE */
-    bool no_rewrite;   /* --no-rewrite / LULL_NO_REWRITE */
-    bool no_aslr;      /* --no-aslr / LULL_NO_ASLR */
-    bool virtual_time; /* --virtual-time / LULL_VIRTUAL_TIME */
-    int device;        /* --device, from one lull to the next: struct engine_ops; -1: none */
-    const char *exec;  /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
-    const char *limits; /* --limits, the same way: limits_print(); NULL: those of this process */
-    int argc;          /* PROGRAM ARGS... */
+    bool dry_run;         /* --dry-run / LULL_DRY_RUN */
+    bool verbose;         /* --verbose / LULL_VERBOSE */
+    bool no_rewrite;      /* --no-rewrite / LULL_NO_REWRITE */
+    bool no_aslr;         /* --no-aslr / LULL_NO_ASLR */
+    bool virtual_time;    /* --virtual-time / LULL_VIRTUAL_TIME */
+    int device;           /* --device, from one lull to the next: struct engine_ops; -1: none */
+    const char *topology; /* plan --topology: a file of hwloc's XML or a synthetic description;
+                             NULL: this machine */
+    unsigned ranks;       /* plan --ranks: 1 .. OPTIONS_RANKS_MAX; 0: as the environment says */
+    const char *exec;     /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
+    const char *limits;   /* --limits, the same way: limits_print(); NULL: those of this process */
+    int argc;             /* PROGRAM ARGS... */
     char **argv;
 };
 
@@ -90,6 +100,13 @@ struct cpu_request {
 };
 /* A plain number is a count; anything with ',' or '-' is a list: "0,2-3", "5-5", "5,". 0 or -1. */
 int options_parse_cpus(const char *text, struct cpu_request *out);
+
+struct node_request {
+    unsigned max; /* how many nodes an isle may span, 1 .. ; 0: the list says which */
+    uint64_t list[OPTIONS_MAX_NODE / 64]; /* bit n of word n / 64: node n */
+};
+/* "N" or a list, as for cpus; numbers below OPTIONS_MAX_NODE. 0 or -1. */
+int options_parse_nodes(const char *text, struct node_request *out);
 
 /* Both to stdout. 0, or LULL_EXIT_FAILED after one message() when stdout cannot be written. */
 int options_print_help(void);

@@ -155,3 +155,21 @@ int options_parse_cpus(const char *text, struct cpu_request *out)
     } while (*p == ',' && *++p != '\0');
     return 0;
 }
+
+int options_parse_nodes(const char *text, struct node_request *out)
+{
+    struct cpu_request r; /* lists look alike */
+    *out = (struct node_request){0};
+    if (options_parse_cpus(text, &r) != 0)
+        return -1;
+    if (!r.list) {
+        out->max = r.n;
+        return 0;
+    }
+    for (unsigned i = 0; i < r.n; i++) {
+        if (r.cpu[i] >= OPTIONS_MAX_NODE)
+            return -1;
+        out->list[r.cpu[i] / 64] |= 1ull << r.cpu[i] % 64;
+    }
+    return 0;
+}

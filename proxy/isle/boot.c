@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/personality.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "message.h"
@@ -95,6 +97,17 @@ static uint64_t stack_size(const struct lull_limits *l)
     return size > 1ull << 30 ? 1ull << 30 : size; /* reserved, not populated */
 }
 
+/* How long Linux's masks of processors are here. */
+static void put_mask_sizes(struct lull_boot *b)
+{
+    static uint64_t mask[65536 / 64];
+    long got = syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
+    b->mask_bytes = got > 0 ? (uint16_t)(got < LULL_MASK_MAX ? got : LULL_MASK_MAX) : 8;
+    for (b->mask_least = 8; b->mask_least < b->mask_bytes; b->mask_least += 8)
+        if (syscall(SYS_sched_getaffinity, 0, (size_t)b->mask_least, mask) > 0)
+            break;
+}
+
 int boot_program(struct isle *isle, const struct boot_request *req)
 {
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
@@ -113,7 +126,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
         message("getrandom: %s", strerror(errno));
         return LULL_EXIT_FAILED;
     }
-    int r = load_program(isle, req->program, req->opt->no_aslr, b);
+    bool fixed = req->opt->no_aslr || personality(0xffffffff) & ADDR_NO_RANDOMIZE;
+    int r = load_program(isle, req->program, fixed, b);
     if (r)
         return r;
     r = put_blob(b, req->program, req->envp);
@@ -126,7 +140,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     if (isle->windows)
         b->flags |= LULL_BOOT_F_WINDOWS | LULL_BOOT_F_FORK;
     uint64_t span = (isle->ram_end - LULL_RAM_BASE) / 4 & ~(LULL_CHUNK - 1);
-    b->brk_start = LULL_RAM_BASE + 2 * span + (req->opt->no_aslr ? 0 : b->random[30]) * LULL_HUGE;
+    b->brk_start = LULL_RAM_BASE + 2 * span + (fixed ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;
     b->stack_size = stack_size(req->limits);
     memcpy(b->itimer, req->itimer, sizeof b->itimer);
@@ -142,8 +156,10 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->euid = geteuid();
     b->gid = getgid();
     b->egid = getegid();
+    put_mask_sizes(b);
     b->sigmask = req->mask;
     b->sigignored = req->ignored;
+    b->signalfds = req->signalfds;
     for (unsigned i = 0; i < req->plan->ncores; i++) {
         b->cpu[i] = req->plan->cpu[i];
         b->node[i] = req->plan->node[i];

@@ -20,6 +20,7 @@ struct boot_request {
     const struct lull_limits *limits;
     const struct lull_itimer *itimer; /* three */
     uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
+    uint64_t signalfds;     /* signals of inherited signalfds */
 };
 
 /* Copies and places everything. Before isle_attach(). 0 or 125/126 after one message(). */

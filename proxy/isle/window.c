@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "isle/isle_priv.h"
+#include "sigstate.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -189,6 +190,10 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 {
     uint64_t at = (uint64_t)info->si_addr & ~(LULL_PAGE - 1);
     (void)context;
+    if (!sigstate_is_fault(info)) { /* somebody sent it: the program's */
+        sigstate_send_on(signo, info);
+        return;
+    }
     if (in_windows(at, LULL_PAGE) &&
         mmap((void *)at, LULL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) != MAP_FAILED)
@@ -198,7 +203,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
 
 void isle_window_guard(void)
 {
-    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
+    struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigemptyset(&sa.sa_mask);
     sigaction(SIGBUS, &sa, NULL);
     sigaction(SIGSEGV, &sa, NULL);

@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
 #include "run/run_priv.h"
+#include "serve/call.h"
 #include "sigstate.h"
 
 #define WORDS_MAX 20 /* options, and "--" */
@@ -60,6 +60,8 @@ static void add_options(struct words *w, const struct run *r)
     const struct options *o = r->req->opt;
     if (o->mem) /* else what is free by then: it may be less than it was */
         add(w, "--mem=%" PRIu64, o->mem);
+    if (o->nodes) /* for memory that has no cores */
+        add(w, "--nodes=%s", o->nodes);
     add(w, "--engine=%s", options_engine_name(o->engine));
     add(w, "--isolate=%s", options_isolate_name(o->isolate));
     if (o->spin_us == OPTIONS_SPIN_FOREVER)
@@ -118,8 +120,7 @@ static void hand_on(const struct lull_proc *p)
         info.si_pid = p->pending_info[n - 1].pid;
         info.si_uid = (uid_t)p->pending_info[n - 1].uid;
         info.si_value.sival_ptr = (void *)p->pending_info[n - 1].value;
-        /* only to itself may a thread send what the kernel or somebody else has sent */
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), n, &info);
+        sigstate_keep(n, &info);
     }
 }
 
@@ -173,6 +174,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     hand_on(&proc);
     sigstate_set(&inherited);
     limits_lift();
+    identity_before_exec();
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     limits_lower();

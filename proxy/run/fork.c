@@ -40,6 +40,8 @@ static void close_parents(struct run *r)
     }
     if (r->irq_fd >= 0)
         close(r->irq_fd);
+    if (r->signal_fd >= 0)
+        close(r->signal_fd);
     r->ops->close(r->engine);
 }
 
@@ -107,6 +109,7 @@ static _Noreturn void child_main(struct run *r)
     n->nvcpus = r->nvcpus;
     n->mapped = r->mapped;
     n->irq_fd = -1;
+    n->signal_fd = -1;
     memcpy(&n->isle, &r->isle, sizeof n->isle);
     pthread_mutex_init(&n->isle.lock, NULL);
     pthread_mutex_init(&n->lock, NULL);

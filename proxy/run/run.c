@@ -13,6 +13,7 @@
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
+#include "serve/call.h"
 
 #define POLL_NS 2000000ull /* how long the server looks at a silent channel */
 
@@ -143,6 +144,7 @@ static int prepare(struct run *r)
         .ignored = req->ignored,
         .limits = &req->limits,
         .itimer = req->itimer,
+        .signalfds = signalfd_inherited(),
     };
     r->ops->features(r->engine, &boot.features);
     if (!(boot.features.xcr0 & 2)) {
@@ -303,6 +305,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
         goto out_free;
     }
     r->req = req;
+    r->signal_fd = -1;
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->signal_lock, NULL);
     r->irq_fd = open("/proc/interrupts", O_RDONLY | O_CLOEXEC);

@@ -35,9 +35,6 @@ struct run_result {
     int signo;  /* not 0: the program died by it; so should the proxy */
 };
 
-/* The signals that the proxy passes on to the program. */
-void run_forwarded_signals(sigset_t *out);
-
 /* "kvm (why)": what run_isle() would take. 0, or LULL_EXIT_FAILED after one message(). */
 int run_name_engine(const struct run_request *req, char *out, size_t size);
 

@@ -50,7 +50,10 @@ struct run {
     atomic_uint go;         /* futex: the cores may start */
     atomic_uint released;   /* futex: the threads of the cores may end */
     atomic_bool ending;
-    pthread_mutex_t signal_lock; /* from taking a signal to passing it on */
+    pthread_mutex_t signal_lock; /* from taking a signal to passing it on; the next three */
+    uint32_t signal_tail;        /* of the ring */
+    uint64_t marked; /* pending in the isle and so, for signalfd(2), here; bit n-1: signal n */
+    int signal_fd;   /* on which signals_serve() waits; -1: it does not */
     pthread_mutex_t lock;
     pthread_cond_t ended;
     bool done; /* lock */
@@ -91,6 +94,8 @@ void death_print(const struct run *r, const struct lull_death *d);
 
 /* signals.c: the main thread's work until the run has ended. */
 void signals_serve(struct run *r);
+/* LULL_OP_PENDING */
+int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
 void signals_pass_on(struct run *r, const siginfo_t *info);
 void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 

@@ -9,57 +9,125 @@
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
+#include "sigstate.h"
 
 #define TIMEOUT_STATUS 124 /* as timeout(1) */
 #define GRACE_NS 2000000000ull
 #define CLOCK_S 1 /* how often the isle's clocks are compared with Linux's, on Linux's cores */
 #define NEVER_S 3600
 
-void run_forwarded_signals(sigset_t *out)
+/* Of the program's signals those that wait for signals_serve(). Faults have handlers (below). */
+static void own_signals(sigset_t *out)
 {
-    static const int list[] = {SIGHUP,  SIGINT,    SIGQUIT, SIGUSR1,  SIGUSR2, SIGALRM,
-                               SIGTERM, SIGCONT,   SIGTSTP, SIGWINCH, SIGURG,  SIGIO,
-                               SIGXCPU, SIGVTALRM, SIGPROF, SIGPWR,   SIGCHLD};
-    sigemptyset(out);
-    for (unsigned i = 0; i < sizeof list / sizeof *list; i++)
-        sigaddset(out, list[i]);
+    sigfillset(out);
+    sigdelset(out, SIGKILL);
+    sigdelset(out, SIGSTOP);
+    sigdelset(out, SIGTTIN); /* a program in the background stops at its terminal by itself */
+    sigdelset(out, SIGTTOU);
+}
+
+static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+
+static void faults_block(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigaddset(&set, faults[i]);
+    pthread_sigmask(how, &set, NULL);
 }
 
 void run_block_signals(void)
 {
-    static const int own[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t all;
     sigfillset(&all);
-    for (unsigned i = 0; i < sizeof own / sizeof *own; i++)
-        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
+    faults_block(SIG_UNBLOCK);
 }
 
-void signals_pass_on(struct run *r, const siginfo_t *info)
+/* A fault's signal that somebody sent is the program's; one of the proxy's own is its end. */
+static void on_fault_signal(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (sigstate_is_fault(info))
+        signal(signo, SIG_DFL); /* it happens again, or is raised again by abort(3) */
+    else
+        sigstate_send_on(signo, info);
+}
+
+static void faults_guard(void)
+{
+    static const int others[] = {SIGILL, SIGFPE, SIGABRT, SIGTRAP};
+    struct sigaction sa = {.sa_sigaction = on_fault_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigemptyset(&sa.sa_mask);
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++)
+        sigaction(others[i], &sa, NULL);
+}
+
+static bool ring_has_room(const struct run *r)
+{
+    const struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    return r->signal_tail - __atomic_load_n(&s->head, __ATOMIC_ACQUIRE) < LULL_SIGNAL_RING;
+}
+
+/* Under signal_lock, with room. */
+static void pass_on(struct run *r, const siginfo_t *info)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
-    int n = info->si_signo - 1;
-    s->info[n].code = info->si_code;
-    s->info[n].pid = info->si_pid;
-    s->info[n].uid = (int32_t)info->si_uid;
-    s->info[n].value = info->si_signo == SIGCHLD ? info->si_status : info->si_value.sival_int;
-    __atomic_fetch_or(&s->pending, 1ull << n, __ATOMIC_SEQ_CST);
+    uint32_t at = r->signal_tail++ % LULL_SIGNAL_RING;
+    bool child = info->si_signo == SIGCHLD && info->si_code > 0;
+    s->entry[at].signo = info->si_signo;
+    s->entry[at].code = sigstate_code(info);
+    s->entry[at].pid = info->si_pid;
+    s->entry[at].uid = info->si_uid;
+    s->entry[at].value =
+        child ? (uint64_t)info->si_status : (uint64_t)(uintptr_t)info->si_value.sival_ptr;
+    __atomic_store_n(&s->tail, r->signal_tail, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&isle_core(&r->isle, 0)->bell, LULL_BELL_SIGNAL, __ATOMIC_SEQ_CST);
     vcpu_ring(r, 0);
 }
 
-/* Takes what is pending of `set` and passes it on. */
-static void take_pending(struct run *r, const sigset_t *set)
+/* The proxy's own words went to a pipe that nobody reads. */
+static bool is_of_own_write(const siginfo_t *info)
+{
+    return info->si_signo == SIGPIPE && info->si_code == SI_USER && info->si_pid == getpid();
+}
+
+void signals_pass_on(struct run *r, const siginfo_t *info)
+{
+    pthread_mutex_lock(&r->signal_lock);
+    if (ring_has_room(r) && !sigstate_is_own(info) && !sigstate_is_mark(info))
+        pass_on(r, info);
+    pthread_mutex_unlock(&r->signal_lock);
+}
+
+/* Takes what is pending of `set` and passes it on, under signal_lock. False: there was no room. */
+static bool take(struct run *r, const sigset_t *set)
 {
     const struct timespec none = {0, 0};
     siginfo_t info;
-    int signo;
-    pthread_mutex_lock(&r->signal_lock);
-    while ((signo = sigtimedwait(set, &info, &none)) > 0) {
-        if (signo != KICK_SIGNAL)
-            signals_pass_on(r, &info);
+    for (;;) {
+        if (!ring_has_room(r))
+            return false;
+        int signo = sigtimedwait(set, &info, &none);
+        if (signo <= 0)
+            return true;
+        if (!sigstate_is_own(&info) && !sigstate_is_mark(&info) && !is_of_own_write(&info))
+            pass_on(r, &info);
     }
+}
+
+/* The same, apart from those that the isle has pending. */
+static bool take_pending(struct run *r, sigset_t set)
+{
+    pthread_mutex_lock(&r->signal_lock);
+    for (int s = 1; s <= 64; s++) {
+        if (sigstate_has(r->marked, s))
+            sigdelset(&set, s);
+    }
+    bool all = take(r, &set);
     pthread_mutex_unlock(&r->signal_lock);
+    return all;
 }
 
 void signals_catch_up(void *ctx)
@@ -67,7 +135,48 @@ void signals_catch_up(void *ctx)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
-    take_pending(ctx, &set);
+    take_pending(ctx, set);
+}
+
+/* Those of which a signal may wait in the proxy without being taken. */
+static bool can_be_marked(int signo)
+{
+    for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++) {
+        if (signo == faults[i])
+            return false;
+    }
+    return signo != SIGKILL && signo != SIGSTOP && signo != SIGTRAP && signo != SIGTTIN &&
+           signo != SIGTTOU && signo != KICK_SIGNAL && signo != SERVER_CANCEL_SIGNAL &&
+           (signo < 32 || signo > 33);
+}
+
+int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew)
+{
+    sigset_t wait;
+    own_signals(&wait);
+    pthread_mutex_lock(&r->signal_lock);
+    for (int s = 1; s <= 64; s++) {
+        sigset_t one;
+        sigemptyset(&one);
+        sigaddset(&one, s);
+        uint64_t bit = 1ull << (s - 1);
+        bool wanted = want & bit && can_be_marked(s);
+        if (r->marked & bit && (!wanted || renew & bit)) {
+            r->marked &= ~bit;
+            take(r, &one);
+        }
+        if (wanted && !(r->marked & bit)) {
+            take(r, &one);
+            if (sigstate_mark(s))
+                r->marked |= bit;
+        }
+        if (r->marked & bit)
+            sigdelset(&wait, s);
+    }
+    if (r->signal_fd >= 0)
+        signalfd(r->signal_fd, &wait, 0);
+    pthread_mutex_unlock(&r->signal_lock);
+    return 0;
 }
 
 static bool finished(struct run *r)
@@ -86,8 +195,10 @@ void signals_serve(struct run *r)
     const cpu_set_t *linux_cpus = &r->req->plan->linux_cpus;
     bool ours = CPU_COUNT(linux_cpus) > 0 && !sched_setaffinity(0, sizeof *linux_cpus, linux_cpus);
     sigset_t set;
-    run_forwarded_signals(&set);
-    sigaddset(&set, KICK_SIGNAL); /* run_end() wakes this thread with it */
+    own_signals(&set); /* and KICK_SIGNAL, with which run_end() wakes this thread */
+    faults_block(SIG_BLOCK);
+    faults_guard();
+    pthread_mutex_lock(&r->signal_lock);
     /* only to wait: what is read belongs to who holds the lock */
     int fd = signalfd(-1, &set, SFD_CLOEXEC);
     if (fd < 0) {
@@ -96,6 +207,8 @@ void signals_serve(struct run *r)
     } else {
         fd = ownfd_hide(fd);
     }
+    r->signal_fd = fd;
+    pthread_mutex_unlock(&r->signal_lock);
     while (!finished(r)) {
         struct timespec ts = {ours ? CLOCK_S : NEVER_S, 0};
         uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
@@ -105,22 +218,30 @@ void signals_serve(struct run *r)
         ppoll(&p, 1, &ts, NULL);
         if (ours)
             timepage_refresh();
-        take_pending(r, &set);
+        if (!take_pending(r, set))
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* until there is room */
         if (deadline == UINT64_MAX || now_ns() < deadline || finished(r))
             continue;
         if (!warned) {
             message("time is up (--timeout): SIGTERM to the program");
             siginfo_t info = {.si_signo = SIGTERM, .si_code = SI_USER};
             info.si_pid = getpid();
-            signals_pass_on(r, &info);
+            pthread_mutex_lock(&r->signal_lock);
+            if (ring_has_room(r))
+                pass_on(r, &info);
+            pthread_mutex_unlock(&r->signal_lock);
             warned = true;
             deadline = now_ns() + GRACE_NS;
         } else {
             run_end(r, TIMEOUT_STATUS, 0);
         }
     }
+    pthread_mutex_lock(&r->signal_lock);
+    r->signal_fd = -1;
+    pthread_mutex_unlock(&r->signal_lock);
     if (fd >= 0)
         close(fd);
+    faults_block(SIG_UNBLOCK);
     if (warned) {
         r->result.status = TIMEOUT_STATUS;
         r->result.signo = 0;

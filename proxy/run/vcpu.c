@@ -12,6 +12,7 @@
 #include "carve/hold.h"
 #include "message.h"
 #include "run/run_priv.h"
+#include "sigstate.h"
 
 #define NO_MEMORY_TRIES 20 /* in a row */
 
@@ -38,8 +39,11 @@ static struct lull_core *core_page(const struct vcpu *v)
 static void kick_handler(int signo, siginfo_t *info, void *context)
 {
     struct vcpu *v = this_vcpu;
-    (void)signo;
     (void)context;
+    if (info->si_code != SI_TIMER && !sigstate_is_own(info)) {
+        sigstate_send_on(signo, info);
+        return;
+    }
     if (!v)
         return;
     if (info->si_code == SI_TIMER)
@@ -205,6 +209,8 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return op_stop(r, arg[0]);
     case LULL_OP_FORK:
         return run_fork(r);
+    case LULL_OP_PENDING:
+        return signals_mark(r, arg[0], arg[1]);
     case LULL_OP_WINDOW:
         return window_op(r, arg);
     default:

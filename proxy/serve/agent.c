@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "serve/call.h"
+#include "serve/serve.h"
 #include "sigstate.h"
 
 #define STACK_SIZE (64u << 10)
@@ -29,9 +31,7 @@ struct agent {
     long nr;          /* -1: exec, below */
     long arg[6];
     long result;
-    const char *path;
-    char *const *argv, *const *envp;
-    uint64_t mask, ignored;
+    const struct exec_request *exec;
     long death_signal;
 };
 
@@ -67,13 +67,14 @@ static long raw(long nr, long a, long b, long c, long d, long e, long f)
 
 static long become(struct agent *g)
 {
+    const struct exec_request *q = g->exec;
     for (int s = 1; s <= 64; s++) {
-        struct kernel_sigaction sa = {g->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL, 0, NULL, 0};
+        struct kernel_sigaction sa = {q->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL, 0, NULL, 0};
         raw(SYS_rt_sigaction, s, (long)&sa, 0, 8, 0, 0);
     }
     raw(SYS_prctl, PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0, 0);
-    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&g->mask, 0, 8, 0, 0);
-    long r = raw(SYS_execve, (long)g->path, (long)g->argv, (long)g->envp, 0, 0, 0);
+    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&q->mask, 0, 8, 0, 0);
+    long r = raw(SYS_execveat, q->at, (long)q->path, (long)q->argv, (long)q->envp, q->flags, 0);
     uint64_t all = ~0ull;
     raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8, 0, 0);
     raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
@@ -86,6 +87,9 @@ static __attribute__((noreturn)) int agent_main(void *arg)
     uint32_t seen = 0;
     raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
     raw(SYS_sched_setaffinity, 0, sizeof g->cpus, (long)&g->cpus, 0, 0, 0);
+    if (identity_no_new_privs())
+        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
+    raw(SYS_personality, identity_persona(), 0, 0, 0, 0, 0);
     for (;;) {
         uint32_t now = __atomic_load_n(&g->request, __ATOMIC_ACQUIRE);
         if (now == seen) {
@@ -218,15 +222,10 @@ void agent_exit(struct agents *a, struct agent *g, int status)
     unlink_agent(a, g);
 }
 
-int agent_exec(struct agents *a, struct agent *g, const char *path, char *const *argv,
-               char *const *envp, uint64_t mask, uint64_t ignored)
+int agent_exec(struct agents *a, struct agent *g, const struct exec_request *req)
 {
     g->nr = -1;
-    g->path = path;
-    g->argv = argv;
-    g->envp = envp;
-    g->mask = mask;
-    g->ignored = ignored;
+    g->exec = req;
     if (ask(g))
         return (int)g->result;
     unlink_agent(a, g);

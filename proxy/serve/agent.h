@@ -29,9 +29,9 @@ struct agent *agent_find(struct agents *a, uint32_t pid);
 long agent_syscall(struct agent *g, long nr, const long arg[6]);
 /* It ends, with this status; forgotten. */
 void agent_exit(struct agents *a, struct agent *g, int status);
-/* 0: it is that program now, and forgotten; or -errno. ignored, mask: bit n-1: signal n. */
-int agent_exec(struct agents *a, struct agent *g, const char *path, char *const *argv,
-               char *const *envp, uint64_t mask, uint64_t ignored);
+/* 0: it is that program now, and forgotten; or -errno. */
+struct exec_request;
+int agent_exec(struct agents *a, struct agent *g, const struct exec_request *req);
 
 /* The signal that the child gets when its parent dies (prctl(2)), once it has executed. */
 void agent_set_death_signal(struct agent *g, int signo);

@@ -86,6 +86,8 @@ static bool length_is_int(uint32_t nr, unsigned i)
     case SYS_bind:
     case SYS_connect:
     case SYS_setsockopt:
+    case SYS_sethostname:
+    case SYS_setdomainname:
     case SYS_readlink:
     case SYS_readlinkat:
         return true;
@@ -130,6 +132,7 @@ static bool decode_arg(struct call *c, unsigned i, struct lull_arg a, int64_t *a
     case LULL_A_IN:
     case LULL_A_OUT:
     case LULL_A_INOUT:
+    case LULL_A_TIME:
         c->arg[i] = (long)call_ptr(c, c->user[i], a.param);
         return true;
     case LULL_A_BUFIN:
@@ -190,6 +193,49 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_select:
     case SYS_pselect6:
         return decode_select(c, answer);
+    case SYS_read:
+    case SYS_readv:
+    case SYS_preadv2: /* at -1: as readv */
+        if (c->nr == SYS_preadv2 && c->arg[3] != -1)
+            return true;
+        if (call_reads_signalfd(c)) /* what is pending is the isle kernel's to know */
+            return call_answer(answer, -LULL_E_SIGNALFD);
+        return c->nr == SYS_read ? decode_partial(c, answer) : true;
+    case SYS_write:
+    case SYS_pwrite64:
+        return view_comm_written(c, answer) && decode_partial(c, answer);
+    case SYS_pread64:
+        return decode_partial(c, answer);
+    case SYS_epoll_pwait2:
+        return decode_epoll_pwait2(c, answer);
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+        return decode_messages(c, c->nr == SYS_sendmmsg, answer);
+    case SYS_vmsplice:
+        return decode_vmsplice(c, answer);
+    case SYS_signalfd:
+    case SYS_signalfd4:
+        return decode_signalfd(c, answer);
+    case SYS_msgsnd:
+    case SYS_msgrcv:
+        return decode_message(c, answer);
+    case SYS_mq_notify:
+        return decode_mq_notify(c, answer);
+    case SYS_msgctl:
+        decode_msgctl(c);
+        return true;
+    case SYS_clock_adjtime: /* clocks that are descriptors are not the program's */
+        return (int)c->user[0] < 0 ? call_refuse(c, answer) : true;
+    case SYS_name_to_handle_at:
+        return decode_handle(c, 2, answer);
+    case SYS_open_by_handle_at:
+        return decode_handle(c, 1, answer);
+    case SYS_ioprio_get:
+    case SYS_ioprio_set:
+        return decode_ioprio(c, answer);
+    case SYS_setfsuid:
+    case SYS_setfsgid:
+        return decode_fsid(c, answer);
     case SYS_epoll_pwait: /* the mask is the isle kernel's business: NULL already */
         return true;
     case SYS_open:
@@ -229,14 +275,15 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_credentials(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
+    case SYS_sched_setattr:
+        return decode_sched_setattr(c, answer);
     case SYS_process_vm_readv:
     case SYS_process_vm_writev:
         return decode_process_vm(c, answer);
     case SYS_prctl:
         return decode_prctl(c, answer);
-    case SYS_personality: /* to ask, not to change */
-        return (uint32_t)c->user[0] == 0xffffffff || c->user[0] == 0 ? true
-                                                                     : call_refuse(c, answer);
+    case SYS_personality:
+        return decode_personality(c, answer);
     case SYS_shmctl:
         decode_shmctl(c);
         return true;
@@ -245,9 +292,6 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_semop:
     case SYS_semtimedop:
         return decode_semop(c, answer);
-    case SYS_write:
-    case SYS_pwrite64:
-        return view_comm_written(c, answer);
     case SYS_getdents:
     case SYS_getdents64:
         return decode_getdents(c, answer);
@@ -267,6 +311,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return call_answer(answer, map_again(c));
     case LULL_NR_MAP_FILE:
         return call_answer(answer, map_file(c));
+    case LULL_NR_SIGNALFD:
+        return call_answer(answer, call_signalfd(c));
     default:
         return true;
     }
@@ -279,6 +325,7 @@ bool call_decode(struct call *c, int64_t *answer)
     c->arg_set = 0;
     c->nback = 0;
     c->msg = NULL;
+    c->mmsg = NULL;
     c->addr = NULL;
     c->pollfd = NULL;
     c->pair = NULL;
@@ -330,6 +377,10 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     case SYS_inotify_init1:
     case SYS_memfd_create:
     case SYS_pidfd_open:
+    case SYS_signalfd:
+    case SYS_signalfd4:
+    case SYS_mq_open:
+    case SYS_open_by_handle_at:
         return true;
     case SYS_fcntl:
         return (int)user[1] == F_DUPFD || (int)user[1] == F_DUPFD_CLOEXEC;
@@ -389,6 +440,7 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_openat:
     case SYS_openat2:
     case SYS_creat:
+    case SYS_open_by_handle_at:
         if (r >= 0)
             r = finish_open(c, r);
         break;
@@ -410,7 +462,16 @@ int64_t call_finish(struct call *c, int64_t r)
         break;
     case SYS_recvmsg:
         if (r >= 0)
-            r = finish_recvmsg(c, r);
+            finish_recvmsg(c);
+        break;
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+        finish_messages(c, r);
+        break;
+    case SYS_signalfd:
+    case SYS_signalfd4:
+        if (r >= 0)
+            signalfd_made();
         break;
     case SYS_poll:
     case SYS_ppoll:

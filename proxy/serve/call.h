@@ -52,6 +52,7 @@ struct call_env {
 };
 
 struct msg_copy; /* vec.c */
+struct mmsg_copy;
 
 struct call {
     const struct call_env *env;
@@ -68,6 +69,7 @@ struct call {
         bool always; /* also when the call failed */
     } back[CALL_MAX_BACK];
     struct msg_copy *msg;      /* sendmsg, recvmsg */
+    struct mmsg_copy *mmsg;    /* sendmmsg, recvmmsg */
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
@@ -115,11 +117,17 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
 /* arrays and messages (vec.c) */
 bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer);
 bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer);
-int64_t finish_recvmsg(struct call *c, int64_t r);
+bool decode_messages(struct call *c, bool send, int64_t *answer);
+bool decode_partial(struct call *c, int64_t *answer);
+bool decode_vmsplice(struct call *c, int64_t *answer);
+void finish_recvmsg(struct call *c);
+void finish_messages(struct call *c, int64_t r);
 bool decode_process_vm(struct call *c, int64_t *answer);
 /* poll, select (wait.c) */
 bool decode_poll(struct call *c, int64_t *answer);
 bool decode_select(struct call *c, int64_t *answer);
+bool decode_epoll_pwait2(struct call *c, int64_t *answer);
+bool decode_timespec(struct call *c, unsigned i, int64_t *answer);
 void finish_poll(struct call *c, int64_t r);
 /* sockets (sock.c) */
 bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer);
@@ -130,10 +138,26 @@ bool decode_setsockopt(struct call *c, int64_t *answer);
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+/* who the program is, beyond credentials (identity.c) */
 bool decode_prctl(struct call *c, int64_t *answer);
-/* setuid and its family, setpriority (credentials.c) */
+bool decode_personality(struct call *c, int64_t *answer);
+bool decode_fsid(struct call *c, int64_t *answer);
+bool decode_ioprio(struct call *c, int64_t *answer);
+/* What the program has asked for that only its execve(2) does. By the thread that executes. */
+void identity_before_exec(void);
+bool identity_no_new_privs(void);
+unsigned identity_persona(void);
+void identity_init(void);
+/* signalfd(2) (signalfd.c) */
+bool decode_signalfd(struct call *c, int64_t *answer);
+bool call_reads_signalfd(const struct call *c);
+int64_t call_signalfd(struct call *c);
+void signalfd_made(void); /* there may be one from now on */
+uint64_t signalfd_inherited(void);
+/* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
+bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);
 /* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */
@@ -141,6 +165,11 @@ void decode_shmctl(struct call *c);
 bool decode_semctl(struct call *c, int64_t *answer);
 bool decode_semop(struct call *c, int64_t *answer);
 bool decode_futex(struct call *c, int64_t *answer);
+/* message queues, handles of files (queue.c) */
+bool decode_message(struct call *c, int64_t *answer);
+bool decode_mq_notify(struct call *c, int64_t *answer);
+void decode_msgctl(struct call *c);
+bool decode_handle(struct call *c, unsigned i, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */
 int64_t map_file(struct call *c);
 int64_t map_again(struct call *c); /* LULL_NR_MAP_AGAIN */

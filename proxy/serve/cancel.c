@@ -7,6 +7,7 @@
 
 #include "serve/agent.h"
 #include "serve/server_priv.h"
+#include "sigstate.h"
 
 extern const char stub_begin[], stub_entered[], stub_abort[];
 long stub_syscall(long nr, const long arg[6], const int *cancel);
@@ -21,8 +22,10 @@ long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel) = route
 
 static void on_cancel(int sig, siginfo_t *info, void *context)
 {
-    (void)sig;
-    (void)info;
+    if (!sigstate_is_own(info)) { /* the program's */
+        sigstate_send_on(sig, info);
+        return;
+    }
     greg_t *reg = ((ucontext_t *)context)->uc_mcontext.gregs;
     uintptr_t rip = (uintptr_t)reg[REG_RIP];
     /* The instruction before stub_entered is the syscall itself: not done when it is the next. */

@@ -63,9 +63,12 @@ static enum place classify_stream(const struct server *s, const struct lull_sqe 
         return PLACE_HERE;
     switch (e->nr) {
     case SYS_read:
+        return e->arg[2] ? PLACE_TRY : PLACE_AWAY; /* preadv2 of nothing would not ask the file */
     case SYS_readv:
         return PLACE_TRY;
     case SYS_write:
+        if (e->arg[2] == 0)
+            return PLACE_AWAY;
         return e->arg[2] <= TRY_WRITE_MAX ? PLACE_TRY : PLACE_AWAY;
     case SYS_writev:
         return PLACE_TRY; /* size seen only after decoding */

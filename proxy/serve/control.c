@@ -7,14 +7,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
+#include <net/if.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 
 #include <lull/ioctls.h>
 #include <lull/syscalls.h>
 
 #include "message.h"
-#include "serve/agent.h"
 #include "serve/call.h"
 
 /* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
@@ -37,8 +36,8 @@ bool decode_fcntl(struct call *c, int64_t *answer)
         if ((unsigned)c->user[2] >= (unsigned)c->env->fd_low)
             c->arg[2] = -1;
         return true;
-    case F_SETFL: /* signals for a descriptor would go to the proxy */
-        return (int)c->user[2] & O_ASYNC ? call_refuse(c, answer) : true;
+    case F_SETFL: /* with O_ASYNC: the signals find the program as all do */
+    case F_SETSIG:
     case F_GETFD:
     case F_SETFD:
     case F_GETFL:
@@ -59,7 +58,12 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     case F_OFD_SETLKW:
         pass_ptr(c, sizeof(struct flock));
         return true;
-    case F_SETOWN_EX:
+    case F_SETOWN_EX: { /* a thread of the isle is none of Linux's, but for the first */
+        struct f_owner_ex own;
+        if (call_copy_in(c, &own, c->user[2], sizeof own) && own.type == F_OWNER_TID &&
+            own.pid != c->env->pid && own.pid)
+            return call_refuse(c, answer);
+    } /* fall through */
     case F_GETOWN_EX:
     case FCNTL_GETOWNER_UIDS:
     case F_GET_RW_HINT:
@@ -68,7 +72,6 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     case F_SET_FILE_RW_HINT:
         pass_ptr(c, 8);
         return true;
-    case F_SETSIG:
     case F_SETLEASE:
     case F_NOTIFY:
         return call_refuse(c, answer);
@@ -79,10 +82,30 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     }
 }
 
+/* SIOCGIFCONF: the list of interfaces goes to where the structure says. */
+static bool decode_ifconf(struct call *c, int64_t *answer)
+{
+    bool fault;
+    struct ifconf *own = call_dup(c, c->user[2], sizeof *own, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[2] = (long)(own ? (void *)own : (void *)LULL_BAD_PTR);
+    if (!own)
+        return true;
+    uint64_t list = (uint64_t)own->ifc_buf;
+    if (list)
+        own->ifc_buf = call_ptr(c, list, own->ifc_len > 0 ? (uint64_t)own->ifc_len : 0);
+    call_back(c, call_mem(c, c->user[2], sizeof own->ifc_len), &own->ifc_len, sizeof own->ifc_len,
+              false);
+    return true;
+}
+
 bool decode_ioctl(struct call *c, int64_t *answer)
 {
     uint32_t request = (uint32_t)c->user[1];
     c->arg[1] = (long)request;
+    if (request == LULL_SIOCGIFCONF)
+        return decode_ifconf(c, answer);
     const struct lull_ioctl *known = lull_ioctl_find(request);
     switch (known ? known->kind : UINT8_MAX) {
     case LULL_IOCTL_NONE:
@@ -119,41 +142,4 @@ bool decode_close_range(struct call *c, int64_t *answer)
     c->arg[1] = (long)(last < high ? last : high - 1);
     c->arg[2] = (long)flags;
     return true;
-}
-
-/* What is the process's, not a thread's; names are the isle kernel's business. */
-bool decode_prctl(struct call *c, int64_t *answer)
-{
-    int option = (int)c->user[0];
-    struct agent *g = agent_acting();
-    c->arg[0] = option;
-    switch (option) {
-    case PR_SET_PDEATHSIG:
-        if (!g)
-            return true;
-        if (c->user[1] > 64)
-            return call_answer(answer, -EINVAL);
-        agent_set_death_signal(g, (int)c->user[1]);
-        return call_answer(answer, 0);
-    case PR_GET_DUMPABLE:
-    case PR_SET_DUMPABLE:
-    case PR_CAPBSET_READ:
-    case PR_SET_CHILD_SUBREAPER:
-        return true;
-    case PR_GET_PDEATHSIG:
-    case PR_GET_CHILD_SUBREAPER:
-        c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));
-        return true;
-    case PR_SET_NO_NEW_PRIVS:
-    case PR_GET_NO_NEW_PRIVS:
-    case PR_SET_KEEPCAPS:
-    case PR_GET_KEEPCAPS:
-        if (g) /* a process of one thread */
-            return true;
-        break;
-    default:
-        break;
-    }
-    verbose("refused: prctl %d", option);
-    return call_refuse(c, answer);
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "serve/call.h"
 
 #define GROUPS_MAX 65536
+#define ATTR_SIZE 56 /* struct sched_attr, version 1 (sched_setattr(2)) */
 
 static int64_t result(long r)
 {
@@ -90,4 +92,24 @@ bool decode_setpriority(struct call *c, int64_t *answer)
         !c->env->credentials_changed)
         return true;
     return call_answer(answer, nice_all((int)c->user[2]));
+}
+
+/* The structure says itself how long it is: Linux reads a copy, which says no more than is there.
+ */
+bool decode_sched_setattr(struct call *c, int64_t *answer)
+{
+    uint32_t size;
+    if (!call_copy_in(c, &size, c->user[1], sizeof size))
+        return call_answer(answer, -EFAULT);
+    if (size == 0 || size > ATTR_SIZE) /* what is longer was found to be zero by the kernel */
+        size = size ? ATTR_SIZE : 48;
+    char *own = arena_alloc(c->mem, ATTR_SIZE);
+    if (!own)
+        return call_answer(answer, -ENOMEM);
+    memset(own, 0, ATTR_SIZE);
+    if (!call_copy_in(c, own, c->user[1], size))
+        return call_answer(answer, -EFAULT);
+    memcpy(own, &size, sizeof size);
+    c->arg[1] = (long)own;
+    return true;
 }

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <lull/syscalls.h>
@@ -82,19 +84,90 @@ static char **strings_copy(struct call *c, uint64_t va, size_t *left, int64_t *e
     return NULL;
 }
 
-/* arguments: path, argv, envp, signal mask, ignored signals, cores that it may use (bit i: core i)
+static bool same_file(int fd, const char *path)
+{
+    struct stat a, b;
+    return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/*
+ * The name of what execveat(2) means, for an execve(2) of the proxy, whose descriptors that are
+ * closed on exec are gone by then: NULL and *err.
  */
+static const char *exec_name(struct call *c, int fd, const char *path, bool nofollow, int64_t *err)
+{
+    char link[64];
+    size_t room = 2 * PATH_MAX;
+    char *name = arena_alloc(c->mem, room);
+    struct stat st;
+    int flags = fcntl(fd, F_GETFD);
+    *err = flags < 0 ? -EBADF : -ENOMEM;
+    if (!name || flags < 0)
+        return NULL;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, name, PATH_MAX);
+    bool named = n > 0 && n < PATH_MAX && name[0] == '/';
+    if (named)
+        name[n] = 0;
+    if (!named || !same_file(fd, name)) { /* without a name, or no longer under it */
+        *err = -ENOSYS;
+        if (flags & FD_CLOEXEC)
+            return NULL;
+        strcpy(name, link);
+    }
+    if (*path) {
+        strcat(name, "/");
+        strcat(name, path);
+        *err = -ELOOP;
+        if (nofollow && !lstat(name, &st) && S_ISLNK(st.st_mode))
+            return NULL;
+    }
+    return name;
+}
+
+/* Path and descriptor of the request. 0 or -errno. */
+static int64_t exec_where(struct call *c, struct exec_request *req)
+{
+    int64_t err;
+    struct stat st;
+    uint64_t at = c->user[0] >> LULL_EXEC_AT;
+    bool nofollow = req->mask & LULL_EXEC_NOFOLLOW;
+    const char *path = string_copy(c, c->user[0] & ((1ull << LULL_EXEC_AT) - 1), PATH_MAX, &err);
+    if (!path)
+        return err;
+    const char *exe = path_exe(c, path);
+    req->mask &= ~LULL_EXEC_NOFOLLOW;
+    req->path = exe ? exe : path;
+    req->at = AT_FDCWD;
+    req->flags = nofollow ? AT_SYMLINK_NOFOLLOW : 0;
+    if (at && *path != '/') {
+        req->at = call_fd(c->env, at - 1);
+        req->flags |= *path ? 0 : AT_EMPTY_PATH;
+        if (agent_acting())
+            return 0;
+        req->path = exec_name(c, req->at, path, nofollow, &err);
+        req->at = AT_FDCWD;
+        req->flags = 0;
+        return req->path ? 0 : err;
+    }
+    if (nofollow && !agent_acting()) {
+        if (!lstat(path, &st) && S_ISLNK(st.st_mode))
+            return -ELOOP;
+        req->flags = 0;
+    }
+    return 0;
+}
+
+/* arguments: where (LULL_EXEC_*), argv, envp, signal mask, ignored signals, cores that it may use
+   (bit i: core i) */
 int64_t call_exec(struct call *c)
 {
     static char *const no_arguments[] = {"", NULL};
     struct exec_request req = {.mask = c->user[3], .ignored = c->user[4], .cores = c->user[5]};
     size_t left = STRINGS_MAX;
-    int64_t err;
-    char *path = string_copy(c, c->user[0], PATH_MAX, &err);
-    if (!path)
+    int64_t err = exec_where(c, &req);
+    if (err)
         return err;
-    const char *exe = path_exe(c, path);
-    req.path = exe ? exe : path;
     if (!(req.argv = strings_copy(c, c->user[1], &left, &err)) ||
         !(req.envp = strings_copy(c, c->user[2], &left, &err)))
         return err;
@@ -104,7 +177,7 @@ int64_t call_exec(struct call *c)
     if (!g)
         return c->env->exec ? c->env->exec(c->env->exec_ctx, &req) : -ENOSYS;
     agent_act_as(NULL);
-    return agent_exec(c->env->agents, g, req.path, req.argv, req.envp, req.mask, req.ignored);
+    return agent_exec(c->env->agents, g, &req);
 }
 
 int64_t call_spawn(struct call *c)

@@ -144,6 +144,8 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
 {
     switch (nr) {
     case SYS_memfd_create:
+    case SYS_mq_open:
+    case SYS_mq_unlink:
     case SYS_fsetxattr:
     case SYS_fgetxattr:
     case SYS_fremovexattr:

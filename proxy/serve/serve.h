@@ -26,6 +26,7 @@ struct server;
 /* execve(2) of the program itself. All of it is the server's, valid during the call. */
 struct exec_request {
     const char *path;
+    int at, flags;     /* execveat(2); of the program itself AT_FDCWD, 0 */
     char *const *argv; /* at least one */
     char *const *envp;
     uint64_t mask, ignored; /* bit n-1: signal n */

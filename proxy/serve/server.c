@@ -204,6 +204,7 @@ int server_start(const struct server_config *config, struct server **out)
         free(s);
         return err;
     }
+    identity_init();
     s->config = *config;
     s->ncores = n;
     s->poller = CPU_COUNT(&config->cpus) > 0;

@@ -2,6 +2,7 @@
 /* Addresses and options of sockets. */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <linux/tls.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -86,14 +87,38 @@ static bool option_is_plain(int level, int name)
     }
 }
 
+/* Linux says at once that a protocol has no options of another one. */
+static bool option_is_foreign(const struct call *c, int level)
+{
+    int domain = -1, protocol = -1;
+    socklen_t len = sizeof domain;
+    if (level == SOL_SOCKET || level == IPPROTO_IP || level == IPPROTO_IPV6 || level == SOL_TLS)
+        return false;
+    if (server_syscall6(SYS_getsockopt, (const long[6]){c->arg[0], SOL_SOCKET, SO_DOMAIN,
+                                                        (long)&domain, (long)&len}) < 0)
+        return true; /* not a socket */
+    len = sizeof protocol;
+    server_syscall6(SYS_getsockopt, (const long[6]){c->arg[0], SOL_SOCKET, SO_PROTOCOL,
+                                                    (long)&protocol, (long)&len});
+    return domain == AF_UNIX ||
+           ((domain == AF_INET || domain == AF_INET6) &&
+            (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) && level != protocol);
+}
+
+static bool option_passes(const struct call *c)
+{
+    int level = (int)c->user[1];
+    return option_is_plain(level, (int)c->user[2]) || option_is_foreign(c, level);
+}
+
 bool decode_setsockopt(struct call *c, int64_t *answer)
 {
-    return option_is_plain((int)c->user[1], (int)c->user[2]) ? true : call_refuse(c, answer);
+    return option_passes(c) ? true : call_refuse(c, answer);
 }
 
 bool decode_getsockopt(struct call *c, int64_t *answer)
 {
-    if (!option_is_plain((int)c->user[1], (int)c->user[2]))
+    if (!option_passes(c))
         return call_refuse(c, answer);
     bool fault;
     int *len = call_dup(c, c->user[4], sizeof *len, &fault);

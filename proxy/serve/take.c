@@ -127,6 +127,7 @@ static bool writes_to_stream(uint32_t nr)
     case SYS_pwritev2:
     case SYS_sendto:
     case SYS_sendmsg:
+    case SYS_sendmmsg:
     case SYS_sendfile:
     case SYS_splice:
         return true;
@@ -139,7 +140,8 @@ static bool writes_to_stream(uint32_t nr)
 static void drop_sigpipe(const struct call *c)
 {
     if (!writes_to_stream(c->nr) || (c->nr == SYS_sendto && c->arg[3] & MSG_NOSIGNAL) ||
-        (c->nr == SYS_sendmsg && c->arg[2] & MSG_NOSIGNAL))
+        (c->nr == SYS_sendmsg && c->arg[2] & MSG_NOSIGNAL) ||
+        (c->nr == SYS_sendmmsg && c->arg[3] & MSG_NOSIGNAL))
         return;
     sigset_t set;
     sigemptyset(&set);
@@ -169,11 +171,42 @@ static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
     return r == -EFBIG ? take_sigxfsz(r) : r;
 }
 
+/* With a timeout a socket's calls are not made again behind a handler, SA_RESTART or not. */
+static long interrupted(const struct call *c)
+{
+    struct timeval t = {0, 0};
+    static const int name[2] = {SO_RCVTIMEO, SO_SNDTIMEO};
+    bool sends = writes_to_stream(c->nr) || c->nr == SYS_connect;
+    socklen_t len = sizeof t;
+    switch (c->nr) {
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_recvmmsg:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+        break;
+    default:
+        return -EINTR;
+    }
+    if (server_syscall6(SYS_getsockopt, (const long[6]){c->arg[0], SOL_SOCKET, name[sends],
+                                                        (long)&t, (long)&len}) < 0)
+        return -EINTR;
+    return t.tv_sec || t.tv_usec ? -LULL_E_INTR_FINAL : -EINTR;
+}
+
 bool flight_looks(const struct flight *f)
 {
     uint32_t nr = f->sqe.nr;
     return nr == SYS_poll || nr == SYS_ppoll || nr == SYS_select || nr == SYS_pselect6 ||
-           nr == SYS_epoll_wait || nr == SYS_epoll_pwait;
+           nr == SYS_epoll_wait || nr == SYS_epoll_pwait || nr == SYS_epoll_pwait2;
 }
 
 /*
@@ -199,6 +232,9 @@ static long look_once(const struct call *c, long r)
     case SYS_epoll_wait:
     case SYS_epoll_pwait:
         arg[3] = 0;
+        break;
+    case SYS_epoll_pwait2:
+        arg[3] = (long)no_time;
         break;
     default:
         return r;
@@ -254,6 +290,8 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
         if (r == -EINTR)
             r = look_once(&c, r);
         r = call_finish(&c, r);
+        if (r == -EINTR)
+            r = interrupted(&c);
     }
     agent_act_as(NULL);
     if (r >= 0 && (c.nr == SYS_wait4 || c.nr == SYS_waitid) && s->config.reaped)

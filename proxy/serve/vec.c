@@ -18,10 +18,18 @@
 #define CONTROL_RECEIVE_MAX (64u << 10)
 
 struct msg_copy {
-    struct msghdr own; /* what Linux gets */
-    char *dst;         /* isle memory, in no way aligned */
+    struct msghdr *own; /* what Linux gets */
+    char *dst;          /* isle memory, in no way aligned */
     void *control_dst;
     int recv_control; /* 1: control holds what came */
+};
+
+/* sendmmsg, recvmmsg */
+struct mmsg_copy {
+    unsigned n;
+    struct mmsghdr *own; /* what Linux gets */
+    struct msg_copy *copy;
+    char *dst;
 };
 
 static void iovec_check(const struct call *c, struct iovec *v, uint64_t count)
@@ -59,6 +67,35 @@ bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer)
     bool no_memory;
     c->arg[i] = (long)iovec_copy(c, c->user[i], count, &no_memory);
     return no_memory ? call_answer(answer, -ENOMEM) : true;
+}
+
+/*
+ * A buffer that ends in a page that the program may not use: as two, of which Linux meets the
+ * second as bad, where and when it comes there.
+ */
+bool decode_partial(struct call *c, int64_t *answer)
+{
+    uint64_t have = c->user[LULL_ARG_HAVE], n = (uint64_t)c->arg[2];
+    if (have == 0 || n > CALL_MAX_RW || have >= n)
+        return true;
+    struct iovec *v = arena_alloc(c->mem, 2 * sizeof *v);
+    if (!v)
+        return call_answer(answer, -ENOMEM);
+    v[0] = (struct iovec){call_ptr(c, c->user[1], have), have};
+    v[1] = (struct iovec){(void *)LULL_BAD_PTR, n - have};
+    c->nr = c->nr == SYS_read      ? SYS_readv
+            : c->nr == SYS_write   ? SYS_writev
+            : c->nr == SYS_pread64 ? SYS_preadv
+                                   : SYS_pwritev;
+    c->arg[1] = (long)v;
+    c->arg[2] = 2;
+    c->arg[4] = 0;
+    return true;
+}
+
+bool decode_vmsplice(struct call *c, int64_t *answer)
+{
+    return decode_iovec(c, 1, c->user[2], answer);
 }
 
 /* A descriptor of the proxy in SCM_RIGHTS becomes one that does not exist. */
@@ -103,7 +140,7 @@ static int control_send(struct call *c, struct msghdr *m)
 
 static int control_receive(struct call *c, struct msg_copy *k)
 {
-    struct msghdr *m = &k->own;
+    struct msghdr *m = k->own;
     if (!m->msg_control || m->msg_controllen == 0)
         return 0;
     if (m->msg_controllen > CONTROL_RECEIVE_MAX)
@@ -121,20 +158,10 @@ static int control_receive(struct call *c, struct msg_copy *k)
     return 0;
 }
 
-bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
+/* One header, already in k->own: 0 or -ENOMEM and its like. */
+static int64_t message_check(struct call *c, struct msg_copy *k, bool send)
 {
-    struct msg_copy *k = arena_alloc(c->mem, sizeof *k);
-    if (!k)
-        return call_answer(answer, -ENOMEM);
-    memset(k, 0, sizeof *k);
-    if (!call_copy_in(c, &k->own, c->user[i], sizeof k->own)) {
-        c->arg[i] = (long)LULL_BAD_PTR;
-        return true;
-    }
-    k->dst = call_mem(c, c->user[i], sizeof k->own);
-    struct msghdr *m = &k->own;
-    c->arg[i] = (long)m;
-
+    struct msghdr *m = k->own;
     /* A name is at most a sockaddr_storage to Linux; a negative length is its EINVAL. */
     int name_len = (int)m->msg_namelen;
     if (name_len > (int)sizeof(struct sockaddr_storage))
@@ -147,12 +174,75 @@ bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
     bool no_memory;
     m->msg_iov = iovec_copy(c, (uint64_t)m->msg_iov, m->msg_iovlen, &no_memory);
     if (no_memory)
+        return -ENOMEM;
+    return send ? control_send(c, m) : control_receive(c, k);
+}
+
+bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
+{
+    struct msg_copy *k = arena_alloc(c->mem, sizeof *k + sizeof *k->own);
+    if (!k)
         return call_answer(answer, -ENOMEM);
-    int err = send ? control_send(c, m) : control_receive(c, k);
+    memset(k, 0, sizeof *k);
+    k->own = (struct msghdr *)(k + 1);
+    if (!call_copy_in(c, k->own, c->user[i], sizeof *k->own)) {
+        c->arg[i] = (long)LULL_BAD_PTR;
+        return true;
+    }
+    k->dst = call_mem(c, c->user[i], sizeof *k->own);
+    c->arg[i] = (long)k->own;
+    int64_t err = message_check(c, k, send);
     if (err)
         return call_answer(answer, err);
     c->msg = k;
     return true;
+}
+
+/* Control data that is too long for one message ends the call before it: that one is left to fail.
+ */
+static int64_t messages_check(struct call *c, struct mmsg_copy *mm, bool send)
+{
+    for (unsigned i = 0; i < mm->n; i++) {
+        struct msg_copy *k = &mm->copy[i];
+        k->own = &mm->own[i].msg_hdr;
+        k->dst = mm->dst + i * sizeof mm->own[0];
+        int64_t err = message_check(c, k, send);
+        if (err == -ENOMEM || (err && i == 0))
+            return err;
+        if (err)
+            mm->n = i;
+    }
+    return 0;
+}
+
+bool decode_messages(struct call *c, bool send, int64_t *answer)
+{
+    uint64_t n = (uint32_t)c->user[2];
+    if (n > CALL_MAX_IOV) /* as Linux */
+        n = CALL_MAX_IOV;
+    c->arg[1] = (long)LULL_BAD_PTR;
+    c->arg[2] = (long)n;
+    if (!n)
+        return true;
+    bool fault;
+    struct mmsg_copy *mm = arena_alloc(c->mem, sizeof *mm + n * sizeof *mm->copy);
+    struct mmsghdr *own = call_dup(c, c->user[1], n * sizeof *own, &fault);
+    if (!mm || (!own && !fault))
+        return call_answer(answer, -ENOMEM);
+    if (fault)
+        return true;
+    memset(mm, 0, sizeof *mm + n * sizeof *mm->copy);
+    mm->n = (unsigned)n;
+    mm->own = own;
+    mm->copy = (struct msg_copy *)(mm + 1);
+    mm->dst = call_mem(c, c->user[1], n * sizeof *own);
+    int64_t err = messages_check(c, mm, send);
+    if (err)
+        return call_answer(answer, err);
+    c->arg[1] = (long)own;
+    c->arg[2] = mm->n;
+    c->mmsg = mm;
+    return send ? true : decode_timespec(c, 4, answer);
 }
 
 /* Descriptors that came with numbers the application may not have: as if there was no room. */
@@ -190,24 +280,37 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
     }
 }
 
-int64_t finish_recvmsg(struct call *c, int64_t r)
+/* What Linux wrote to the copy of one header. */
+static void message_back(struct call *c, struct msg_copy *k)
 {
-    struct msg_copy *k = c->msg;
-    if (!k)
-        return r;
-    struct msghdr *m = &k->own;
+    struct msghdr *m = k->own;
     if (k->recv_control) {
         control_drop_high(c->env, m);
-        call_back(c, k->control_dst, m->msg_control, m->msg_controllen, false);
+        memcpy(k->control_dst, m->msg_control, m->msg_controllen);
     }
     if (m->msg_name)
-        call_back(c, k->dst + offsetof(struct msghdr, msg_namelen), &m->msg_namelen,
-                  sizeof m->msg_namelen, false);
-    call_back(c, k->dst + offsetof(struct msghdr, msg_controllen), &m->msg_controllen,
-              sizeof m->msg_controllen, false);
-    call_back(c, k->dst + offsetof(struct msghdr, msg_flags), &m->msg_flags, sizeof m->msg_flags,
-              false);
-    return r;
+        memcpy(k->dst + offsetof(struct msghdr, msg_namelen), &m->msg_namelen,
+               sizeof m->msg_namelen);
+    memcpy(k->dst + offsetof(struct msghdr, msg_controllen), &m->msg_controllen,
+           sizeof m->msg_controllen);
+    memcpy(k->dst + offsetof(struct msghdr, msg_flags), &m->msg_flags, sizeof m->msg_flags);
+}
+
+void finish_recvmsg(struct call *c)
+{
+    if (c->msg)
+        message_back(c, c->msg);
+}
+
+void finish_messages(struct call *c, int64_t r)
+{
+    struct mmsg_copy *mm = c->mmsg;
+    for (int64_t i = 0; mm && i < r && i < mm->n; i++) {
+        memcpy(mm->dst + (size_t)i * sizeof mm->own[0] + offsetof(struct mmsghdr, msg_len),
+               &mm->own[i].msg_len, sizeof mm->own[i].msg_len);
+        if (c->nr == SYS_recvmmsg)
+            message_back(c, &mm->copy[i]);
+    }
 }
 
 /*

@@ -14,7 +14,7 @@
 #include "serve/call.h"
 
 /* Argument i, a time of 16 bytes that is read and written: own copy. */
-static bool decode_time(struct call *c, unsigned i, int64_t *answer)
+bool decode_timespec(struct call *c, unsigned i, int64_t *answer)
 {
     if (c->user[i] == 0)
         return true;
@@ -25,6 +25,30 @@ static bool decode_time(struct call *c, unsigned i, int64_t *answer)
     c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
     if (own)
         call_back(c, call_mem(c, c->user[i], 16), own, 16, true);
+    return true;
+}
+
+/* The same, unless the program may not write there: then Linux says nothing of what is left. */
+static bool decode_time(struct call *c, unsigned i, int64_t *answer)
+{
+    unsigned before = c->nback;
+    if (!decode_timespec(c, i, answer))
+        return false;
+    if (c->user[LULL_ARG_HAVE])
+        c->nback = before;
+    return true;
+}
+
+bool decode_epoll_pwait2(struct call *c, int64_t *answer)
+{
+    bool fault;
+    c->arg[4] = 0; /* the mask is the isle kernel's business */
+    if (!c->user[3])
+        return true;
+    void *own = call_dup(c, c->user[3], 16, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[3] = fault ? (long)LULL_BAD_PTR : (long)own;
     return true;
 }
 

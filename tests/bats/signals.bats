@@ -114,6 +114,23 @@ dumps() {
     done
 }
 
+@test "every signal that ends a program natively ends it: those of faults and real-time ones too" {
+    local s
+    for s in 4 5 6 7 8 11 13 16 24 25 26 27 29 30 31 34 35 36 37 40 63 64; do
+        background isle "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default
+        kill "-$s" "$pid"
+        ended
+        echo "signal $s"
+        expect $((128 + s))
+    done
+    for s in 35 36 40; do
+        background isle "$LULL" --cpus "$FIRST" "$PROGRAMS/sleeper" compute default
+        kill "-$s" "$pid"
+        ended
+        expect $((128 + s))
+    done
+}
+
 @test "an ignored signal stays ignored" {
     (
         trap '' HUP

@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <net/if.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -91,14 +93,21 @@ static const struct {
     {SYS_getrandom, ">1.."}, {SYS_memfd_create, "p."}, {SYS_copy_file_range, "fOfO.."},
     {SYS_statx, "fp..X"}, {SYS_openat2, "fp<3."}, {SYS_faccessat2, "fp.."}, {SYS_readv, "fV."},
     {SYS_writev, "fv."}, {SYS_preadv, "fV..."}, {SYS_pwritev, "fv..."}, {SYS_preadv2, "fV...."},
-    {SYS_pwritev2, "fv...."}, {SYS_close_range, "ll."},
+    {SYS_pwritev2, "fv...."}, {SYS_close_range, "ll."}, {SYS_mq_open, "p..q"}, {SYS_mq_unlink, "p"},
+    {SYS_mq_timedsend, "f<2..6"}, {SYS_mq_timedreceive, "f>2.i6"}, {SYS_mq_getsetattr, "fqQ"},
+    {SYS_adjtimex, "A"}, {SYS_clock_adjtime, ".A"}, {SYS_sethostname, "<1."},
+    {SYS_setdomainname, "<1."}, {SYS_vmsplice, "fV.."}, {SYS_signalfd, "f8."},
+    {SYS_signalfd4, "f8.."}, {SYS_pidfd_send_signal, "f.s."}, {SYS_epoll_pwait2, "fE.60."},
+    {SYS_msgsnd, ".m.."}, {SYS_msgrcv, ".M..."}, {SYS_name_to_handle_at, "fphi."},
+    {SYS_open_by_handle_at, "fh."},
 };
 /* clang-format on */
 
 static size_t length_of(long nr, long v)
 {
     bool is_int = nr == SYS_readlink || nr == SYS_readlinkat || nr == SYS_bind ||
-                  nr == SYS_connect || nr == SYS_setsockopt;
+                  nr == SYS_connect || nr == SYS_setsockopt || nr == SYS_sethostname ||
+                  nr == SYS_setdomainname;
     if (is_int)
         v = (int)v;
     if (nr == SYS_getdents || nr == SYS_getdents64)
@@ -229,6 +238,27 @@ static bool check_arg(long nr, const long *arg, int i, const char **what)
         return arg[i] == 0 || in(arg[i], 32);
     case 'e':
         return in(arg[i], 12);
+    case 'q':
+        return arg[i] == 0 || in(arg[i], 64);
+    case 'Q':
+        return arg[i] == 0 || out(arg[i], 64, 'q');
+    case 'A':
+        return in(arg[i], 208) && out(arg[i], 208, 0);
+    case '8':
+        return in(arg[i], 8);
+    case 's':
+        return arg[i] == 0 || in(arg[i], 128);
+    case 'm': /* a long and the text */
+        return arg[2] < 0 || in(arg[i], (size_t)arg[2] + 8);
+    case 'M':
+        return arg[2] < 0 || out(arg[i], (size_t)arg[2] + 8, 'm');
+    case 'h': { /* says itself how long it is; beyond 128 Linux does not look */
+        if (!in(arg[i], 8))
+            return false;
+        unsigned n = *(unsigned *)arg[i];
+        return n > 128 ||
+               (nr == SYS_name_to_handle_at ? out(arg[i] + 4, 4 + n, 'h') : in(arg[i], 8 + n));
+    }
     default:
         abort();
     }
@@ -293,6 +323,18 @@ static bool message(long p, bool send)
         m->msg_flags = 0;
     }
     return true;
+}
+
+static bool messages(const long *arg, bool send)
+{
+    if ((unsigned long)arg[2] > 1024)
+        abort();
+    for (long i = 0; i < arg[2]; i++) {
+        long m = arg[1] + i * (long)sizeof(struct mmsghdr);
+        if (!message(m, send) || !out(m + (long)sizeof(struct msghdr), 4, 1))
+            return i > 0;
+    }
+    return send || arg[4] == 0 || (in(arg[4], 16) && out(arg[4], 16, 0));
 }
 
 static bool address(long addr, long len)
@@ -378,8 +420,15 @@ static bool controlled(long nr, const long *arg)
         return out(arg[2], 36, 't');
     case TIOCGWINSZ:
         return out(arg[2], 8, 'w');
-    case 0x8912: /* SIOCGIFCONF: nested */
-        abort();
+    case 0x8912: { /* SIOCGIFCONF: the list is elsewhere, and what is said of it is believed */
+        struct ifconf *c = (void *)arg[2];
+        if (!in(arg[2], sizeof *c))
+            return false;
+        if (c->ifc_buf && c->ifc_len > 0 && !out((long)c->ifc_buf, (size_t)c->ifc_len, 'c'))
+            return false;
+        c->ifc_len = INT_MAX;
+        return true;
+    }
     default:
         return true;
     }
@@ -421,6 +470,22 @@ static bool touch(long nr, const long *arg)
     case SYS_recvmsg:
         check_fd(arg[0]);
         return message(arg[1], nr == SYS_sendmsg);
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+        check_fd(arg[0]);
+        return messages(arg, nr == SYS_sendmmsg);
+    case SYS_mq_notify: {
+        check_fd(arg[0]);
+        const struct sigevent *ev = (const void *)arg[1];
+        if (!ev)
+            return true;
+        if (!in(arg[1], sizeof *ev))
+            return false;
+        if (ev->sigev_notify != SIGEV_THREAD)
+            return true;
+        check_fd(ev->sigev_signo);
+        return in((long)ev->sigev_value.sival_ptr, 32);
+    }
     case SYS_fcntl:
     case SYS_ioctl:
         return controlled(nr, arg);

@@ -315,6 +315,84 @@ static void changing(void)
     CHECK(pthread_join(t, NULL) == 0);
 }
 
+static pthread_mutex_t first, second;
+static sem_t held;
+
+static void *hold_first(void *arg)
+{
+    struct sched_param param = {0};
+
+    pthread_mutex_lock(&first);
+    sem_post(&held); /* a higher one goes on at once */
+    log_order(arg);
+    CHECK(sched_getparam(0, &param) == 0 && param.sched_priority == 10); /* lent ones do not show */
+    pthread_mutex_unlock(&first);
+    return NULL;
+}
+
+static void *hold_second(void *arg)
+{
+    pthread_mutex_lock(&second);
+    sem_post(&held);
+    pthread_mutex_lock(&first);
+    log_order(arg);
+    pthread_mutex_unlock(&first);
+    pthread_mutex_unlock(&second);
+    return NULL;
+}
+
+/*
+ * 0 (priority 10) holds `first`; 1 (15), if there, `second` and waits for `first`; this thread (30)
+ * waits for what the last of them holds, and is 3. In what order do they run beside 2 (20)?
+ */
+static int who_runs(int protocol, int chain)
+{
+    pthread_mutexattr_t attr;
+    pthread_t low, next, medium;
+    int n = 0;
+
+    pthread_mutexattr_init(&attr);
+    CHECK(pthread_mutexattr_setprotocol(&attr, protocol) == 0);
+    CHECK(pthread_mutex_init(&first, &attr) == 0 && pthread_mutex_init(&second, &attr) == 0);
+    ordered = 0;
+    low = start_fifo(hold_first, (void *)0, 10, cpu[0]);
+    sem_wait(&held);
+    if (chain) {
+        next = start_fifo(hold_second, (void *)1, 15, cpu[0]);
+        sem_wait(&held);
+    }
+    medium = start_fifo(log_order, (void *)2, 20, cpu[0]);
+    pthread_mutex_lock(chain ? &second : &first);
+    log_order((void *)3);
+    pthread_mutex_unlock(chain ? &second : &first);
+    CHECK(pthread_join(low, NULL) == 0 && pthread_join(medium, NULL) == 0);
+    if (chain) {
+        CHECK(pthread_join(next, NULL) == 0);
+    }
+    for (int i = 0; i < ordered; i++) {
+        n = n * 10 + order[i];
+    }
+    return n;
+}
+
+static void lending(void)
+{
+    struct sched_param param = {.sched_priority = 30};
+    cpu_set_t set = only(cpu[0]);
+
+    check_section("who waits for a mutex lends its owner his priority");
+    sem_init(&held, 0, 0);
+    CHECK(sched_setaffinity(0, sizeof(set), &set) == 0);
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param) == 0);
+    CHECK(who_runs(PTHREAD_PRIO_NONE, 0) == 203);
+    CHECK(who_runs(PTHREAD_PRIO_INHERIT, 0) == 32); /* 0 3 2 */
+    CHECK(who_runs(PTHREAD_PRIO_NONE, 1) == 2013);
+    CHECK(who_runs(PTHREAD_PRIO_INHERIT, 1) == 132); /* 0 1 3 2 */
+    param.sched_priority = 0;
+    CHECK(pthread_setschedparam(pthread_self(), SCHED_OTHER, &param) == 0);
+    CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+}
+
 int main(int argc, char **argv)
 {
     CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
@@ -328,6 +406,7 @@ int main(int argc, char **argv)
     threads();
     if (argc > 1 && strcmp(argv[1], "priorities") == 0) { /* needs the right to, natively */
         priorities();
+        lending();
         deadlines();
         if (ncpus > 1) {
             raising();

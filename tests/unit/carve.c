@@ -55,6 +55,26 @@ static void test_meminfo(void **state)
     assert_int_equal(memory_available(root, &v), -ENOENT);
 }
 
+/* One node: what is free there, and what is given up easily. */
+static void test_node(void **state)
+{
+    (void)state;
+    uint64_t v;
+    assert_int_equal(memory_available_on(root, 3, &v), -ENOENT);
+    unit_write_text(root, "sys/devices/system/node/node3/meminfo",
+                    "\nNode 3 MemTotal:       4194304 kB\nNode 3 MemFree:        1048576 kB\n"
+                    "Node 3 Active(file):    524288 kB\nNode 3 Inactive(file):  524288 kB\n"
+                    "Node 3 SReclaimable:         4 kB\n",
+                    0644);
+    assert_int_equal(memory_available_on(root, 3, &v), 0);
+    assert_int_equal(v, 2 * GIB + 4096);
+    unit_write_text(root, "sys/devices/system/node/node3/hugepages/hugepages-2048kB/free_hugepages",
+                    "512\n", 0644);
+    assert_int_equal(memory_available_on(root, 3, &v), 0);
+    assert_int_equal(v, 3 * GIB + 4096);
+    assert_int_equal(memory_available_on(root, 1, &v), -ENOENT);
+}
+
 static void test_cgroup_v2(void **state)
 {
     (void)state;
@@ -148,6 +168,81 @@ static void test_launcher(void **state)
     }
 }
 
+static void slurm_tasks(const char *tasks, const char *node, unsigned expected)
+{
+    struct launcher l;
+    setenv("SLURM_STEP_TASKS_PER_NODE", tasks, 1);
+    setenv("SLURM_NODEID", node, 1);
+    launcher_read(&l);
+    assert_int_equal(l.ranks, expected);
+}
+
+static void test_slurm(void **state)
+{
+    (void)state;
+    struct launcher l;
+    setenv("SLURM_LOCALID", "1", 1);
+    slurm_tasks("4(x2),3", "0", 4);
+    slurm_tasks("4(x2),3", "1", 4);
+    slurm_tasks("4(x2),3", "2", 3);
+    slurm_tasks("4(x2),3", "3", 1); /* no such node: no launcher */
+    slurm_tasks("7", "0", 7);
+    static const char *const bad[] = {"", "x", "4(x", "4(x2", "4(2)", "99999999999", "-4"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        slurm_tasks(bad[i], "0", 1);
+    setenv("SLURM_NTASKS_PER_NODE", "2", 1); /* the step's own number counts first */
+    slurm_tasks("4", "0", 4);
+    slurm_tasks("x", "0", 2);
+    launcher_read(&l);
+    assert_true(l.slurm);
+    setenv("OMPI_COMM_WORLD_LOCAL_RANK", "2", 1);
+    setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "5", 1);
+    launcher_read(&l);
+    assert_string_equal(l.name, "Open MPI");
+    assert_true(l.rank == 2 && l.ranks == 5 && !l.slurm);
+    unsetenv("OMPI_COMM_WORLD_LOCAL_RANK");
+    unsetenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+    unsetenv("SLURM_STEP_TASKS_PER_NODE");
+    unsetenv("SLURM_NODEID");
+}
+
+/* Who is bound to the same CPUs: expected "rank of ranks", or "" where nothing can be told. */
+static void slurm_group(const char *bind, const char *allowed, unsigned rank, const char *expected)
+{
+    struct launcher l = {"Slurm", rank, 4, true};
+    unsigned r = 0, n = 0;
+    char text[32] = "";
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    assert_int_equal(hwloc_bitmap_list_sscanf(set, allowed), 0);
+    setenv("SLURM_CPU_BIND", bind, 1);
+    if (launcher_slurm_group(&l, set, &r, &n))
+        snprintf(text, sizeof text, "%u of %u", r, n);
+    assert_string_equal(text, expected);
+    l.slurm = false; /* Hydra's ranks are not bound by Slurm */
+    assert_false(launcher_slurm_group(&l, set, &r, &n));
+    unsetenv("SLURM_CPU_BIND");
+    hwloc_bitmap_free(set);
+}
+
+static void test_slurm_binding(void **state)
+{
+    (void)state;
+    slurm_group("quiet,mask_cpu:0x1,0x2,0x4,0x8", "2", 2, "0 of 1");
+    slurm_group("quiet,mask_cpu:0x3,0xc", "0-1", 2, "1 of 2");
+    slurm_group("quiet,mask_cpu:0x3,0xc", "2-3", 1, "0 of 2");
+    slurm_group("mask_cpu:0xf", "0-3", 3, "3 of 4");
+    slurm_group("verbose,map_cpu:0,4,8,12", "12", 3, "0 of 1");
+    slurm_group("mask_cpu:0x100000000000000000,0x1,0x2,0x4", "68", 0, "0 of 1");
+    slurm_group("mask_cpu:0x3,0x6,0x8,0x10", "0-1", 0, ""); /* they overlap */
+    slurm_group("mask_cpu:0x3,0xc", "0-3", 0, "");          /* not what is so */
+    slurm_group("none", "0-3", 0, "");
+    slurm_group("mask_cpu:", "0", 0, "");
+    slurm_group("mask_cpu:0x1,,0x2", "0", 0, "");
+    slurm_group("mask_cpu:zebra", "0", 0, "");
+    slurm_group("map_cpu:-1", "0", 0, "");
+    slurm_group("map_cpu:99999999999999999999", "0", 0, "");
+}
+
 static void refused(const struct options *o, const char *part)
 {
     struct carve_plan p;
@@ -234,10 +329,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_meminfo, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_node, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cgroup_v2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cgroup_v1, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cgroup_container, setup, teardown),
         cmocka_unit_test_setup_teardown(test_launcher, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slurm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slurm_binding, setup, teardown),
         cmocka_unit_test(test_job_rank),
         cmocka_unit_test_setup_teardown(test_this_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(test_this_machine_refuses, setup, teardown),

@@ -78,6 +78,44 @@ static void test_all_given(void **state)
     assert_string_equal(o.argv[0], "-p");
 }
 
+static void test_plan(void **state)
+{
+    (void)state;
+    struct options o;
+    struct node_request r;
+    assert_int_equal(parse("plan --topology x.xml --ranks 4 --nodes 2 --smt", &o), 0);
+    assert_int_equal(o.command, COMMAND_PLAN);
+    assert_string_equal(o.topology, "x.xml");
+    assert_int_equal(o.ranks, 4);
+    assert_string_equal(o.nodes, "2");
+    assert_true(o.smt);
+    assert_int_equal(parse("x", &o), 0);
+    assert_true(!o.nodes && !o.smt && !o.topology && o.ranks == 0);
+    setenv("LULL_NODES", "0,2", 1);
+    setenv("LULL_SMT", "1", 1);
+    assert_int_equal(parse("x", &o), 0);
+    assert_string_equal(o.nodes, "0,2");
+    assert_true(o.smt);
+    unsetenv("LULL_NODES");
+    unsetenv("LULL_SMT");
+    refused("plan x", "takes no 'x'");
+    refused("--topology x.xml y", "--topology is for lull plan");
+    refused("--ranks 2 y", "--ranks is for lull plan");
+    refused("plan --ranks 0", "1 to 4096");
+    refused("plan --ranks 4097", "1 to 4096");
+    refused("plan --ranks -1", "1 to 4096");
+    refused("plan --topology=", "a file");
+    refused("--nodes x y", "a number of NUMA nodes");
+    refused("--nodes 0 y", "a number of NUMA nodes");
+    refused("--nodes 0,1024 y", "a number of NUMA nodes");
+    assert_int_equal(options_parse_nodes("3", &r), 0);
+    assert_int_equal(r.max, 3);
+    assert_int_equal(r.list[0], 0);
+    assert_int_equal(options_parse_nodes("0,2-3,1023", &r), 0);
+    assert_int_equal(r.max, 0);
+    assert_true(r.list[0] == 0xd && r.list[15] == 1ull << 63);
+}
+
 static void test_words(void **state)
 {
     (void)state;
@@ -338,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_defaults, clear),
         cmocka_unit_test_setup(test_all_given, clear),
+        cmocka_unit_test_setup(test_plan, clear),
         cmocka_unit_test_setup(test_words, clear),
         cmocka_unit_test_setup(test_bad_line, clear),
         cmocka_unit_test_setup(test_environment, clear),

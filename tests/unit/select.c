@@ -6,10 +6,14 @@
 
 static hwloc_topology_t topology;
 static struct carve_plan plan;
-static unsigned detail;
+static struct select_detail detail;
+static const char *nodes; /* as --nodes; NULL: one */
+static bool smt;
 
 static void machine(const char *description)
 {
+    nodes = NULL;
+    smt = false;
     if (topology)
         hwloc_topology_destroy(topology);
     assert_int_equal(hwloc_topology_init(&topology), 0);
@@ -36,6 +40,9 @@ static enum select_verdict run(const char *allowed, const char *cpus, unsigned r
         assert_int_equal(hwloc_bitmap_list_sscanf(set, allowed), 0);
     if (cpus)
         assert_int_equal(options_parse_cpus(cpus, &r.cpus), 0);
+    if (nodes)
+        assert_int_equal(options_parse_nodes(nodes, &r.nodes), 0);
+    r.smt = smt;
     memset(&plan, 0, sizeof plan);
     enum select_verdict v = select_cores(topology, set, &r, &plan, &detail);
     hwloc_bitmap_free(set);
@@ -66,6 +73,13 @@ static void expect(const char *isle, const char *linux_cpus)
         assert_true(CPU_ISSET(plan.cpu[i], &plan.isle_cpus));
 }
 
+static void idle(const char *cpus)
+{
+    char set[256];
+    cpuset_text(&plan.idle_cpus, set, sizeof set);
+    assert_string_equal(set, cpus);
+}
+
 static void choose(const char *cpus, const char *isle, const char *linux_cpus)
 {
     assert_int_equal(run(NULL, cpus, 0, 1, false), SELECT_OK);
@@ -86,7 +100,7 @@ static void test_one_core(void **state)
     choose(NULL, "0", "");
     choose("1", "0", "");
     assert_int_equal(run(NULL, "2", 0, 1, false), SELECT_TOO_MANY);
-    assert_int_equal(detail, 1);
+    assert_int_equal(detail.n, 1);
 }
 
 static void test_two_cores(void **state)
@@ -105,22 +119,34 @@ static void test_one_core_two_threads(void **state)
     (void)state;
     machine("pack:1 core:1 pu:2");
     choose(NULL, "0", "1"); /* the sibling is all that Linux can have */
+    assert_int_equal(run(NULL, "2", 0, 1, false), SELECT_NEED_SMT);
+    assert_int_equal(detail.n, 1);
+    smt = true;
     choose("2", "0 1", "");
+    choose("1", "0", "1");
 }
 
-/* Siblings stay idle until the cores are used up, and Linux keeps away from siblings of the isle.
- */
+/* Siblings stay idle unless they are asked for, and Linux keeps away from siblings of the isle. */
 static void test_hyperthreads(void **state)
 {
     (void)state;
     machine("pack:1 l3:1 core:4 pu:2"); /* cores 01 23 45 67 */
     choose(NULL, "2 4 6", "0-1");
     choose("2", "4 6", "0-3");
+    idle("5,7");
     choose("4", "0 2 4 6", "1,3,5,7");
-    choose("5", "0 2 4 6 7", "1,3,5");
+    idle("");
+    assert_int_equal(run(NULL, "5", 0, 1, false), SELECT_NEED_SMT);
+    assert_int_equal(detail.n, 4);
+    smt = true;
+    choose("4", "4 6 5 7", "0-3");
+    idle("");
+    choose("5", "2 4 6 5 7", "0-1");
+    idle("3");
+    choose(NULL, "2 4 6 3 5 7", "0-1");
     choose("8", "0 2 4 6 1 3 5 7", "");
     assert_int_equal(run(NULL, "9", 0, 1, false), SELECT_TOO_MANY);
-    assert_int_equal(detail, 8);
+    assert_int_equal(detail.n, 8);
 }
 
 /* As Linux numbers most machines: first threads of all cores, then the siblings. */
@@ -129,8 +155,10 @@ static void test_interleaved_numbers(void **state)
     (void)state;
     machine("pack:2 core:2 pu:2(indexes=0,4,1,5,2,6,3,7)");
     choose("2", "2 3", "0-1,4-5");
+    idle("6-7");
     choose("4", "0 1 2 3", "4-7");
-    choose("6", "0 1 2 3 6 7", "4-5");
+    smt = true;
+    choose("6", "1 2 3 5 6 7", "0,4");
     assert_int_equal(plan.node[0], 0);
 }
 
@@ -143,9 +171,31 @@ static void test_numa(void **state)
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(plan.node[i], 1);
     choose("3", "5 6 7", "0-4");
+    /* one node, unless more are asked for */
+    choose(NULL, "4 5 6 7", "0-3");
+    assert_int_equal(run(NULL, "5", 0, 1, false), SELECT_NEED_NODES);
+    assert_int_equal(detail.n, 4);
+    assert_int_equal(detail.nodes, 2);
+    assert_int_equal(run(NULL, "5", 0, 1, true), SELECT_NEED_NODES);
+    assert_int_equal(run(NULL, "9", 0, 1, false), SELECT_TOO_MANY);
+    nodes = "2";
+    choose("5", "3 4 5 6 7", "0-2");
     choose(NULL, "1 2 3 4 5 6 7", "0");
     assert_int_equal(plan.node[0], 0);
     assert_int_equal(plan.node[3], 1);
+    choose("3", "5 6 7", "0-4");
+    nodes = "0-0";
+    choose("3", "1 2 3", "0,4-7");
+    choose(NULL, "0 1 2 3", "4-7");
+    assert_int_equal(run(NULL, "5", 0, 1, false), SELECT_NEED_NODES);
+    nodes = "0,1";
+    choose(NULL, "1 2 3 4 5 6 7", "0");
+    nodes = "0,2";
+    assert_int_equal(run(NULL, "1", 0, 1, false), SELECT_NO_NODE);
+    assert_int_equal(detail.n, 2);
+    nodes = "1,";
+    assert_int_equal(run("0-3", "1", 0, 1, false), SELECT_NO_NODE);
+    nodes = NULL;
     /* three of the second node's cores are taken away: the first one fits */
     assert_int_equal(run("0-4", "3", 0, 1, false), SELECT_OK);
     expect("1 2 3", "0,4");
@@ -160,6 +210,8 @@ static void test_nodes_of_a_package(void **state)
 {
     (void)state;
     machine("pack:2 group:2 [numa] core:2 pu:1"); /* nodes 01 23 | 45 67 */
+    choose(NULL, "6 7", "0-5");
+    nodes = "4";
     choose("3", "5 6 7", "0-4");
     choose("4", "4 5 6 7", "0-3");
     choose("5", "3 4 5 6 7", "0-2");
@@ -199,12 +251,17 @@ static void test_many_chiplets(void **state)
     }
     assert_int_equal(CPU_COUNT(&plan.linux_cpus), 128);
     assert_int_equal(run(NULL, NULL, 0, 1, false), SELECT_OK);
+    assert_int_equal(plan.ncores, 64);
+    assert_int_equal(CPU_COUNT(&plan.idle_cpus), 64);
+    nodes = "2";
+    assert_int_equal(run(NULL, NULL, 0, 1, false), SELECT_OK);
     assert_int_equal(plan.ncores, 127);
     assert_int_equal(plan.cpu[0], 2);
     /* an isle has at most 240 cores */
+    smt = true;
     assert_int_equal(run(NULL, "240", 0, 1, false), SELECT_OK);
     assert_int_equal(run(NULL, "241", 0, 1, false), SELECT_TOO_MANY);
-    assert_int_equal(detail, LULL_MAX_CORES);
+    assert_int_equal(detail.n, LULL_MAX_CORES);
 }
 
 static void test_no_caches_no_cores(void **state)
@@ -223,9 +280,9 @@ static void test_lists(void **state)
     assert_int_equal(plan.node[0], 1);
     assert_int_equal(plan.node[1], 0);
     assert_int_equal(run(NULL, "2-4", 0, 1, false), SELECT_NOT_THERE);
-    assert_int_equal(detail, 4);
+    assert_int_equal(detail.n, 4);
     assert_int_equal(run("0-1", "1-2", 0, 1, false), SELECT_NOT_ALLOWED);
-    assert_int_equal(detail, 2);
+    assert_int_equal(detail.n, 2);
     /* with ranks a list is still what it says */
     assert_int_equal(run(NULL, "1,2", 1, 2, false), SELECT_OK);
     expect("1 2", "0,3");
@@ -238,7 +295,7 @@ static void test_affinity(void **state)
     assert_int_equal(run("2-5", NULL, 0, 1, false), SELECT_OK);
     expect("3 4 5", "2");
     assert_int_equal(run("2-5", "5", 0, 1, false), SELECT_TOO_MANY);
-    assert_int_equal(detail, 4);
+    assert_int_equal(detail.n, 4);
     assert_int_equal(run("6", NULL, 0, 1, false), SELECT_OK);
     expect("6", "");
     assert_int_equal(run("64", NULL, 0, 1, false), SELECT_NO_CPU);
@@ -281,10 +338,18 @@ static void test_ranks_hyperthreads(void **state)
 {
     (void)state;
     machine("pack:1 core:4 pu:2");
+    rank_chooses(0, 2, "2", "4 6", "1,3,5,7");
+    rank_chooses(1, 2, "2", "0 2", "1,3,5,7");
+    assert_false(plan.shares);
+    rank_chooses(1, 2, "1", "4", "0-3");
+    idle("5,7");
+    rank_chooses(1, 2, "4", "0 2 4 6", "1,3,5,7");
+    assert_true(plan.shares);
+    smt = true;
     rank_chooses(0, 2, "4", "4 6 5 7", "");
     rank_chooses(1, 2, "4", "0 2 1 3", "");
-    rank_chooses(0, 2, "2", "4 6", "1,3,5,7");
-    rank_chooses(1, 2, "1", "4", "0-3");
+    rank_chooses(1, 3, "2", "4 5", "0-1");
+    assert_false(plan.shares);
 }
 
 /* Whatever is asked, ranks that fit never overlap, and the choice is inside what is allowed. */
@@ -296,6 +361,7 @@ static void test_always(void **state)
                                            "pack:3 [numa] l3:1 l2:2 core:1 pu:4"};
     for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++) {
         machine(machines[m]);
+        nodes = "8";
         unsigned cores = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
         if (cores == 0)
             cores = (unsigned)hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);

@@ -83,6 +83,8 @@ struct lull_itimer {
     uint64_t left, interval;
 };
 
+#define LULL_MASK_MAX 1024 /* bytes of a mask of processors that an isle knows */
+
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
 #define LULL_BOOT_F_SECURE (1u << 1)     /* AT_SECURE=1 */
 /* The machine has a bus and interrupts: leave to the proxy by a doorbell and wait for its reply
@@ -144,14 +146,16 @@ struct lull_boot {
     uint64_t win_gpa;              /* guest-physical address of LULL_WIN_BASE */
     uint32_t forks;                /* how many forks ago the isle was made: 0, or its memory holds
                                       a thread that goes on (LULL_OP_FORK) */
-    uint32_t pad;
+    uint16_t mask_least; /* bytes: the shortest mask that Linux's sched_getaffinity(2) takes */
+    uint16_t mask_bytes; /* and as many as it gives at most */
+    uint64_t signalfds;  /* signals of the signalfds that it inherits, bit n-1 = signal n */
     struct lull_itimer itimer[3]; /* inherited; REAL's: until CLOCK_MONOTONIC `left` */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 24 + 48);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 48);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

@@ -33,6 +33,8 @@ enum lull_op {
                         Asked again until ret is 1: boot information is complete then */
     LULL_OP_WINDOW,  /* arg0: enum lull_window; memory shared with Linux */
     LULL_OP_FORK,    /* a second isle with a copy of all memory: its process, or -errno */
+    LULL_OP_PENDING, /* arg0: signals of signalfds that are pending, bit n-1 = signal n; arg1: of
+                        these, the ones of which one was taken since */
     LULL_OP_COUNT
 };
 
@@ -135,16 +137,19 @@ _Static_assert(sizeof(struct lull_core) <= 1024, "kernel's private part starts a
 _Static_assert(LULL_MAX_CORES *LULL_CORE_STRIDE <= 0x3f0000, "core pages end before the rest");
 #define LULL_CORE_PRIVATE 1024 /* offset of the kernel's own per-core data */
 
-/* Signals from Linux to the program, at LULL_SIGNALS. */
+/* Signals from Linux to the program, at LULL_SIGNALS: a ring, in the order in which they came. */
+#define LULL_SIGNAL_RING 512u
 struct lull_signals {
-    LULL_LINE uint64_t pending; /* bit n-1: proxy sets by OR, kernel takes by XCHG */
-    uint64_t pad[7];
-    /* written by the proxy before the bit, valid for the latest signal of that number */
+    LULL_LINE uint32_t head; /* taken by the kernel */
+    LULL_LINE uint32_t tail; /* written by the proxy, never more than the ring's size ahead */
     LULL_LINE struct {
-        int32_t code, pid, uid, value;
-    } info[64];
+        int32_t signo, code, pid;
+        uint32_t uid;
+        uint64_t value; /* si_value; of SIGCHLD si_status */
+        uint64_t pad;
+    } entry[LULL_SIGNAL_RING];
 };
-LULL_ASSERT_SIZE(struct lull_signals, 64 + 16 * 64);
+LULL_ASSERT_SIZE(struct lull_signals, 2 * 64 + 32 * LULL_SIGNAL_RING);
 
 /* Counts of system calls by number, written by the kernel with atomic adds, read at the end. */
 #define LULL_NR_MAX 512

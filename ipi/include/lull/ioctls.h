@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 
+/* Points to a struct ifconf, which points to the list. */
+#define LULL_SIOCGIFCONF 0x8912u
+
 enum lull_ioctl_kind {
     LULL_IOCTL_NONE,  /* not looked at */
     LULL_IOCTL_VALUE, /* a number */
@@ -29,6 +32,7 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x5451, LULL_IOCTL_NONE, 0},     /* FIOCLEX */
     {0x5450, LULL_IOCTL_NONE, 0},     /* FIONCLEX */
     {0x5421, LULL_IOCTL_IN, 4},       /* FIONBIO */
+    {0x5452, LULL_IOCTL_IN, 4},       /* FIOASYNC */
     {0x541b, LULL_IOCTL_OUT, 4},      /* FIONREAD */
     {0x5460, LULL_IOCTL_OUT, 8},      /* FIOQSIZE */
     {0x0002, LULL_IOCTL_OUT, 4},      /* FIGETBSZ */
@@ -68,6 +72,15 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x540e, LULL_IOCTL_VALUE, 0},    /* TIOCSCTTY */
     {0x5422, LULL_IOCTL_NONE, 0},     /* TIOCNOTTY */
     {0x8905, LULL_IOCTL_OUT, 4},      /* SIOCATMARK */
+    {0x8914, LULL_IOCTL_IN, 40},      /* SIOCSIFFLAGS */
+    {0x8916, LULL_IOCTL_IN, 40},      /* SIOCSIFADDR */
+    {0x891c, LULL_IOCTL_IN, 40},      /* SIOCSIFNETMASK */
+    {0x8922, LULL_IOCTL_IN, 40},      /* SIOCSIFMTU */
+    {0x8970, LULL_IOCTL_OUT, 40},     /* SIOCGIFMAP */
+    {0x8903, LULL_IOCTL_OUT, 4},      /* FIOGETOWN */
+    {0x8904, LULL_IOCTL_OUT, 4},      /* SIOCGPGRP */
+    {0x8906, LULL_IOCTL_OUT, 16},     /* SIOCGSTAMP */
+    {0x8907, LULL_IOCTL_OUT, 16},     /* SIOCGSTAMPNS */
     {0x8910, LULL_IOCTL_OUT, 40},     /* SIOCGIFNAME */
     {0x8933, LULL_IOCTL_OUT, 40},     /* SIOCGIFINDEX */
     {0x8913, LULL_IOCTL_OUT, 40},     /* SIOCGIFFLAGS */

@@ -25,6 +25,13 @@ enum lull_sysclass {
     LULL_SYS_INTERNAL,    /* between kernel and proxy; ENOSYS for the application */
 };
 
+/*
+ * The kernel's own word on an argument, in the last one's place; 0: nothing to say.
+ * read, write, pread64, pwrite64: so many bytes of the buffer may be used, the page behind may not.
+ * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
+ */
+#define LULL_ARG_HAVE 5
+
 /* What an argument is. LULL_A_* kinds; param: a size in bytes or the index of another argument. */
 enum lull_argkind {
     LULL_A_VAL = 0, /* passed as it is */
@@ -42,6 +49,7 @@ enum lull_argkind {
     LULL_A_IOVOUT,  /* iovec array of buffers that are written; count in argument param */
     LULL_A_MSGIN,   /* msghdr to send */
     LULL_A_MSGOUT,  /* msghdr to receive into */
+    LULL_A_TIME,    /* a time that is counted down: see LULL_ARG_HAVE */
     LULL_A_SPECIAL, /* depends on the other arguments: fcntl's, ioctl's third ... */
 };
 struct lull_arg {
@@ -113,6 +121,10 @@ struct lull_sysdesc {
     {                                                                                              \
         LULL_A_MSGOUT, 0, 0                                                                        \
     }
+#define TIME                                                                                       \
+    {                                                                                              \
+        LULL_A_TIME, 0, 16                                                                         \
+    }
 #define SPECIAL                                                                                    \
     {                                                                                              \
         LULL_A_SPECIAL, 0, 0                                                                       \
@@ -137,14 +149,27 @@ struct lull_sysdesc {
  * CHILDREN: bit 0: ended ones leave nothing to wait for, bit 1: no news of stopped ones.
  */
 #define LULL_NR_EXEC 502u
+/* EXEC's path: in the bits above an address 1 + the descriptor that it is seen from, 0: none; in
+   the mask's place of SIGKILL whether its last link is not followed (execveat(2)). */
+#define LULL_EXEC_AT 47
+#define LULL_EXEC_NOFOLLOW (1ul << 8)
 #define LULL_NR_SPAWN 503u
 #define LULL_NR_LEAVE 504u
 #define LULL_NR_CHILDREN 505u
 /*
+ * Descriptor: the signals of a signalfd, as bits of signal n at n-1; in the place of SIGKILL
+ * whether it is O_NONBLOCK, in that of SIGSTOP signal 64. EBADF, EINVAL: it is none. read(2) and
+ * readv(2) of one are answered LULL_E_SIGNALFD: what is pending is the kernel's to know.
+ */
+#define LULL_NR_SIGNALFD 509u
+#define LULL_E_SIGNALFD 1000
+/* EINTR, and not to be made again behind a handler: a socket with a timeout (signal(7)). */
+#define LULL_E_INTR_FINAL 1001
+/*
  * LIMIT: enum lull_limit_op, resource, soft limit. LOWER, RAISE: may it be so (the second: the hard
- * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on. TASKS:
- * how many processes and threads the program's user has besides this isle's; -EPERM: who
- * is not bound by their number.
+ * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on.
+ * TASKS: how many processes and threads the program's user has besides this isle's; -EPERM: who is
+ * not bound by their number.
  */
 #define LULL_NR_LIMIT 506u
 enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };

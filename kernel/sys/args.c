@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arguments of calls that Linux answers. The application's rights are checked here, by its
+ * mappings; the proxy checks again that nothing leaves the isle. A pointer without the right
+ * becomes LULL_BAD_PTR: Linux then answers EFAULT, or whatever comes first in its own order of
+ * checks.
+ */
+#include <lull/ioctls.h>
+
+#include "kernel.h"
+#include "mm/mm.h"
+#include "sys/sys.h"
+
+#define IOV_MAX 1024
+#define MMSG_SIZE 64 /* struct mmsghdr */
+#define MMSG_LEN 56
+#define MAX_HANDLE 128 /* MAX_HANDLE_SZ */
+#define NR_FCNTL 72
+#define F_GETFL 3
+#define NR_GETRANDOM 318
+
+/* How much of [p, p+n) the application may use so; n when all. */
+static u64 usable(uaddr p, u64 n, u32 prot)
+{
+    if (!user_range_ok(p, n))
+        return 0;
+    spin_lock(&mm_lock);
+    u64 end = vma_readable_end(p, p + n, prot);
+    spin_unlock(&mm_lock);
+    return end - p;
+}
+
+static bool usable_all(uaddr p, u64 n, u32 prot)
+{
+    return usable(p, n, prot) == n;
+}
+
+struct iovec {
+    u64 base, len;
+};
+
+/* How many of n buffers, from the first, may be used so. */
+static u64 iov_usable(uaddr iov, u64 n, u32 prot)
+{
+    if (n > IOV_MAX)
+        return n; /* EINVAL from Linux */
+    for (u64 i = 0; i < n; i++) {
+        struct iovec v;
+        if (copy_in(&v, iov + i * sizeof v, sizeof v))
+            return i;
+        if (v.len && (i64)v.len > 0 && !usable_all(v.base, v.len, prot))
+            return i;
+    }
+    return n;
+}
+
+static bool msg_ok(uaddr msg, u32 prot)
+{
+    struct {
+        u64 name;
+        u32 namelen, pad;
+        u64 iov, iovlen, control, controllen;
+        u32 flags, pad2;
+    } m;
+    if (!usable_all(msg, sizeof m, prot) || copy_in(&m, msg, sizeof m))
+        return false;
+    if (m.name && (i32)m.namelen > 0 && !usable_all(m.name, m.namelen, prot))
+        return false;
+    if (m.control && m.controllen && !usable_all(m.control, m.controllen, prot))
+        return false;
+    return iov_usable(m.iov, m.iovlen, prot) == m.iovlen;
+}
+
+/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg). */
+static u64 messages_usable(uaddr p, u64 n, u32 prot)
+{
+    for (u64 i = 0; i < n; i++) {
+        uaddr m = p + i * MMSG_SIZE;
+        if (!msg_ok(m, prot) || !usable_all(m + MMSG_LEN, 4, PROT_WRITE))
+            return i;
+    }
+    return n;
+}
+
+/* vmsplice: into a pipe its buffers are read, from one they are written. */
+static u32 vmsplice_prot(i32 fd)
+{
+    u64 arg[6] = {(u64)(i64)fd, F_GETFL};
+    long flags = forward_raw(NR_FCNTL, arg);
+    return flags >= 0 && (flags & 3) == 0 ? PROT_WRITE : PROT_READ;
+}
+
+static bool msgctl_ok(u32 cmd, uaddr p)
+{
+    switch (cmd) {
+    case 1: /* IPC_SET */
+        return usable_all(p, 120, PROT_READ);
+    case 2: /* IPC_STAT, MSG_STAT, MSG_STAT_ANY: struct msqid_ds */
+    case 11:
+    case 13:
+        return usable_all(p, 120, PROT_WRITE);
+    case 3: /* IPC_INFO, MSG_INFO: struct msginfo */
+    case 12:
+        return usable_all(p, 32, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
+/* A struct file_handle says itself how long it is. */
+static bool handle_ok(uaddr p, u32 prot)
+{
+    u32 bytes;
+    return !copy_in(&bytes, p, sizeof bytes) && usable_all(p, 8 + min_u64(bytes, MAX_HANDLE), prot);
+}
+
+/* SIGEV_THREAD of mq_notify(2) points to what a socket is sent. */
+static bool sigevent_ok(uaddr p)
+{
+    struct {
+        u64 value;
+        i32 signo, notify;
+    } ev;
+    return usable_all(p, 64, PROT_READ) && !copy_in(&ev, p, sizeof ev) &&
+           (ev.notify != 2 || usable_all(ev.value, 32, PROT_READ));
+}
+
+static bool ifconf_ok(uaddr p)
+{
+    struct {
+        i32 len, pad;
+        u64 buf;
+    } c;
+    return usable_all(p, sizeof c, PROT_WRITE) && !copy_in(&c, p, sizeof c) &&
+           (!c.buf || c.len <= 0 || usable_all(c.buf, (u64)c.len, PROT_WRITE));
+}
+
+/* fcntl's third argument, where it is a pointer: struct flock, f_owner_ex, hints. */
+static bool fcntl_ok(u32 cmd, uaddr p)
+{
+    switch (cmd) {
+    case 6: /* F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW */
+    case 7:
+    case 37:
+    case 38:
+        return usable_all(p, 32, PROT_READ);
+    case 5: /* F_GETLK, F_OFD_GETLK */
+    case 36:
+        return usable_all(p, 32, PROT_WRITE);
+    case 15:   /* F_SETOWN_EX */
+    case 1036: /* F_SET_RW_HINT, F_SET_FILE_RW_HINT */
+    case 1038:
+        return usable_all(p, 8, PROT_READ);
+    case 16:   /* F_GETOWN_EX */
+    case 17:   /* F_GETOWNER_UIDS */
+    case 1035: /* F_GET_RW_HINT, F_GET_FILE_RW_HINT */
+    case 1037:
+        return usable_all(p, 8, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
+/* What is written there is as long as the int says that lp points to. */
+static bool sized_ok(uaddr p, uaddr lp)
+{
+    i32 n;
+    return copy_in(&n, lp, sizeof n) || n <= 0 || usable_all(p, (u64)n, PROT_WRITE);
+}
+
+static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
+{
+    const struct lull_ioctl *io;
+    u64 n, have;
+    switch (d - syscall_table) {
+    case 16: /* ioctl */
+        if ((u32)arg[1] == LULL_SIOCGIFCONF)
+            return ifconf_ok(arg[2]);
+        io = lull_ioctl_find((u32)arg[1]);
+        return !io || io->kind < LULL_IOCTL_IN ||
+               usable_all(arg[2], io->size, io->kind == LULL_IOCTL_IN ? PROT_READ : PROT_WRITE);
+    case 69: /* msgsnd, msgrcv: a long, and the text */
+    case 70:
+        return (i64)arg[2] < 0 || usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8,
+                                             d - syscall_table == 69 ? PROT_READ : PROT_WRITE);
+    case 71: /* msgctl */
+        return msgctl_ok((u32)arg[1], arg[2]);
+    case 244: /* mq_notify */
+        return sigevent_ok(arg[1]);
+    case 278: /* vmsplice: Linux goes up to the bad buffer */
+        n = iov_usable(arg[1], arg[2], vmsplice_prot((i32)arg[0]));
+        if (n)
+            arg[2] = n;
+        return n || !arg[2];
+    case 299: /* recvmmsg, sendmmsg: up to the bad message, or the most that there can be */
+    case 307:
+        n = min_u64((u32)arg[2], IOV_MAX);
+        have = messages_usable(arg[1], n, d - syscall_table == 307 ? PROT_READ : PROT_WRITE);
+        if (have)
+            arg[2] = have;
+        return have || !n;
+    case 303: /* name_to_handle_at, open_by_handle_at */
+        return handle_ok(arg[2], PROT_WRITE);
+    case 304:
+        return handle_ok(arg[1], PROT_READ);
+    case 72: /* fcntl */
+        return fcntl_ok((u32)arg[1], arg[2]);
+    case 43: /* accept, recvfrom, getsockname, getpeername, getsockopt, accept4 */
+    case 45:
+    case 51:
+    case 52:
+    case 55:
+    case 288:
+        return !arg[i + 1] || sized_ok(arg[i], arg[i + 1]);
+    default:
+        return true;
+    }
+}
+
+void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
+{
+    struct lull_arg a = d->arg[i];
+    uaddr p = arg[i];
+    bool ok = true;
+    u64 n;
+    if (a.kind < LULL_A_PATH || !p)
+        return;
+    switch (a.kind) {
+    case LULL_A_PATH:
+        ok = user_range_ok(p, 1) && user_strnlen((void *)p, 4096) >= 0;
+        break;
+    case LULL_A_IN:
+        ok = usable_all(p, a.param, PROT_READ);
+        break;
+    case LULL_A_TIME: /* read; what is left of it is written back where it can be */
+        ok = usable_all(p, 16, PROT_READ);
+        arg[LULL_ARG_HAVE] = ok && !usable_all(p, 16, PROT_WRITE);
+        break;
+    case LULL_A_OUT:
+    case LULL_A_INOUT:
+        /* select's sets are as long as its first argument says, at most this */
+        n = d->arg[i].param == 128 ? min_u64((arg[0] + 63) / 64 * 8, 128) : a.param;
+        ok = usable_all(p, n, PROT_WRITE);
+        break;
+    case LULL_A_BUFIN:
+    case LULL_A_BUFOUT: {
+        u32 prot = a.kind == LULL_A_BUFIN ? PROT_READ : PROT_WRITE;
+        if (d->class == LULL_SYS_FDWAIT && !user_range_ok(p, arg[a.param])) {
+            ok = false; /* though only a part of it may be used: Linux looks first */
+            break;
+        }
+        n = min_u64(arg[a.param], 0x7ffff000);
+        u64 have = n ? usable(p, n, prot) : 0;
+        if (have < n && have && d->class == LULL_SYS_FDWAIT)
+            arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */
+        else if (have < n && have && d - syscall_table == NR_GETRANDOM)
+            arg[a.param] = have; /* filled up to the bad page */
+        else
+            ok = have == n;
+        break;
+    }
+    case LULL_A_VEC:
+        n = (u64)(a.param >> 4) * (u32)arg[a.param & 15];
+        ok = (i32)arg[a.param & 15] < 0 || usable_all(p, n, PROT_WRITE);
+        break;
+    case LULL_A_IOVIN:
+    case LULL_A_IOVOUT:
+        n = iov_usable(p, arg[a.param], a.kind == LULL_A_IOVIN ? PROT_READ : PROT_WRITE);
+        if (n) /* Linux transfers up to the bad buffer */
+            arg[a.param] = n;
+        else
+            ok = arg[a.param] == 0;
+        break;
+    case LULL_A_MSGIN:
+        ok = msg_ok(p, PROT_READ);
+        break;
+    case LULL_A_MSGOUT:
+        ok = msg_ok(p, PROT_WRITE);
+        break;
+    case LULL_A_SPECIAL:
+        ok = special_ok(d, i, arg);
+        break;
+    default:
+        break;
+    }
+    if (!ok)
+        arg[i] = LULL_BAD_PTR;
+}

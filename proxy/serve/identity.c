@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What Linux keeps of a process beside its credentials: prctl, personality, the priority of its
+ * I/O, the user that files see. Linux keeps most of it for each thread, and a program's threads are
+ * not the proxy's: what only execve(2) looks at is kept here and set by the thread that executes.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <lull/syscalls.h>
+
+#include "message.h"
+#include "serve/agent.h"
+#include "serve/call.h"
+
+#define IOPRIO_WHO_PROCESS 1
+#define PERSONALITY_ASK 0xffffffffu
+
+static atomic_bool no_new_privs;
+static atomic_uint persona;
+
+void identity_init(void)
+{
+    static bool done;
+    if (done) /* a forked program's goes on */
+        return;
+    done = true;
+    atomic_store(&no_new_privs, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    atomic_store(&persona, (unsigned)personality(PERSONALITY_ASK));
+}
+
+bool identity_no_new_privs(void)
+{
+    return atomic_load(&no_new_privs);
+}
+
+unsigned identity_persona(void)
+{
+    return atomic_load(&persona);
+}
+
+void identity_before_exec(void)
+{
+    if (identity_no_new_privs())
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    personality(identity_persona());
+}
+
+static bool no_new_privs_call(const struct call *c, bool set, int64_t *answer)
+{
+    const uint64_t *a = c->user;
+    if (a[1] != (set ? 1 : 0) || a[2] || a[3] || a[4])
+        return call_answer(answer, -EINVAL);
+    if (set)
+        atomic_store(&no_new_privs, true);
+    return call_answer(answer, set ? 0 : atomic_load(&no_new_privs));
+}
+
+/* Names, timer slack and the like are the isle kernel's business: they are a thread's. */
+bool decode_prctl(struct call *c, int64_t *answer)
+{
+    int option = (int)c->user[0];
+    struct agent *g = agent_acting();
+    c->arg[0] = option;
+    switch (option) {
+    case PR_SET_PDEATHSIG:
+        if (!g)
+            return true;
+        if (c->user[1] > 64)
+            return call_answer(answer, -EINVAL);
+        agent_set_death_signal(g, (int)c->user[1]);
+        return call_answer(answer, 0);
+    case PR_GET_DUMPABLE:
+    case PR_SET_DUMPABLE:
+    case PR_CAPBSET_READ:
+    case PR_SET_CHILD_SUBREAPER:
+    case PR_GET_SECCOMP: /* those that ask: all threads of the proxy have the same */
+    case PR_GET_KEEPCAPS:
+    case PR_GET_SECUREBITS:
+    case PR_GET_THP_DISABLE:
+    case PR_GET_TIMING:
+    case PR_SET_TIMING:
+    case PR_MCE_KILL_GET:
+    case PR_GET_IO_FLUSHER:
+    case PR_GET_SPECULATION_CTRL:
+        return true;
+    case PR_GET_UNALIGN: /* EINVAL on this machine, whatever the others are */
+    case PR_SET_UNALIGN:
+    case PR_GET_FPEMU:
+    case PR_SET_FPEMU:
+    case PR_GET_FPEXC:
+    case PR_SET_FPEXC:
+    case PR_GET_ENDIAN:
+    case PR_SET_ENDIAN:
+        return call_answer(answer, -EINVAL);
+    case PR_GET_PDEATHSIG:
+    case PR_GET_CHILD_SUBREAPER:
+    case PR_GET_TSC:
+        c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));
+        return true;
+    case PR_CAP_AMBIENT:
+        if (c->user[1] == PR_CAP_AMBIENT_IS_SET)
+            return true;
+        break;
+    case PR_SET_SECCOMP: /* strict, or a filter; there is nothing else */
+        if (c->user[1] != 1 && c->user[1] != 2)
+            return call_answer(answer, -EINVAL);
+        break;
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+        return g ? true : no_new_privs_call(c, option == PR_SET_NO_NEW_PRIVS, answer);
+    case PR_SET_KEEPCAPS:
+        if (g) /* a process of one thread */
+            return true;
+        break;
+    default:
+        break;
+    }
+    verbose("refused: prctl %d", option);
+    return call_refuse(c, answer);
+}
+
+/* Only what the next program's addresses are: the rest would change what this one sees of itself.
+ */
+bool decode_personality(struct call *c, int64_t *answer)
+{
+    unsigned want = (unsigned)c->user[0], now = atomic_load(&persona);
+    if (agent_acting())
+        return true;
+    if (want == PERSONALITY_ASK || want == now)
+        return call_answer(answer, now);
+    if ((want ^ now) & ~(unsigned)ADDR_NO_RANDOMIZE)
+        return call_refuse(c, answer);
+    atomic_store(&persona, want);
+    return call_answer(answer, now);
+}
+
+/* Asked for, it is told; changing it would have to reach every thread that serves the program. */
+bool decode_fsid(struct call *c, int64_t *answer)
+{
+    if (agent_acting())
+        return true;
+    long now = server_syscall((long)c->nr, -1, 0, 0, 0);
+    unsigned want = (unsigned)c->user[0];
+    if (want == (unsigned)now || want == UINT32_MAX)
+        return call_answer(answer, now);
+    return call_refuse(c, answer);
+}
+
+static int64_t ioprio_set_all(int value)
+{
+    DIR *d = opendir("/proc/self/task");
+    int64_t r = 0;
+    if (!d)
+        return -ENOSYS;
+    for (struct dirent *e; r == 0 && (e = readdir(d));) {
+        int tid = atoi(e->d_name);
+        if (tid > 0 && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, value) && errno != ESRCH)
+            r = -errno;
+    }
+    closedir(d);
+    return r;
+}
+
+/* The program's own, or its thread's, is that of the proxy, all of whose threads work for it. */
+bool decode_ioprio(struct call *c, int64_t *answer)
+{
+    int which = (int)c->user[0], who = (int)c->user[1];
+    bool own = which == IOPRIO_WHO_PROCESS && (who == 0 || who == c->env->pid);
+    c->arg[0] = which;
+    c->arg[1] = who;
+    c->arg[2] = (int)c->user[2];
+    if (!own || agent_acting())
+        return true;
+    if (c->nr == SYS_ioprio_set && c->env->credentials_changed)
+        return call_answer(answer, ioprio_set_all((int)c->user[2]));
+    c->arg[1] = c->env->pid;
+    return true;
+}
