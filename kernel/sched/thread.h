@@ -121,6 +121,7 @@ struct runq {
     spinlock lock;
     u32 nready;
     u32 nthreads; /* living threads placed here: for spreading */
+    u32 yields;   /* since the core was last given up; only this core touches it */
     u64 bitmap[2];
     struct list queue[PRIO_MAX + 1];
     struct list timers;  /* ascending deadline */

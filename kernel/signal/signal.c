@@ -312,7 +312,7 @@ int signal_dequeue(struct thread *t, u64 set, struct sigshort *info)
         return 0;
     /* synchronous ones first, then by number (signal(7)) */
     u64 sync = all & (sig_bit(SIGSEGV) | sig_bit(SIGBUS) | sig_bit(SIGILL) | sig_bit(SIGTRAP) |
-                      sig_bit(SIGFPE));
+                      sig_bit(SIGFPE) | sig_bit(SIGSYS));
     int signo = __builtin_ctzl(sync ? sync : all) + 1;
     if (own & sig_bit(signo)) {
         *info = t->sig.info[signo - 1];

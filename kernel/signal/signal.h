@@ -29,6 +29,7 @@
 #define SIGTTOU 22
 #define SIGURG 23
 #define SIGWINCH 28
+#define SIGSYS 31
 
 #define SIG_DFL 0
 #define SIG_IGN 1

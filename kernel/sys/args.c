@@ -18,6 +18,8 @@
 #define NR_FCNTL 72
 #define F_GETFL 3
 #define NR_GETRANDOM 318
+#define NR_READLINK 89
+#define NR_READLINKAT 267
 
 /* How much of [p, p+n) the application may use so; n when all. */
 static u64 usable(uaddr p, u64 n, u32 prot)
@@ -179,10 +181,15 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         io = lull_ioctl_find((u32)arg[1]);
         return !io || io->kind < LULL_IOCTL_IN ||
                usable_all(arg[2], io->size, io->kind == LULL_IOCTL_IN ? PROT_READ : PROT_WRITE);
-    case 69: /* msgsnd, msgrcv: a long, and the text */
-    case 70:
-        return (i64)arg[2] < 0 || usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8,
-                                             d - syscall_table == 69 ? PROT_READ : PROT_WRITE);
+    case 69: /* msgsnd: the size is looked at between the type and the text */
+        arg[LULL_ARG_HAVE] =
+            (i64)arg[2] >= 0 && !usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8, PROT_READ);
+        return usable_all(arg[1], 8, PROT_READ);
+    case 70: /* msgrcv */
+        return (i64)arg[2] < 0 || usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8, PROT_WRITE);
+    case 157: /* prctl: PDEATHSIG, TSC, CHILD_SUBREAPER are written to an int */
+        return ((u32)arg[0] != 2 && (u32)arg[0] != 25 && (u32)arg[0] != 37) ||
+               usable_all(arg[1], 4, PROT_WRITE);
     case 71: /* msgctl */
         return msgctl_ok((u32)arg[1], arg[2]);
     case 244: /* mq_notify */
@@ -253,6 +260,9 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         u64 have = n ? usable(p, n, prot) : 0;
         if (have < n && have && d->class == LULL_SYS_FDWAIT)
             arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */
+        else if (have < n && have &&
+                 (d - syscall_table == NR_READLINK || d - syscall_table == NR_READLINKAT))
+            arg[LULL_ARG_HAVE] = have;
         else if (have < n && have && d - syscall_table == NR_GETRANDOM)
             arg[a.param] = have; /* filled up to the bad page */
         else

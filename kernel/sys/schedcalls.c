@@ -24,7 +24,13 @@
 
 long sys_sched_yield(struct frame *f)
 {
+    struct runq *q = &runqs[this_cpu()->index];
     (void)f;
+    /* all of this core's threads have yielded: others may run */
+    if (boot_info()->flags & LULL_BOOT_F_SHARED && q->yields++ >= q->nready) {
+        q->yields = 0;
+        proxy_call(LULL_OP_YIELD, 0, 0, 0);
+    }
     if (runqs[this_cpu()->index].nready)
         thread_yield();
     return 0;

@@ -161,6 +161,8 @@ static int target(const struct entry *e, char *out, size_t size)
             return err;
         if (!mask_less(&rest, &first, &e->off) && e->kind != JOURNAL_HEX_NONE)
             return -EBUSY;
+        if (CPU_EQUAL(&rest, &first)) /* in its own spelling */
+            return 0;
         return e->kind == JOURNAL_LIST_OFF ? mask_print_list(&rest, out, size)
                                            : mask_print_hex(&rest, out, size);
     }

@@ -102,7 +102,8 @@ static void choose_policy(struct hold *h)
 
 static void lock_memory(struct hold *h)
 {
-    /* what comes later is the isle's memory, locked by itself (isle.c) */
+    /* not what is mapped later: a limit on locked memory would fail the mapping itself, once the
+       program has given up its rights */
     if (mlockall(MCL_CURRENT | MCL_ONFAULT) == 0) {
         settings_add(h->settings, "memory of the proxy", "may be paged out", "locked", NULL);
         return;
@@ -243,8 +244,10 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
     choose_policy(h);
     lock_memory(h);
     hold_latency(h);
-    say_lacks(h);
-    return require(h);
+    int rc = require(h);
+    if (rc == 0)
+        say_lacks(h);
+    return rc;
 }
 
 /* ---- the cores' threads ---- */
@@ -300,6 +303,11 @@ void hold_settle(struct hold *h)
     if (h->realtime)
         settings_add(h->settings, policy_row, "SCHED_OTHER", err ? NULL : "SCHED_RR, priority 1",
                      err ? strerror(-err) : NULL);
+}
+
+bool hold_realtime(struct hold *h)
+{
+    return atomic_load(&h->scheduled) > 0 && atomic_load(&h->schedule_err) == 0;
 }
 
 void hold_settings(struct hold *h, struct settings *settings)

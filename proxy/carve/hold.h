@@ -38,6 +38,9 @@ int hold_core(struct hold *h, pid_t tid, unsigned cpu);
 /* Adds what became of the threads to the settings: when every core is there. */
 void hold_settle(struct hold *h);
 
+/* After hold_settle(): do the cores' threads run with a real-time policy? */
+bool hold_realtime(struct hold *h);
+
 /* From now on rows go there. */
 void hold_settings(struct hold *h, struct settings *settings);
 

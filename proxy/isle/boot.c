@@ -12,7 +12,9 @@
 
 #include "message.h"
 
-#define SLICE_NS 10000000ull
+#define SLICE_NS                                                                                   \
+    3000000ull /* about what Linux takes (sched(7), EEVDF): more, and who waits for a lock is late \
+                */
 
 /* Loads one of our own blobs by its program headers. 0 or -1: it does not fit its place. */
 static int load_blob(const uint8_t *blob, size_t size, uint64_t base, uint64_t bias, uint64_t room)
@@ -139,6 +141,8 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->win_gpa = isle->win_gpa;
     if (isle->windows)
         b->flags |= LULL_BOOT_F_WINDOWS | LULL_BOOT_F_FORK;
+    if (isle->windows && req->plan->shares) /* its cores are threads of this process */
+        b->flags |= LULL_BOOT_F_SHARED;
     uint64_t span = (isle->ram_end - LULL_RAM_BASE) / 4 & ~(LULL_CHUNK - 1);
     b->brk_start = LULL_RAM_BASE + 2 * span + (fixed ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;
@@ -174,5 +178,7 @@ void boot_clock(const struct options *opt, const struct engine_clock *clock)
     b->tsc_khz = clock->tsc_khz;
     b->spin_tsc =
         opt->spin_us == OPTIONS_SPIN_FOREVER ? ~0ull : opt->spin_us * clock->tsc_khz / 1000;
+    if (b->flags & LULL_BOOT_F_SHARED && opt->spin_us == OPTIONS_SPIN_DEFAULT)
+        b->spin_tsc = 0;
     timepage_init(clock);
 }

@@ -70,7 +70,7 @@ struct report {
     uint16_t cpu[LULL_MAX_CORES];
     uint16_t node[LULL_MAX_CORES];
     const char *cpus_why;
-    bool fifo;            /* vCPU threads run SCHED_FIFO */
+    bool fifo;            /* vCPU threads run with a real-time policy */
     bool linux_core;      /* a Linux core was left: the channel is polled */
     uint64_t mem_limit;   /* bytes */
     uint64_t mem_hugetlb; /* bytes populated by kind */

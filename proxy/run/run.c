@@ -252,6 +252,7 @@ static void make_report(struct run *r, struct report *out)
     out->linux_core = CPU_COUNT(&plan->linux_cpus) > 0;
     out->mem_limit = plan->mem;
     out->settings = r->req->settings;
+    out->fifo = hold_realtime(r->req->hold);
     isle_memory_kinds(&r->isle, &kinds);
     out->mem_hugetlb = kinds.hugetlb;
     out->mem_thp = kinds.thp;

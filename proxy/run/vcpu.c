@@ -209,6 +209,9 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return op_stop(r, arg[0]);
     case LULL_OP_FORK:
         return run_fork(r);
+    case LULL_OP_YIELD:
+        sched_yield();
+        return 0;
     case LULL_OP_PENDING:
         return signals_mark(r, arg[0], arg[1]);
     case LULL_OP_WINDOW:

@@ -238,6 +238,9 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_fsid(c, answer);
     case SYS_epoll_pwait: /* the mask is the isle kernel's business: NULL already */
         return true;
+    case SYS_readlink:
+    case SYS_readlinkat:
+        return decode_readlink(c, answer);
     case SYS_open:
     case SYS_openat:
     case SYS_openat2:
@@ -449,6 +452,10 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_socketpair:
         if (r == 0 && c->pair)
             r = finish_fd_pair(c);
+        break;
+    case SYS_readlink:
+    case SYS_readlinkat:
+        r = finish_readlink(c, r);
         break;
     case SYS_getrusage:
     case SYS_times:

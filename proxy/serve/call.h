@@ -184,6 +184,8 @@ int64_t call_limit(struct call *c);
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
+bool decode_readlink(struct call *c, int64_t *answer);
+int64_t finish_readlink(struct call *c, int64_t r);
 /* What /proc/self/exe means, if the path is that; else NULL. */
 const char *path_exe(const struct call *c, const char *path);
 /* String of at most PATH_MAX bytes and a NUL in the arena; NULL: *fault or no memory. */

@@ -68,6 +68,7 @@ bool decode_prctl(struct call *c, int64_t *answer)
     int option = (int)c->user[0];
     struct agent *g = agent_acting();
     c->arg[0] = option;
+    c->arg[1] = (long)c->user[1];
     switch (option) {
     case PR_SET_PDEATHSIG:
         if (!g)

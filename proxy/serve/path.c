@@ -133,6 +133,8 @@ static bool answer_exe_link(struct call *c, int64_t *answer)
     size_t len = strlen(c->env->exe_path);
     if (len > (size_t)room)
         len = (size_t)room;
+    if (c->user[LULL_ARG_HAVE] && len > c->user[LULL_ARG_HAVE])
+        return call_answer(answer, -EFAULT);
     void *dst = call_mem(c, c->user[i], len);
     if (!dst)
         return call_answer(answer, -EFAULT);
@@ -355,6 +357,38 @@ bool decode_open(struct call *c, int64_t *answer)
                    refused_by_name(c, fd, (flags & O_ACCMODE) == O_RDONLY);
     server_syscall(SYS_close, fd, 0, 0, 0);
     return refused ? call_refuse(c, answer) : true;
+}
+
+/*
+ * readlink, readlinkat into a buffer that ends in a bad page: that is no matter if the name ends
+ * before it.
+ */
+bool decode_readlink(struct call *c, int64_t *answer)
+{
+    unsigned i = c->nr == SYS_readlink ? 1 : 2;
+    uint64_t n = (uint64_t)c->arg[i + 1];
+    if (!c->user[LULL_ARG_HAVE] || (int64_t)n <= 0)
+        return true;
+    if (n > PATH_MAX)
+        c->arg[i + 1] = n = PATH_MAX;
+    char *own = arena_alloc(c->mem, n);
+    if (!own)
+        return call_answer(answer, -ENOMEM);
+    c->arg[i] = (long)own;
+    return true;
+}
+
+int64_t finish_readlink(struct call *c, int64_t r)
+{
+    unsigned i = c->nr == SYS_readlink ? 1 : 2;
+    uint64_t have = c->user[LULL_ARG_HAVE];
+    if (!have || r < 0 || r > c->arg[i + 1])
+        return r;
+    void *dst = (uint64_t)r <= have ? call_mem(c, c->user[i], (uint64_t)r) : NULL;
+    if (!dst)
+        return -EFAULT;
+    memcpy(dst, (void *)c->arg[i], (size_t)r);
+    return r;
 }
 
 /* By the file that was opened, so that no directory, link or mount on the way matters. */

@@ -18,13 +18,20 @@
 /* msgsnd, msgrcv: a long and the text, whose length Linux is told. */
 bool decode_message(struct call *c, int64_t *answer)
 {
-    uint64_t len = c->user[2];
-    (void)answer;
-    if (len > INT32_MAX && (int64_t)len > 0)
+    struct msginfo limits;
+    int64_t len = (int64_t)c->user[2];
+    if (len > INT32_MAX)
         len = INT32_MAX;
+    memset(&limits, 0, sizeof limits);
     c->arg[2] = (long)len;
-    c->arg[1] =
-        (int64_t)len < 0 ? (long)LULL_BAD_PTR : (long)call_ptr(c, c->user[1], len + sizeof(long));
+    c->arg[1] = (long)call_ptr(c, c->user[1], (uint64_t)(len < 0 ? 0 : len) + sizeof(long));
+    if (c->nr != SYS_msgsnd || (!c->user[LULL_ARG_HAVE] && c->arg[1] != (long)LULL_BAD_PTR))
+        return true;
+    c->arg[1] = (long)LULL_BAD_PTR;
+    /* too long comes before what the text is, and behind the type */
+    if (call_ptr(c, c->user[1], sizeof(long)) != (void *)LULL_BAD_PTR && c->user[1] &&
+        server_syscall(SYS_msgctl, 0, IPC_INFO, (long)&limits, 0) >= 0 && len > limits.msgmax)
+        return call_answer(answer, -EINVAL);
     return true;
 }
 

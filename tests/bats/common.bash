@@ -179,10 +179,23 @@ qemu_pids() {
 traces() {
     lull_pids | sed 's/^/process /'
     qemu_pids | sed 's/^/QEMU /'
-    find /dev/shm /dev/hugepages /tmp /run -maxdepth 1 -iname '*lull*' -newer "$1" 2>/dev/null |
+    find /dev/shm /dev/hugepages /tmp -maxdepth 1 -iname '*lull*' -newer "$1" 2>/dev/null |
         sed 's/^/file /'
+    find /run/lull -type f ! -name lock -newer "$1" 2>/dev/null | sed 's/^/file /'
     find /sys/fs/cgroup -maxdepth 3 -type d -iname '*lull*' 2>/dev/null | sed 's/^/cgroup /'
     sed -n 's/^HugePages_\(Total\|Free\|Rsvd\)/pages &/p' /proc/meminfo
+}
+
+# What an isle changes on Linux's side for as long as it runs, with its value.
+host_settings() {
+    grep -rs '' /proc/irq/default_smp_affinity /proc/irq/*/smp_affinity_list \
+        /sys/devices/virtual/workqueue/cpumask /sys/class/net/*/queues/rx-*/rps_cpus \
+        /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor /proc/sys/kernel/watchdog_cpumask \
+        /proc/sys/kernel/sched_rt_runtime_us /proc/sys/vm/nr_hugepages \
+        /sys/devices/system/node/node*/hugepages/hugepages-*/nr_hugepages \
+        /sys/fs/cgroup/cpuset/cpuset.{cpus,sched_load_balance} \
+        /sys/fs/cgroup/cgroup.subtree_control || true
+    od -An -td4 /dev/cpu_dma_latency 2>/dev/null | sed 's/^/latency /' || true
 }
 
 # wait_for SECONDS COMMAND...: until it succeeds.

@@ -59,6 +59,7 @@ files_at_most() {
         done
     done
     wait_for 5 no_lull
+    "$LULL" gc
     traces stamp >after
     diff before after
     both_ok threads
@@ -77,6 +78,7 @@ files_at_most() {
         expect 137
     done
     wait_for 5 no_lull
+    "$LULL" gc
     traces stamp >after
     diff before after
 }

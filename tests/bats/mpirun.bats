@@ -102,3 +102,14 @@ no_lull() {
     ended
     wait_for 10 no_lull
 }
+
+@test "who yields on a core of several isles gives it up" {
+    need_engine "there the core is a thread of QEMU" kvm
+    # two ranks that are told the same CPU; alone it is theirs
+    LULL_REPORT=y-%r.json run_to isle mpirun -n 2 "$LULL" --cpus "$FIRST" \
+        perl -e 'syscall(24) for 1 .. 1000'
+    expect 0
+    [ "$(jq '.run.cores[0].exits.yield' y-0.json)" -ge 1000 ]
+    "$LULL" --report=y.json --cpus "$FIRST" perl -e 'syscall(24) for 1 .. 1000'
+    [ "$(jq '.run.cores[0].exits.yield' y.json)" = 0 ]
+}

@@ -236,6 +236,63 @@ static void robust(void)
     pthread_mutexattr_destroy(&attr);
 }
 
+static void *wait_robust_twice(void *arg)
+{
+    void *got = wait_robust(arg);
+
+    CHECK(pthread_mutex_lock(arg) == 0 && pthread_mutex_unlock(arg) == 0);
+    return got;
+}
+
+/* Mutexes whose owner is lent priority: futexes of another kind. */
+static void inheriting(void)
+{
+    pthread_mutexattr_t attr;
+    pthread_mutex_t m;
+    pthread_t t[8];
+    struct timespec when;
+    void *result;
+
+    check_section("priority inheritance");
+    pthread_mutexattr_init(&attr);
+    CHECK(pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT) == 0);
+    CHECK(pthread_mutex_init(&m, &attr) == 0);
+    total = 0;
+    for (int i = 0; i < 8; i++) {
+        CHECK(pthread_create(&t[i], NULL, adder, &m) == 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        CHECK(pthread_join(t[i], NULL) == 0);
+    }
+    CHECK(total == 160000);
+    CHECK(pthread_mutex_lock(&m) == 0 && try_from_other(&m) == EBUSY);
+    CHECK(pthread_mutex_unlock(&m) == 0);
+    pthread_mutex_destroy(&m);
+
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ERRORCHECK);
+    CHECK(pthread_mutex_init(&m, &attr) == 0);
+    CHECK(pthread_mutex_unlock(&m) == EPERM && pthread_mutex_lock(&m) == 0);
+    CHECK(pthread_mutex_lock(&m) == EDEADLK);
+    CHECK(pthread_mutex_unlock(&m) == 0);
+    pthread_mutex_destroy(&m);
+
+    CHECK(pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST) == 0);
+    CHECK(pthread_mutex_init(&m, &attr) == 0);
+    CHECK(pthread_create(&t[0], NULL, die_holding, &m) == 0 && pthread_join(t[0], NULL) == 0);
+    CHECK(pthread_mutex_lock(&m) == EOWNERDEAD && pthread_mutex_consistent(&m) == 0);
+    CHECK(pthread_mutex_unlock(&m) == 0);
+    CHECK(pthread_create(&t[0], NULL, die_later, &m) == 0);
+    sleep_ms(10);
+    when = in_ms(CLOCK_REALTIME, 5);
+    CHECK(pthread_mutex_timedlock(&m, &when) == ETIMEDOUT);
+    CHECK(pthread_create(&t[1], NULL, wait_robust_twice, &m) == 0);
+    CHECK(pthread_join(t[1], &result) == 0 && (intptr_t)result == EOWNERDEAD);
+    CHECK(pthread_join(t[0], NULL) == 0);
+    CHECK(pthread_mutex_lock(&m) == 0 && pthread_mutex_unlock(&m) == 0);
+    pthread_mutex_destroy(&m);
+    pthread_mutexattr_destroy(&attr);
+}
+
 static void *post_later(void *arg)
 {
     sleep_ms(10);
@@ -325,6 +382,7 @@ int main(void)
     kinds();
     conditions();
     robust();
+    inheriting();
     semaphores();
     futexes();
     return check_end();

@@ -267,7 +267,7 @@ static void test_text(void **state)
     (void)state;
     char *t = text_of();
     expect_in(t, "lull: report of ./strassen\n");
-    expect_in(t, "2: CPU 4-5, NUMA node 1 (--cpus 2); SCHED_FIFO; no core left to Linux");
+    expect_in(t, "2: CPU 4-5, NUMA node 1 (--cpus 2); real-time priority; no core left to Linux");
     expect_in(t, "limit 3.0 GiB; populated: hugetlb 1.0 GiB, transparent huge 0 B, "
                  "4 KiB pages 4.0 KiB");
     expect_in(t, "start 4.2 ms");

@@ -93,6 +93,7 @@ struct lull_itimer {
 #define LULL_BOOT_F_WINDOWS (1u << 3)    /* the engine can share memory with Linux */
 #define LULL_BOOT_F_FORK (1u << 4)       /* and copy an isle's memory */
 #define LULL_BOOT_F_EXEC_STACK (1u << 5) /* PT_GNU_STACK asks for it */
+#define LULL_BOOT_F_SHARED (1u << 6)     /* others have the cores too: who yields, leaves */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only

@@ -35,6 +35,7 @@ enum lull_op {
     LULL_OP_FORK,    /* a second isle with a copy of all memory: its process, or -errno */
     LULL_OP_PENDING, /* arg0: signals of signalfds that are pending, bit n-1 = signal n; arg1: of
                         these, the ones of which one was taken since */
+    LULL_OP_YIELD,   /* LULL_BOOT_F_SHARED: Linux may run somebody else on this CPU */
     LULL_OP_COUNT
 };
 

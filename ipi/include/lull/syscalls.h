@@ -27,7 +27,9 @@ enum lull_sysclass {
 
 /*
  * The kernel's own word on an argument, in the last one's place; 0: nothing to say.
- * read, write, pread64, pwrite64: so many bytes of the buffer may be used, the page behind may not.
+ * read, write, pread64, pwrite64, readlink, readlinkat: so many bytes of the buffer may be used, the
+ * page behind may not.
+ * msgsnd: 1: the type may be read, the text not.
  * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
  */
 #define LULL_ARG_HAVE 5

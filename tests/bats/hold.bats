@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+# Cores are held while an isle runs, and everything is as before when it has ended, however it did.
+load common
+
+# One core for the isle, one for Linux: what an isle needs to take anything.
+held() {
+    need_root
+    need_two_cpus
+    LAST=$LAST_CPU-$LAST_CPU
+    wait_for 5 nobody || true
+    host_settings >before
+}
+
+# Somebody else's isle would be seen in the settings.
+nobody() {
+    [ "$("$LULL" ps | wc -l)" = 1 ]
+}
+
+settings_as_before() {
+    wait_for 5 nobody || true
+    host_settings >after
+    diff before after
+}
+
+@test "settings differ while it runs, and are as before when it has ended" {
+    held
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
+    host_settings >during
+    [ -s "/run/lull/isle.$pid."* ]
+    ! cmp -s before during || fail "nothing has changed"
+    diff before during >difference || true
+    grep -q default_smp_affinity difference
+    grep -q workqueue/cpumask difference
+    "$LULL" ps >ps
+    grep -E "^ *$pid +root +1 +$LAST_CPU .*$PROGRAMS/sleeper" ps
+    kill -TERM "$pid"
+    ended
+    expect 42
+    settings_as_before
+    "$LULL" ps >ps
+    lacks "^ *$pid " ps
+}
+
+@test "the core's thread is alone in a cpuset, with a real-time policy; the others are not" {
+    held
+    need_engine "another process has the threads" kvm
+    [ -e /sys/fs/cgroup/cpuset/tasks ] || skip "no cgroup v1 cpusets here"
+    background isle "$LULL" --cpus "$LAST" --report=report "$PROGRAMS/sleeper"
+    local tid
+    tid=$(grep -lx lull-core0 "/proc/$pid/task/"*/comm | sed 's,.*/task/,,; s,/comm,,')
+    grep -qx "3*[0-9]*:cpuset:/lull.$pid" "/proc/$pid/task/$tid/cgroup"
+    grep -qx "[0-9]*:cpuset:/" "/proc/$pid/task/$pid/cgroup"
+    [ "$(cat "/sys/fs/cgroup/cpuset/lull.$pid/cpuset.cpus")" = "$LAST_CPU" ]
+    chrt -p "$tid" | grep -q SCHED_RR || uname -r | grep -qE '^([0-5]|6\.([0-9]|1[01]))\.'
+    chrt -p "$pid" | grep -q SCHED_OTHER
+    kill -TERM "$pid"
+    ended
+    expect 42
+    [ ! -e "/sys/fs/cgroup/cpuset/lull.$pid" ]
+}
+
+@test "what is started on an isle is on Linux's cores, with Linux's policy" {
+    held
+    need_engine "no fork" kvm
+    isle_one() { run_to isle "$LULL" --cpus "$LAST" "$@"; }
+    isle_one sh -c 'chrt -p $$; taskset -pc $$; exec chrt -p $$'
+    expect 0
+    lacks 'SCHED_(RR|FIFO)' isle.out
+    settings_as_before
+    isle_one sh -c "(exec '$PROGRAMS/hello'); '$PROGRAMS/hello'; exec '$PROGRAMS/hello'"
+    expect 0
+    [ "$(grep -c hello isle.out)" = 3 ]
+    settings_as_before
+}
+
+@test "SIGKILL, and lull gc puts everything back" {
+    held
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
+    kill -KILL "$pid"
+    ended
+    expect 137
+    host_settings >after
+    ! cmp -s before after || fail "nothing had changed"
+    "$LULL" gc >gc
+    settings_as_before
+    grep -q '^1 dead isle' gc
+    grep -q 'workqueue/cpumask: put back' gc
+    "$LULL" gc >gc
+    grep -q '^0 dead isles, 0 things' gc
+    [ -z "$(find /sys/fs/cgroup -maxdepth 3 -type d -name "lull.$pid")" ]
+}
+
+@test "SIGKILL, and the next lull puts everything back" {
+    held
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
+    kill -KILL "$pid"
+    ended
+    expect 137
+    run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/hello"
+    expect 0
+    settings_as_before
+}
+
+@test "two isles: the last one puts everything back" {
+    held
+    local first
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
+    first=$pid
+    host_settings >during
+    background second "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
+    kill -TERM "$first"
+    wait "$first" || true
+    host_settings >after
+    diff during after
+    kill -TERM "$pid"
+    ended
+    settings_as_before
+}
+
+@test "errors give back too" {
+    held
+    run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/die" segv-thread
+    expect 139
+    settings_as_before
+    run_to isle "$LULL" --cpus "$LAST" --mem 2M "$PROGRAMS/memory"
+    settings_as_before
+    run_to isle "$LULL" --cpus "$LAST" --timeout 0.5 "$PROGRAMS/sleeper" compute
+    settings_as_before
+}
+
+@test "--isolate=no changes nothing; require without a core for Linux is 125" {
+    held
+    background isle "$LULL" --cpus "$LAST" --isolate=no "$PROGRAMS/sleeper"
+    host_settings >after
+    diff before after
+    "$LULL" ps | grep -qE "^ *$pid "
+    kill -TERM "$pid"
+    ended
+    expect 42
+    run_to isle "$LULL" --cpus "$LIST" --isolate=require "$PROGRAMS/hello"
+    expect 125
+    one_line 'isolate=require'
+    isle --isolate=maybe "$PROGRAMS/hello"
+    expect 125
+    one_line 'auto, no or require'
+}
+
+# as_user COMMAND...: a user with no right but that to /dev/kvm.
+as_user() {
+    # shellcheck disable=SC2016
+    run_to isle unshare --mount --propagation private sh -c '
+        if [ -e /dev/kvm ]; then
+            mknod -m 666 kvm.$$ c 10 232 && mount --bind kvm.$$ /dev/kvm && rm kvm.$$ || exit 99
+        fi
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+            --bounding-set=-all --no-new-privs "$@"' as_user "$@"
+}
+
+@test "without root: it runs, and one line says what was not possible" {
+    held
+    public=$(mktemp -d /tmp/lull-test.XXXXXX)
+    chmod 755 "$public"
+    cp "$LULL" "$PROGRAMS/hello" "$PROGRAMS/omp" "$public"
+    cd "$public"
+    as_user ./lull --cpus "$LAST" ./hello
+    expect 0
+    grep -qx hello isle.out
+    one_line 'without root.*cpuset.*interrupts.*real-time'
+    as_user ./lull --cpus "$LAST" ./omp
+    expect 0
+    one_line 'without root'
+    as_user ./lull --cpus "$LAST" --isolate=no ./hello
+    expect 0
+    [ ! -s isle.err ]
+    as_user ./lull --cpus "$LAST" --isolate=require ./hello
+    expect 125
+    one_line 'isolate=require'
+    # one line of a job, not one of each rank
+    as_user env MPI_LOCALRANKID=1 MPI_LOCALNRANKS=2 ./lull --cpus "$LAST" ./hello
+    expect 0
+    [ ! -s isle.err ]
+    as_user ./lull gc
+    expect 0
+    as_user ./lull doctor
+    expect 0
+    grep -q 'lacks' isle.out
+    cd "$BATS_TEST_TMPDIR"
+    rm -rf "$public"
+    settings_as_before
+}
+
+@test "lull ps, gc and doctor take no arguments" {
+    local command
+    for command in ps gc doctor; do
+        run_to isle "$LULL" "$command" more
+        expect 125
+        one_line "takes no 'more'"
+        run_to isle "$LULL" "$command"
+        expect 0
+        code=0
+        "$LULL" "$command" >/dev/full 2>isle.err || code=$?
+        expect 125
+        one_line 'standard output'
+    done
+}
