@@ -17,6 +17,7 @@
 #define EEXIST 17
 #define ENODEV 19
 #define EINVAL 22
+#define EFBIG 27
 #define EPIPE 32
 #define EDEADLK 35
 #define ENOSYS 38

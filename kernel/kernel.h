@@ -51,6 +51,7 @@ void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);
 void cores_reset(void); /* in a forked child */
+void cores_ignore_others(void); /* until then: nobody waits for them */
 void cores_flush(u64 start,
                  u64 pages); /* TLB: here, and on every core that runs application code */
 void cores_stop(void);       /* until cores_resume() no other core runs application code */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +41,34 @@ static void take_signals(struct run_request *req)
         if (sigstate_has(req->ignored, s) && s != SIGTTIN && s != SIGTTOU)
             signal(s, SIG_DFL);
     }
+}
+
+/* Interval timers and pending signals outlive execve(2). */
+static void take_survivors(struct run_request *req)
+{
+    const struct itimerval none = {{0, 0}, {0, 0}};
+    sigset_t all;
+    for (int i = 0; i < 3; i++) {
+        struct itimerval it = none;
+        setitimer((__itimer_which_t)i, &none, &it);
+        uint64_t left =
+            (uint64_t)it.it_value.tv_sec * 1000000000 + (uint64_t)it.it_value.tv_usec * 1000;
+        req->itimer[i].left = left && i == ITIMER_REAL ? monotonic_ns() + left : left;
+        req->itimer[i].interval =
+            (uint64_t)it.it_interval.tv_sec * 1000000000 + (uint64_t)it.it_interval.tv_usec * 1000;
+    }
+    sigfillset(&all);
+    while (req->npending < 64 &&
+           sigtimedwait(&all, &req->pending[req->npending], &(struct timespec){0, 0}) > 0)
+        req->npending++;
+}
+
+/* What the program inherits; the proxy itself needs more room than it. */
+static void take_limits(struct run_request *req)
+{
+    limits_take(&req->limits);
+    if (req->opt->limits) /* this process has been a lull before */
+        limits_parse(req->opt->limits, &req->limits);
 }
 
 /* Of this rank, and absolute: the program may change its directory, which is the proxy's too. The
@@ -112,6 +141,8 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
         rc = print_plan(req);
     } else if (rc == 0) {
         take_signals(req);
+        take_survivors(req);
+        take_limits(req);
         run_isle(req, &result);
         rc = result.status;
     }

@@ -60,12 +60,22 @@ bool sigstate_is_fault(const siginfo_t *info)
     return info->si_code > 0 || sigstate_is_own(info) || info->si_errno >> 16 == SENT_ON;
 }
 
-void sigstate_send_on(int signo, const siginfo_t *info)
+static void send_to(pid_t tid, int signo, const siginfo_t *info)
 {
     siginfo_t copy = *info;
     copy.si_errno = SENT_ON << 16 | (info->si_code & 0xffff);
     copy.si_code = SI_QUEUE; /* others only the main thread may say of its own process */
-    syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo, &copy);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signo, &copy);
+}
+
+void sigstate_send_on(int signo, const siginfo_t *info)
+{
+    send_to(getpid(), signo, info);
+}
+
+void sigstate_keep(int signo, const siginfo_t *info)
+{
+    send_to(gettid(), signo, info);
 }
 
 int sigstate_code(const siginfo_t *info)

@@ -42,6 +42,8 @@ void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored);
  * Async-signal-safe.
  */
 void sigstate_send_on(int signo, const siginfo_t *info);
+/* The same to this thread, which is the one that an execve leaves. */
+void sigstate_keep(int signo, const siginfo_t *info);
 /* Of a signal of faults: nobody sent it, the processor or the proxy itself did. */
 bool sigstate_is_fault(const siginfo_t *info);
 int sigstate_code(const siginfo_t *info);

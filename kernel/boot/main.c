@@ -4,6 +4,7 @@
 #include "mm/mm.h"
 #include "sched/child.h"
 #include "sched/futex.h"
+#include "sys/sys.h"
 
 extern char lull_leave_start[], lull_leave_end[], lull_entry[], lull_lstar[], lull_upcall[];
 extern char lull_fault_stubs[], lull_irq_stub[], lull_ring0_bp[], lull_ring0_fatal[];
@@ -62,6 +63,8 @@ static struct thread *first_thread(void)
     signals_init();
     mm_init();
     rewrite_init();
+    limits_start();
+    itimers_start();
     return program_start();
 }
 

@@ -24,6 +24,14 @@ void cores_reset(void)
     }
 }
 
+void cores_ignore_others(void)
+{
+    for (unsigned i = 0; i < boot_info()->ncores; i++) {
+        if (i != this_cpu()->index)
+            percpu_of(i)->flushed = ~0ul;
+    }
+}
+
 static void core_fence(struct percpu *p, u64 gen)
 {
     u64 restart = __atomic_load_n(&restart_generation, __ATOMIC_ACQUIRE);

@@ -10,15 +10,15 @@
 #define MADV_POPULATE_WRITE 23
 #define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
 
-static void dontneed(u64 start, u64 end)
+void mm_wipe(u64 start, u64 end)
 {
     for (u64 at = start; at < end;) {
         struct lull_map *v = vma_next(at);
         if (!v || v->start >= end)
             return;
         u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
-        if (v->flags & LULL_MAP_WINDOW) {
-            ; /* the pages are Linux's, and stay */
+        if (v->flags & LULL_MAP_WINDOW || v->file) {
+            ; /* the pages are Linux's, and stay; or file_dontneed()'s business */
         } else if (!v->prot) {
             /* nobody can see it before it is opened */
             struct lull_map m = vma_piece(v, from, to);
@@ -61,6 +61,12 @@ long sys_madvise(struct frame *f)
     bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) ||
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
+    if (mm_advice_is_of_fork(advice)) {
+        spin_lock(&mm_lock);
+        long done = mm_advise_fork(start, end, advice);
+        spin_unlock(&mm_lock);
+        return done;
+    }
     if (!hint && advice != MADV_DONTNEED && advice != MADV_REMOVE)
         return advice > 25 && advice != 100 && advice != 101 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
@@ -71,15 +77,15 @@ long sys_madvise(struct frame *f)
         r = -EINVAL;
     if (advice == MADV_FREE && r == 0 && file_between(start, end, true))
         r = -EINVAL;
-    if (advice == MADV_DONTNEED && file_between(start, end, false))
-        r = refuse(28); /* they would be the file's again */
-    else if (advice == MADV_DONTNEED && vma_room(2))
-        dontneed(start, end);
+    bool files = advice == MADV_DONTNEED && file_between(start, end, false);
+    if (advice == MADV_DONTNEED && vma_room(2))
+        mm_wipe(start, end);
     else if (advice == MADV_REMOVE && r == 0)
         r = window_each(start, end, LULL_WIN_REMOVE, 0);
     pt_flush();
     spin_unlock(&mm_lock);
-    return r;
+    long again = files ? file_dontneed(start, end) : 0;
+    return again == -ENOSYS ? refuse(28) : again ? again : r;
 }
 
 long sys_mincore(struct frame *f)
@@ -160,6 +166,7 @@ long sys_brk(struct frame *f)
         if (new_end > old_end) {
             struct lull_map *v = vma_next(old_end);
             ok = (!v || v->start >= new_end) &&
+                 mm_may_expand(0, new_end - old_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) &&
                  mm_map(old_end, new_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) == 0;
         } else if (new_end < old_end) {
             mm_unmap(new_end, old_end);

@@ -35,11 +35,13 @@ static void hold_end(u64 start, u64 end)
     }
 }
 
-static int prepare(u64 hint, u64 len, u32 flags, u64 *out)
+static int prepare(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 {
     long r = mm_place(hint, len, flags, out);
     if (r)
         return (int)r;
+    if (!mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, 0))
+        return -ENOMEM;
     if (!vma_room(64)) /* for the holes and what becomes of them */
         return -ENOMEM;
     if (*out >= LULL_RAM_BASE && blocks_prepare(*out, *out + len, false))
@@ -73,7 +75,7 @@ static int open_range(struct lull_map m, u64 covered)
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     spin_lock(&mm_lock);
-    long r = prepare(f->rdi, len, (u32)f->r10, out);
+    long r = prepare(f->rdi, len, prot, (u32)f->r10, out);
     spin_unlock(&mm_lock);
     if (r)
         return r;
@@ -100,4 +102,91 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     pt_flush();
     spin_unlock(&mm_lock);
     return r;
+}
+
+static long read_again(const struct lull_map *m)
+{
+    u64 arg[6] = {m->file, m->start, m->end - m->start, m->offset};
+    return forward_raw(LULL_NR_MAP_AGAIN, arg);
+}
+
+long file_dontneed(u64 start, u64 end)
+{
+    long r = 0;
+    for (u64 at = start; at < end && r >= 0;) {
+        spin_lock(&mm_lock);
+        struct lull_map *v = vma_next(at), m = {0};
+        bool there = v && v->start < end;
+        if (there)
+            m = vma_piece(v, max_u64(at, v->start), min_u64(v->end, end));
+        spin_unlock(&mm_lock);
+        if (!there)
+            break;
+        at = m.end;
+        if (!m.file || m.flags & (LULL_MAP_WINDOW | LULL_MAP_BEYOND))
+            continue;
+        r = read_again(&m);
+        u64 covered = r >= 0 ? ALIGN_UP((u64)r, LULL_PAGE) : m.end - m.start;
+        spin_lock(&mm_lock);
+        const struct lull_map *now = vma_at(m.start);
+        bool same = now && now->file == m.file && now->end >= m.end;
+        if (covered < m.end - m.start && same && vma_room(4)) { /* the file is shorter now */
+            vma_change_begin();
+            open_range(m, covered);
+            vma_change_end();
+            pt_flush();
+        }
+        spin_unlock(&mm_lock);
+    }
+    return r < 0 ? r : 0;
+}
+
+long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room)
+{
+    u64 old = m.start, at = old;
+    struct lull_map tail = m;
+    if (!room) {
+        long r = mm_place(0, new_len, 0, &at);
+        if (r)
+            return r;
+    }
+    if (!vma_room(8) || blocks_prepare(at, at + new_len, false))
+        return -ENOMEM;
+    tail.start = at + old_len;
+    tail.end = at + new_len;
+    tail.offset = m.offset + old_len;
+    u64 from = room ? tail.start : at;
+    hold(from, tail.end);
+    spin_unlock(&mm_lock);
+    long r = read_again(&tail);
+    spin_lock(&mm_lock);
+    vma_change_begin();
+    hold_end(from, tail.end);
+    blocks_mark_used(from, tail.end);
+    if (r < 0) {
+        vma_change_end();
+        return r;
+    }
+    if (!room) {
+        m.start = at;
+        m.end = at + old_len;
+        if (pt_map(at, m.end, PROT_READ | PROT_WRITE)) {
+            vma_change_end();
+            return -ENOMEM;
+        }
+        if (!(m.prot & PROT_READ))
+            pt_map(old, old + old_len, PROT_READ);
+        memcpy((void *)at, (void *)old, old_len);
+        if (m.prot)
+            pt_map(at, m.end, m.prot);
+        else
+            pt_unmap(at, m.end);
+        m.flags &= ~LULL_MAP_IMAGE;
+        vma_insert(m);
+        mm_unmap(old, old + old_len);
+    }
+    tail.flags = m.flags;
+    int opened = open_range(tail, (u64)r);
+    vma_change_end();
+    return opened ? opened : (long)at;
 }

@@ -13,6 +13,8 @@
  *   policy.c     which node memory comes from
  *   numa.c       mbind and its family
  *   advice.c     madvise, mincore, msync, mlock, brk
+ *   expand.c     limits of address space and data
+ *   inherit.c    what a forked child gets
  *   start.c      program, stack and heap at start
  */
 #ifndef KERNEL_MM_MM_H
@@ -80,6 +82,21 @@ void blocks_discard(u64 start, u64 end); /* give pages back: zero at the next to
 void blocks_init(u64 bytes_loaded);
 bool in_ram(u64 start, u64 end);
 
+/* advice.c: zero again, as MADV_DONTNEED makes it. Under mm_lock */
+void mm_wipe(u64 start, u64 end);
+
+/* inherit.c */
+bool mm_advice_is_of_fork(u32 advice);
+long mm_advise_fork(u64 start, u64 end, u32 advice); /* under mm_lock */
+void mm_forked(void);                                /* in the child; no other core runs yet */
+
+/* expand.c: under mm_lock */
+/* RLIMIT_AS and RLIMIT_DATA allow len more bytes; what they replace at `start` (0: nothing) does not
+   count twice. */
+bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags);
+bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot); /* by mprotect */
+struct lull_limits *limit_table(void);                                /* sys/limits.c */
+
 /* mmap.c */
 void mm_init(void);
 int mm_map(u64 start, u64 end, u32 prot, u32 flags); /* fresh zero pages; under mm_lock */
@@ -104,6 +121,11 @@ long sys_shmdt(struct frame *f);
 
 /* file.c */
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);
+/* The private file mappings in the range are as the file is again. 0, or -ENOSYS. Sleeps. */
+long file_dontneed(u64 start, u64 end);
+/* A private mapping of a file, [old, old + old_len) of m, becomes longer. Under mm_lock, which is
+   given up meanwhile. `room`: where it is. */
+long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room);
 
 /* policy.c: policies by number, 0: none. Under mm_lock but for the first three */
 void policy_init(void);

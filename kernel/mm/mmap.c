@@ -116,6 +116,8 @@ static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
         vflags |= LULL_MAP_LAZY;
     spin_lock(&mm_lock);
     long r = mm_place(hint, len, flags, out);
+    if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, vflags))
+        r = -ENOMEM;
     if (r == 0) {
         if (flags & MAP_FIXED) {
             mm_unmap(*out, *out + len);
@@ -186,6 +188,8 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
     bool window = v.flags & LULL_MAP_WINDOW;
     if (window && prot & PROT_WRITE && v.flags & LULL_MAP_READONLY)
         return -EACCES;
+    if (!mm_may_become_data(&v, to - from, prot))
+        return -ENOMEM;
     if (prot && !window && in_ram(from, to) && blocks_prepare(from, to, IS_LAZY(v.flags)))
         return -ENOMEM;
     if (prot && !window && v.policy)

@@ -54,12 +54,15 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     if (!vma_room(4))
         return -ENOMEM;
     struct lull_map was = *v;
+    u64 more = flags & MREMAP_DONTUNMAP ? old_len : new_len > old_len ? new_len - old_len : 0;
+    if (more && !mm_may_expand(0, more, was.prot, was.flags))
+        return -ENOMEM;
     if (was.flags & LULL_MAP_WINDOW)
         return flags & ~MREMAP_MAYMOVE
                    ? refuse(25)
                    : window_remap(vma_piece(&was, old, was.end), old_len, new_len, flags);
-    if (was.file && new_len > old_len)
-        return refuse(25); /* more of the file */
+    if (was.file && new_len > old_len && flags & MREMAP_FIXED)
+        return refuse(25); /* more of the file, and elsewhere */
     if (flags & MREMAP_DONTUNMAP && (was.file || was.flags & LULL_MAP_BEYOND))
         return -EINVAL;
     if (flags & MREMAP_FIXED) {
@@ -83,6 +86,7 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
             mm_unmap(old + new_len, old + old_len);
         return (long)old;
     }
+    long r;
     struct lull_map *after = vma_following(v);
     u64 limit = old >= boot_info()->brk_start && old < boot_info()->brk_end ? boot_info()->brk_end
                                                                             : boot_info()->ram_end;
@@ -90,6 +94,12 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
         limit = boot_info()->brk_start;
     bool room = was.end == old + old_len && in_ram(old, old + new_len) && old + new_len <= limit &&
                 (!after || after->start >= old + new_len);
+    if (was.file && !(was.flags & LULL_MAP_BEYOND)) {
+        if (!room && !(flags & MREMAP_MAYMOVE))
+            return -ENOMEM;
+        r = file_grow(vma_piece(&was, old, old + old_len), old_len, new_len, room);
+        return r == -ENOSYS ? refuse(25) : r;
+    }
     if (room && mm_map(old + old_len, old + new_len, was.prot, was.flags & ~MEMORY_STATE) == 0)
         return (long)old;
     if (!(flags & MREMAP_MAYMOVE))

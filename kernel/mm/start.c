@@ -173,6 +173,8 @@ static u64 stack_fill(u64 end)
     out = put_strings(out, strings, b->argc);
     out = put_strings(out, envs, b->envc);
     memcpy(out, skip, auxbytes);
+    _Static_assert(sizeof aux <= sizeof((struct lull_proc *)0)->auxv, "room");
+    memcpy(((struct lull_proc *)LULL_PROC)->auxv, skip, auxbytes);
     return sp;
 }
 

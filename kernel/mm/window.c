@@ -84,6 +84,8 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
     u64 offset = flags & MAP_ANONYMOUS ? 0 : f->r9;
     spin_lock(&mm_lock);
     long r = vma_room(4) ? window_place(f->rdi, len, flags, out) : -ENOMEM;
+    if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, LULL_MAP_WINDOW))
+        r = -ENOMEM;
     if (r == 0) {
         u32 huge = flags & MAP_HUGETLB && !(flags & MAP_ANONYMOUS) ? LULL_PROT_HUGETLB : 0;
         r = window_call(LULL_WIN_MAP, *out, len, fd, offset, prot | huge);
@@ -134,6 +136,8 @@ long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags)
         return (long)m.start;
     }
     if (!(flags & 1)) /* MREMAP_MAYMOVE */
+        return -ENOMEM;
+    if (!mm_may_expand(0, new_len - old_len, m.prot, m.flags))
         return -ENOMEM;
     long r = window_place(0, new_len, 0, &at);
     if (r)
@@ -226,6 +230,8 @@ long sys_shmat(struct frame *f)
     long r = vma_room(4) ? window_place(at, (u64)len, place, &at) : -ENOMEM;
     if (r == -EEXIST)
         r = -EINVAL;
+    if (r == 0 && !mm_may_expand(flags & SHM_REMAP ? at : 0, (u64)len, PROT_READ, LULL_MAP_WINDOW))
+        r = -ENOMEM;
     if (r == 0) {
         r = window_call(LULL_WIN_SHM, at, (u64)len, f->rdi, flags & (SHM_RDONLY | SHM_EXEC), 0);
         struct lull_map m = {.start = at, .end = at + (u64)len, .flags = LULL_MAP_SHM};

@@ -113,7 +113,8 @@ static long child_end(struct frame *f)
 
 long sys_vfork(struct frame *f)
 {
-    return child_start(f, 0, 0, false, false);
+    long r = limit_tasks();
+    return r ? r : child_start(f, 0, 0, false, false);
 }
 
 /* ---- execve ---- */
@@ -140,6 +141,15 @@ static u64 ignored_signals(const struct sigaction *actions)
     return bits;
 }
 
+/* What goes on after an execve of the program itself. */
+static void survivors_show(void)
+{
+    struct lull_proc *p = (struct lull_proc *)LULL_PROC;
+    procinfo_update(); /* the time that it has computed */
+    itimers_show(p->itimer);
+    signals_show(p);
+}
+
 /* at: 1 + a descriptor, 0: none */
 static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
 {
@@ -152,8 +162,10 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
     spin_lock(&signal_lock);
     arg[4] = ignored_signals(t->child ? t->child->actions : signal_actions);
     spin_unlock(&signal_lock);
-    if (!t->child)
+    if (!t->child) {
         policy_for_exec();
+        survivors_show();
+    }
     long r = forward_raw(LULL_NR_EXEC, arg);
     return r == -ENOSYS ? refuse(59) : r;
 }

@@ -73,11 +73,15 @@ struct thread *fork_resume(void)
     spin_unlock(&threads_lock);
     spin_unlock(&mm_lock);
     cores_reset();
+    cores_ignore_others(); /* they have no translations yet, and do not answer */
+    mm_forked();
+    cores_reset();
     futexes_reset();
     children_reset();
     threads_forget_all_but(t);
     signals_forked(t);
     itimers_forked();
+    limits_forked();
     thread_reborn(t);
     u32 tid = (u32)t->tid;
     if (forking_set_tid)

@@ -6,6 +6,7 @@
 #include "mm/mm.h"
 #include "sched/child.h"
 #include "sched/futex.h"
+#include "sys/sys.h"
 
 #define CLONE_VM 0x100u
 #define CLONE_VFORK 0x4000u
@@ -246,6 +247,8 @@ static long clone_process(struct frame *f, const struct clone_args *a)
 static long clone_any(struct frame *f, const struct clone_args *a)
 {
     long r = clone_decode(a);
+    if (r == 0)
+        r = limit_tasks();
     if (r)
         return r;
     return a->flags & CLONE_THREAD ? clone_invoke(f, a) : clone_process(f, a);

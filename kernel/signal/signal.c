@@ -214,6 +214,23 @@ void signals_from_proxy(void)
         signal_send(NULL, signo, &info);
 }
 
+/* For execve(2): what is pending stays so; of real-time signals the first of a number. */
+void signals_show(struct lull_proc *p)
+{
+    const struct thread *t = current();
+    spin_lock(&signal_lock);
+    p->pending = process_pending | t->sig.pending;
+    for (int i = 0; i < NSIG; i++) {
+        const struct sigshort *s =
+            t->sig.pending & sig_bit(i + 1) ? &t->sig.info[i] : &process_info[i];
+        p->pending_info[i].code = s->code;
+        p->pending_info[i].pid = s->pid;
+        p->pending_info[i].uid = (i32)s->uid;
+        p->pending_info[i].value = s->value;
+    }
+    spin_unlock(&signal_lock);
+}
+
 void signals_forked(struct thread *t)
 {
     process_pending = 0;

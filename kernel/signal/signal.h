@@ -19,6 +19,8 @@
 #define SIGKILL 9
 #define SIGSEGV 11
 #define SIGPIPE 13
+#define SIGXCPU 24
+#define SIGXFSZ 25
 #define SIGCHLD 17
 #define SIGCONT 18
 #define SIGSTOP 19

@@ -3,6 +3,8 @@
 #ifndef KERNEL_SIGNAL_SIGNAL_PRIV_H
 #define KERNEL_SIGNAL_SIGNAL_PRIV_H
 
+#include <lull/maps.h>
+
 #include "sched/thread.h"
 
 #define UNBLOCKABLE (sig_bit(SIGKILL) | sig_bit(SIGSTOP))
@@ -13,6 +15,7 @@ extern u64 process_pending;
 
 /* A hint: no further one of this number can wait. */
 bool signal_queue_full(int signo);
+void signals_show(struct lull_proc *p); /* what an execve of this thread keeps */
 
 /* All four under signal_lock. */
 bool signal_ignored(int signo);

@@ -37,6 +37,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [62] = sys_kill,
     [67] = sys_shmdt,
     [96] = sys_gettimeofday,
+    [97] = sys_getrlimit,
     [102] = sys_getuid,
     [104] = sys_getgid,
     [107] = sys_geteuid,

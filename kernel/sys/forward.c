@@ -272,6 +272,16 @@ static void note_wait(u32 nr, u64 since)
         ;
 }
 
+/* What was written is the name of a thread (/proc/self/task/TID/comm). */
+static long name_written(i32 tid, const u64 arg[6])
+{
+    char name[16] = {0};
+    if (copy_in(name, arg[1], min_u64(arg[2], sizeof name - 1)))
+        return -EFAULT;
+    thread_rename(tid, name);
+    return (long)arg[2];
+}
+
 /* Until `end`, CLOCK_MONOTONIC ns, where it has a timeout; NEVER: none. */
 static long forward_until(u32 nr, const u64 args[6], u64 end)
 {
@@ -289,6 +299,13 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         if (r == -EPIPE && raises_sigpipe(nr, arg)) {
             struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
             signal_send(current(), SIGPIPE, &info);
+        }
+        if (r >= LULL_RENAMES && (nr == 1 || nr == 18))
+            return name_written((i32)r, arg);
+        if (r == -LULL_ESIGXFSZ) {
+            struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
+            signal_send(current(), SIGXFSZ, &info);
+            return -EFBIG;
         }
         if (r == -LULL_E_SIGNALFD)
             return signalfd_read(nr, arg);
@@ -382,9 +399,7 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
 long forward_call(struct frame *f, const struct lull_sysdesc *d)
 {
     u32 nr = (u32)(d - syscall_table);
-    /* open, openat, openat2, getrusage, times */
-    if (nr == 2 || nr == 257 || nr == 437 || nr == 98 || nr == 100)
-        procinfo_update();
+    procinfo_for_call(f, nr);
     __atomic_fetch_add(&sysstat()->forwarded[nr], 1, __ATOMIC_RELAXED);
     return forward_frame(f, nr, NEVER);
 }

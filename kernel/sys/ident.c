@@ -15,8 +15,6 @@
 #define PR_GET_TIMERSLACK 30
 #define PR_GET_TID_ADDRESS 40
 #define PR_LAST_KNOWN 71 /* of Linux 6.1, apart from the mnemonic ones */
-#define RLIMIT_CORE 4
-#define RLIMIT_NOFILE 7
 
 long sys_getpid(struct frame *f)
 {
@@ -146,54 +144,6 @@ long sys_arch_prctl(struct frame *f)
     default:
         return -EINVAL;
     }
-}
-
-#define RLIMIT_STACK 3
-#define RLIMIT_RSS 5
-#define RLIMIT_MEMLOCK 8
-#define RLIMIT_LOCKS 10
-#define RLIMIT_MSGQUEUE 12
-#define RLIMIT_NICE 13
-#define RLIMIT_RTPRIO 14
-#define STACK_LEAST (256ul << 10) /* of the proxy's own main thread */
-
-/*
- * Limits are the proxy's own. Those whose change would hit the proxy instead of the program
- * (address space, CPU time, processes ...) are refused.
- */
-static bool limit_settable(u64 resource, uaddr limit)
-{
-    u64 current;
-    switch (resource) {
-    case RLIMIT_CORE:
-    case RLIMIT_RSS:
-    case RLIMIT_NOFILE:
-    case RLIMIT_MEMLOCK:
-    case RLIMIT_LOCKS:
-    case RLIMIT_MSGQUEUE:
-    case RLIMIT_NICE:
-    case RLIMIT_RTPRIO:
-        return true;
-    case RLIMIT_STACK: /* of the next program; the size of threads' stacks is libc's business */
-        return copy_in(&current, limit, sizeof current) || current >= STACK_LEAST;
-    default:
-        return resource > 15; /* EINVAL */
-    }
-}
-
-long sys_prlimit64(struct frame *f)
-{
-    bool own = f->rdi == 0 || f->rdi == boot_info()->pid;
-    if (own && f->rdx && !limit_settable(f->rsi, f->rdx))
-        return refuse(302);
-    return forward_call(f, &syscall_table[302]);
-}
-
-long sys_setrlimit(struct frame *f)
-{
-    if (!limit_settable(f->rdi, f->rsi))
-        return refuse(160);
-    return forward_call(f, &syscall_table[160]);
 }
 
 long sys_exit(struct frame *f)

@@ -228,6 +228,28 @@ long sys_alarm(struct frame *f)
     return (long)(left && (left % NS >= NS / 2 || !s) ? s + 1 : s);
 }
 
+/* What survives an execve(2): none of those that timer_create(2) made. */
+void itimers_show(struct lull_itimer out[ITIMERS])
+{
+    spin_lock(&lock);
+    for (int i = 0; i < ITIMERS; i++) {
+        struct setting s = get(&timers[i]);
+        out[i] = (struct lull_itimer){s.value, s.interval};
+    }
+    spin_unlock(&lock);
+}
+
+void itimers_start(void)
+{
+    const struct lull_itimer *in = boot_info()->itimer;
+    spin_lock(&lock);
+    for (u64 i = 0; i < ITIMERS; i++) {
+        if (in[i].left)
+            set(itimer(i), (struct setting){in[i].left, in[i].interval}, i == 0);
+    }
+    spin_unlock(&lock);
+}
+
 /* ---- timer_create ---- */
 
 static struct ptimer *by_id(u64 id)

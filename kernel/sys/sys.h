@@ -13,12 +13,17 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6]);
 
 /* procinfo.c: before a call that may open a file of /proc/self */
 void procinfo_update(void);
+void procinfo_for_call(const struct frame *f, u32 nr); /* if this call may show it */
+void thread_rename(i32 tid, const char name[16]);
 
 /* time.c */
+u64 thread_cpu(const struct thread *t); /* TSC ticks */
 u64 process_cpu_ticks(void);          /* of all threads, ended ones too */
 bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
 
 /* itimer.c */
+void itimers_start(void);
+void itimers_show(struct lull_itimer out[3]);
 void itimers_forked(void); /* a child has none */
 long sys_getitimer(struct frame *f);
 long sys_setitimer(struct frame *f);
@@ -51,10 +56,16 @@ long sys_get_robust_list(struct frame *f);
 long sys_prctl(struct frame *f);
 long sys_arch_prctl(struct frame *f);
 long sys_membarrier(struct frame *f);
-long sys_prlimit64(struct frame *f);
-long sys_setrlimit(struct frame *f);
 long sys_exit(struct frame *f);
 long sys_exit_group(struct frame *f);
+
+/* limits.c */
+void limits_start(void);
+void limits_forked(void);
+long limit_tasks(void); /* one more process or thread: 0, or -EAGAIN by RLIMIT_NPROC */
+long sys_getrlimit(struct frame *f);
+long sys_setrlimit(struct frame *f);
+long sys_prlimit64(struct frame *f);
 
 /* schedcalls.c */
 long sys_sched_yield(struct frame *f);

@@ -42,7 +42,7 @@ u64 tsc_to_ns(u64 ticks)
     return scale(ticks, ((const struct lull_timepage *)LULL_TIMEPAGE)->mult);
 }
 
-static u64 thread_cpu(const struct thread *t)
+u64 thread_cpu(const struct thread *t)
 {
     u64 ticks = t->cpu_ticks;
     if (t->state == THREAD_RUNNING)

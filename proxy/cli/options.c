@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "rlimits.h"
 #include "message.h"
 
 /*
@@ -239,6 +240,15 @@ static const char *set_device(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *set_limits(struct options *o, const char *value)
+{
+    struct lull_limits l;
+    if (limits_parse(value, &l))
+        return "what lull tells the next lull";
+    o->limits = value;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"nodes", required_argument, "LULL_NODES", set_nodes},
@@ -260,6 +270,7 @@ static const struct option_row rows[] = {
     {"ranks", required_argument, NULL, set_ranks},
     {"exec", required_argument, NULL, set_exec},
     {"device", required_argument, NULL, set_device},
+    {"limits", required_argument, NULL, set_limits},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

@@ -78,6 +78,7 @@ struct options {
                              NULL: this machine */
     unsigned ranks;       /* plan --ranks: 1 .. OPTIONS_RANKS_MAX; 0: as the environment says */
     const char *exec;     /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
+    const char *limits;   /* --limits, the same way: limits_print(); NULL: those of this process */
     int argc;             /* PROGRAM ARGS... */
     char **argv;
 };

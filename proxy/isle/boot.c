@@ -7,7 +7,6 @@
 #include <sys/auxv.h>
 #include <sys/personality.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -94,12 +93,10 @@ static int put_blob(struct lull_boot *b, const struct program *p, char **envp)
     return 0;
 }
 
-static uint64_t stack_size(void)
+static uint64_t stack_size(const struct lull_limits *l)
 {
-    struct rlimit l;
-    if (getrlimit(RLIMIT_STACK, &l) || l.rlim_cur == RLIM_INFINITY || l.rlim_cur > (1ull << 30))
-        return 1ull << 30; /* reserved, not populated */
-    return l.rlim_cur;
+    uint64_t size = l->of[LULL_LIMIT_STACK].cur;
+    return size > 1ull << 30 ? 1ull << 30 : size; /* reserved, not populated */
 }
 
 /* How long Linux's masks of processors are here. */
@@ -149,7 +146,9 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     uint64_t span = (isle->ram_end - LULL_RAM_BASE) / 4 & ~(LULL_CHUNK - 1);
     b->brk_start = LULL_RAM_BASE + 2 * span + (fixed ? 0 : b->random[30]) * LULL_HUGE;
     b->brk_end = LULL_RAM_BASE + 3 * span;
-    b->stack_size = stack_size();
+    b->stack_size = stack_size(req->limits);
+    memcpy(b->itimer, req->itimer, sizeof b->itimer);
+    memcpy((void *)LULL_LIMIT_TABLE, req->limits, sizeof *req->limits);
     b->vdso_size = (uint64_t)(blob_vdso_end - blob_vdso);
     b->xcr0 = req->features.xcr0;
     b->xsave_size = req->features.xsave_size;

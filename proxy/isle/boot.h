@@ -9,6 +9,7 @@
 #include "cli/options.h"
 #include "isle/isle_priv.h"
 #include "program/program.h"
+#include "rlimits.h"
 
 struct boot_request {
     const struct options *opt;
@@ -16,6 +17,8 @@ struct boot_request {
     const struct program *program;
     char **envp;
     struct engine_features features;
+    const struct lull_limits *limits;
+    const struct lull_itimer *itimer; /* three */
     uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
     uint64_t signalfds;     /* signals of inherited signalfds */
 };

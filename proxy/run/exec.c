@@ -6,10 +6,12 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
@@ -87,6 +89,58 @@ static void add_options(struct words *w, const struct run *r)
         add(w, "--virtual-time");
 }
 
+/* CPU time goes on counting: as far as the kernel says it has been the program's. */
+static void add_limits(struct words *w, const struct run *r)
+{
+    struct lull_limits l;
+    char text[WORD_MAX];
+    memcpy(&l, (const void *)LULL_LIMIT_TABLE, sizeof l);
+    for (unsigned i = 0; i < LULL_LIMITS; i++)
+        l.of[i].cur = l.of[i].cur < l.of[i].max ? l.of[i].cur : l.of[i].max;
+    l.cpu_ns = r->view.proc->cpu_ns;
+    if (limits_print(text, sizeof text, &l) == 0)
+        add(w, "--limits=%s", text);
+}
+
+static struct timeval to_timeval(uint64_t ns)
+{
+    return (struct timeval){(time_t)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
+}
+
+/* Timers and pending signals become the process's own, so that Linux keeps them. */
+static void hand_on(const struct lull_proc *p)
+{
+    for (int i = 0; i < 3; i++) {
+        struct itimerval it = {to_timeval(p->itimer[i].interval), to_timeval(p->itimer[i].left)};
+        if (p->itimer[i].left && !it.it_value.tv_sec && !it.it_value.tv_usec)
+            it.it_value.tv_usec = 1;
+        setitimer((__itimer_which_t)i, &it, NULL);
+    }
+    for (int n = 1; n <= 64; n++) {
+        siginfo_t info = {.si_signo = n, .si_code = p->pending_info[n - 1].code};
+        if (!(p->pending >> (n - 1) & 1))
+            continue;
+        info.si_pid = p->pending_info[n - 1].pid;
+        info.si_uid = (uid_t)p->pending_info[n - 1].uid;
+        info.si_value.sival_ptr = (void *)p->pending_info[n - 1].value;
+        sigstate_keep(n, &info);
+    }
+}
+
+static void take_back(const struct lull_proc *p)
+{
+    struct itimerval none = {{0, 0}, {0, 0}};
+    for (int i = 0; i < 3; i++)
+        setitimer((__itimer_which_t)i, &none, NULL);
+    for (int n = 1; n <= 64; n++) {
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, n);
+        if (p->pending >> (n - 1) & 1)
+            sigtimedwait(&set, NULL, &(struct timespec){0, 0});
+    }
+}
+
 int64_t run_exec(void *ctx, const struct exec_request *req)
 {
     struct run *r = ctx;
@@ -103,6 +157,7 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     int device = r->ops->keep ? r->ops->keep(r->engine, true) : -1;
     if (device >= 0)
         add(&w, "--device=%d", device);
+    add_limits(&w, r);
     add(&w, "--exec=%s", req->path);
     add(&w, "--");
     char **argv = calloc(w.n + n + 1, sizeof *argv);
@@ -115,15 +170,21 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     hold_exec(r->req->hold, true);
     sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
     struct sigstate own, inherited;
+    struct lull_proc proc;
+    memcpy(&proc, r->view.proc, sizeof proc);
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
+    hand_on(&proc);
     sigstate_set(&inherited);
+    limits_lift();
     identity_before_exec();
     isle_numa_exec(&r->isle, true);
     execve("/proc/self/exe", argv, req->envp);
     ret = -errno; /* as from here on the program would go on, so does the proxy */
     isle_numa_exec(&r->isle, false);
+    limits_lower();
     sigstate_set(&own);
+    take_back(&proc);
     hold_exec(r->req->hold, false);
 out:
     if (device >= 0)

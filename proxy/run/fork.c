@@ -78,6 +78,8 @@ static _Noreturn void child_main(struct run *r)
     struct run *n = calloc(1, sizeof *n);
     struct vcpu *vcpu = calloc(r->nvcpus, sizeof *vcpu);
     int status = LULL_EXIT_FAILED;
+    limits_forked();
+    view_forked();
     vcpu_forget();
     run_block_signals();
     hold_fork(req.hold);
@@ -92,6 +94,7 @@ static _Noreturn void child_main(struct run *r)
     req.settings = &settings;
     req.opt = &opt;
     req.started_ns = now_ns();
+    req.limits.cpu_ns = 0;
     if (!n || !vcpu) {
         message("out of memory");
         _exit(status);

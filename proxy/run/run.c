@@ -60,6 +60,7 @@ static uint64_t server_ns(void *ctx)
             clock_gettime(id, &ts) == 0)
             ns -= (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
     }
+    ns -= (int64_t)r->req->limits.cpu_ns; /* cores, too, that an execve has ended */
     return ns > 0 ? (uint64_t)ns : 0;
 }
 
@@ -77,6 +78,7 @@ static void view_fill(struct run *r)
         .vdso_size = (uint64_t)(blob_vdso_end - blob_vdso),
         .maps = (const struct lull_maps *)LULL_KTABLES,
         .proc = (const struct lull_proc *)LULL_PROC,
+        .threads = (const struct lull_threads *)LULL_THREAD_TABLE,
         .populated = populated,
         .server_ns = server_ns,
         .ctx = r,
@@ -112,6 +114,7 @@ int start_server(struct run *r)
         .exe_path = r->req->program->path,
         .mapped = r->mapped,
         .view = &r->view,
+        .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
         .exec = run_exec,
         .reaped = signals_catch_up,
         .credentials_changed = tell_credentials,
@@ -139,6 +142,8 @@ static int prepare(struct run *r)
         .envp = environ,
         .mask = req->mask,
         .ignored = req->ignored,
+        .limits = &req->limits,
+        .itimer = req->itimer,
         .signalfds = signalfd_inherited(),
     };
     r->ops->features(r->engine, &boot.features);
@@ -366,6 +371,9 @@ void run_isle(const struct run_request *req, struct run_result *out)
         marks_next(r);
     }
     isle_window_guard();
+    limits_file_size(req->limits.of[LULL_LIMIT_FSIZE].cur);
+    for (unsigned i = 0; i < req->npending; i++)
+        signals_pass_on(r, &req->pending[i]);
     vcpus_go(r);
     verbose("%s on %u cores (%s), at most %lu MiB, engine %s; cores started after %.1f ms",
             req->program->path, req->plan->ncores, req->plan->why, req->plan->mem >> 20,
@@ -374,6 +382,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
     signals_serve(r);
+    limits_lift();
     if (wanted) {
         struct report_section begin = rep->run;
         rep->run = (struct report_section){0};

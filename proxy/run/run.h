@@ -11,6 +11,7 @@
 #include "carve/settings.h"
 #include "cli/options.h"
 #include "program/program.h"
+#include "rlimits.h"
 
 struct hold;
 
@@ -18,10 +19,14 @@ struct run_request {
     const struct options *opt;
     const struct carve_plan *plan;
     const struct program *program;
-    uint64_t started_ns;    /* CLOCK_MONOTONIC at the start of the process */
-    uint64_t mask, ignored; /* signals that the program inherits as such, bit n-1: signal n */
-    cpu_set_t affinity;     /* of the process at its start */
-    struct hold *hold;      /* of the cores; its journal: hold_journal() */
+    uint64_t started_ns;          /* CLOCK_MONOTONIC at the start of the process */
+    uint64_t mask, ignored;       /* signals that the program inherits as such, bit n-1: signal n */
+    struct lull_itimer itimer[3]; /* that it inherits, as of lull_boot */
+    unsigned npending;
+    siginfo_t pending[64];     /* signals that are pending for it */
+    struct lull_limits limits; /* that the program inherits */
+    cpu_set_t affinity;        /* of the process at its start */
+    struct hold *hold;         /* of the cores; its journal: hold_journal() */
     struct settings *settings;
     unsigned rank; /* in the job */
 };

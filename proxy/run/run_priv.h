@@ -124,6 +124,7 @@ void death_print(const struct run *r, const struct lull_death *d);
 void signals_serve(struct run *r);
 /* LULL_OP_PENDING */
 int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
+void signals_pass_on(struct run *r, const siginfo_t *info);
 void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
 
 /* switches.c */

@@ -93,6 +93,14 @@ static bool is_of_own_write(const siginfo_t *info)
     return info->si_signo == SIGPIPE && info->si_code == SI_USER && info->si_pid == getpid();
 }
 
+void signals_pass_on(struct run *r, const siginfo_t *info)
+{
+    pthread_mutex_lock(&r->signal_lock);
+    if (ring_has_room(r) && !sigstate_is_own(info) && !sigstate_is_mark(info))
+        pass_on(r, info);
+    pthread_mutex_unlock(&r->signal_lock);
+}
+
 /* Takes what is pending of `set` and passes it on, under signal_lock. False: there was no room. */
 static bool take(struct run *r, const sigset_t *set)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Decode and finish: what is common to all calls, by the table's kinds of arguments. */
 #include "serve/call.h"
+#include "serve/agent.h"
 #include "serve/view.h"
 
 #include <errno.h>
@@ -170,6 +171,19 @@ static bool decode_fd_pair(struct call *c, unsigned i, int64_t *answer)
 }
 
 /* What the kinds cannot say. */
+/* The threads of /proc/self/task are the isle's. */
+static bool decode_getdents(struct call *c, int64_t *answer)
+{
+    size_t room = (unsigned)c->user[2];
+    if (!c->env->view || agent_acting() || !view_is_task(c, (int)c->arg[0]))
+        return true;
+    char *to = call_mem(c, c->user[1], room);
+    if (!to)
+        return call_answer(answer, -EFAULT);
+    return call_answer(answer,
+                       view_list_threads(c, (int)c->arg[0], c->nr == SYS_getdents64, to, room));
+}
+
 static bool decode_special(struct call *c, int64_t *answer)
 {
     switch (c->nr) {
@@ -188,8 +202,9 @@ static bool decode_special(struct call *c, int64_t *answer)
             return call_answer(answer, -LULL_E_SIGNALFD);
         return c->nr == SYS_read ? decode_partial(c, answer) : true;
     case SYS_write:
-    case SYS_pread64:
     case SYS_pwrite64:
+        return view_comm_written(c, answer) && decode_partial(c, answer);
+    case SYS_pread64:
         return decode_partial(c, answer);
     case SYS_epoll_pwait2:
         return decode_epoll_pwait2(c, answer);
@@ -280,6 +295,9 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_semop:
     case SYS_semtimedop:
         return decode_semop(c, answer);
+    case SYS_getdents:
+    case SYS_getdents64:
+        return decode_getdents(c, answer);
     case LULL_NR_FUTEX:
         return decode_futex(c, answer);
     case LULL_NR_EXEC:
@@ -290,6 +308,10 @@ static bool decode_special(struct call *c, int64_t *answer)
         return call_answer(answer, call_leave(c));
     case LULL_NR_CHILDREN:
         return call_answer(answer, call_children(c));
+    case LULL_NR_LIMIT:
+        return call_answer(answer, call_limit(c));
+    case LULL_NR_MAP_AGAIN:
+        return call_answer(answer, map_again(c));
     case LULL_NR_MAP_FILE:
         return call_answer(answer, map_file(c));
     case LULL_NR_SIGNALFD:
@@ -310,6 +332,7 @@ bool call_decode(struct call *c, int64_t *answer)
     c->addr = NULL;
     c->pollfd = NULL;
     c->pair = NULL;
+    c->task = 0;
     c->refused = false;
     for (unsigned i = 0; i < d->nargs; i++)
         if (!decode_arg(c, i, d->arg[i], answer))

@@ -47,7 +47,8 @@ struct call_env {
     int64_t (*exec)(void *ctx, const struct exec_request *req);
     void (*credentials_changed)(void *ctx);
     void *exec_ctx;
-    const struct view *view; /* NULL: files that show the proxy are refused */
+    const struct lull_limits *limits; /* isle memory; NULL: children have the proxy's */
+    const struct view *view;          /* NULL: files that show the proxy are refused */
 };
 
 struct msg_copy; /* vec.c */
@@ -72,6 +73,7 @@ struct call {
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
+    uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
 
@@ -170,11 +172,14 @@ void decode_msgctl(struct call *c);
 bool decode_handle(struct call *c, unsigned i, int64_t *answer);
 /* LULL_NR_MAP_FILE (mapfile.c) */
 int64_t map_file(struct call *c);
+int64_t map_again(struct call *c); /* LULL_NR_MAP_AGAIN */
 /* LULL_NR_EXEC, LULL_NR_SPAWN, LULL_NR_LEAVE (exec.c) */
 int64_t call_exec(struct call *c);
 int64_t call_spawn(struct call *c);
 int64_t call_leave(struct call *c);
 int64_t call_children(struct call *c);
+/* LULL_NR_LIMIT (limit.c) */
+int64_t call_limit(struct call *c);
 /* paths (path.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);

@@ -12,6 +12,7 @@
 
 #include <lull/syscalls.h>
 
+#include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/serve.h"
@@ -181,7 +182,15 @@ int64_t call_exec(struct call *c)
 
 int64_t call_spawn(struct call *c)
 {
-    return c->env->agents && !agent_acting() ? agent_start(c->env->agents) : -ENOSYS;
+    if (!c->env->agents || agent_acting())
+        return -ENOSYS;
+    int pid = agent_start(c->env->agents);
+    if (pid > 0 && c->env->limits) {
+        struct lull_limits l;
+        memcpy(&l, c->env->limits, sizeof l);
+        limits_give(pid, &l);
+    }
+    return pid;
 }
 
 int64_t call_leave(struct call *c)

@@ -4,6 +4,7 @@
 #include <linux/limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -15,6 +16,9 @@
 
 #include "serve/call.h"
 #include "serve/mapped.h"
+#include "serve/view.h"
+
+#define ANCHORS_NEW 64u
 
 /* What Linux says of such a mapping: rights, kind of file, noexec file systems. 0 or -errno. */
 static long probe(int fd, uint64_t prot, uint64_t offset)
@@ -69,6 +73,19 @@ static uint32_t number_of(const struct call *c, int fd, const struct stat *st)
     return mapped_number(c->env->mapped, st->st_dev, st->st_ino, path);
 }
 
+/* Files that are not mapped any more are let go now and then. */
+static void anchor(const struct call *c, uint32_t number, int fd)
+{
+    if (c->env->view && mapped_new_anchors(c->env->mapped) >= ANCHORS_NEW) {
+        uint32_t n = 0;
+        struct lull_map *maps = view_maps(c->env->view, &n);
+        if (maps)
+            mapped_forget(c->env->mapped, maps, n);
+        free(maps);
+    }
+    mapped_anchor(c->env->mapped, number, fd);
+}
+
 int64_t map_file(struct call *c)
 {
     int fd = call_fd(c->env, c->user[0]);
@@ -94,5 +111,21 @@ int64_t map_file(struct call *c)
     if (!S_ISREG(st.st_mode))
         return -ENOSYS; /* devices */
     int64_t bytes = copy_file(fd, to, len, offset);
-    return bytes < 0 ? bytes : (int64_t)number_of(c, fd, &st) << 40 | bytes;
+    if (bytes < 0)
+        return bytes;
+    uint32_t number = number_of(c, fd, &st);
+    if (c->env->mapped && (uint64_t)st.st_blksize < LULL_HUGE) /* a huge page is no anchor */
+        anchor(c, number, fd);
+    return (int64_t)number << 40 | bytes;
+}
+
+int64_t map_again(struct call *c)
+{
+    uint64_t len = c->user[2], offset = c->user[3];
+    char *to = len ? call_mem(c, c->user[1], len) : NULL;
+    if (!to || (c->user[1] | len | offset) & (LULL_PAGE - 1))
+        return -EINVAL; /* not what the kernel asks for */
+    if (!c->env->mapped || c->user[0] > LULL_FILE_MAX)
+        return -ENOSYS;
+    return mapped_read(c->env->mapped, (uint32_t)c->user[0], offset, to, len);
 }

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 #include "serve/mapped.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-#include <lull/abi.h>
+#include <lull/maps.h>
+
+#define COPY_MAX (1ul << 30) /* bytes at once */
 
 struct mapped {
     pthread_mutex_t lock;
     struct mapped_file *file; /* [0]: LULL_FILE_PROGRAM */
     uint32_t count, room;
+    unsigned new_anchors;
 };
 
 /* Under the lock, or alone. Number, or 0. */
@@ -30,7 +39,7 @@ static uint32_t add(struct mapped *m, uint64_t dev, uint64_t ino, const char *pa
     char *own = strdup(path);
     if (!own)
         return LULL_FILE_NONE;
-    m->file[m->count++] = (struct mapped_file){dev, ino, own};
+    m->file[m->count++] = (struct mapped_file){dev, ino, own, NULL};
     return m->count;
 }
 
@@ -56,12 +65,21 @@ struct mapped *mapped_create(const char *program, const char *interp)
     return m;
 }
 
+static void drop_anchor(struct mapped_file *f)
+{
+    if (f->anchor)
+        munmap(f->anchor, LULL_PAGE);
+    f->anchor = NULL;
+}
+
 void mapped_free(struct mapped *m)
 {
     if (!m)
         return;
-    for (uint32_t i = 0; i < m->count; i++)
+    for (uint32_t i = 0; i < m->count; i++) {
+        drop_anchor(&m->file[i]);
         free(m->file[i].path);
+    }
     free(m->file);
     pthread_mutex_destroy(&m->lock);
     free(m);
@@ -80,6 +98,87 @@ uint32_t mapped_number(struct mapped *m, uint64_t dev, uint64_t ino, const char 
         n = add(m, dev, ino, path);
     pthread_mutex_unlock(&m->lock);
     return n;
+}
+
+/* By a descriptor that cannot write: else the file could not be sealed against writing. */
+static void *anchor_make(int fd)
+{
+    char link[64];
+    int own = -1;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        fd = own = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    void *p = fd < 0 ? MAP_FAILED : mmap(NULL, LULL_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    if (own >= 0)
+        close(own);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void mapped_anchor(struct mapped *m, uint32_t number, int fd)
+{
+    pthread_mutex_lock(&m->lock);
+    struct mapped_file *f = number >= 1 && number <= m->count ? &m->file[number - 1] : NULL;
+    if (f && !f->anchor) {
+        f->anchor = anchor_make(fd);
+        m->new_anchors++;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* A second, longer view of the same file; what it does not cover is where the copy ends. */
+static int64_t copy_from(void *anchor, uint64_t offset, void *to, uint64_t len)
+{
+    char *view = mremap(anchor, 0, offset + len, MREMAP_MAYMOVE);
+    if (view == MAP_FAILED)
+        return -ENOSYS;
+    struct iovec local = {to, len}, remote = {view + offset, len};
+    ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    munmap(view, offset + len);
+    return n < 0 && errno == EFAULT ? 0 : n < 0 ? -ENOSYS : n;
+}
+
+int64_t mapped_read(struct mapped *m, uint32_t number, uint64_t offset, void *to, uint64_t len)
+{
+    int64_t done = -ENOSYS;
+    pthread_mutex_lock(&m->lock);
+    void *anchor = number >= 1 && number <= m->count ? m->file[number - 1].anchor : NULL;
+    if (anchor && offset + len > offset && offset + len < 1ul << 46)
+        done = 0;
+    while (done >= 0 && (uint64_t)done < len) {
+        uint64_t at = (uint64_t)done, n = len - at < COPY_MAX ? len - at : COPY_MAX;
+        int64_t got = copy_from(anchor, offset + at, (char *)to + at, n);
+        done = got < 0 ? got : done + got;
+        if (got < (int64_t)n)
+            break;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return done;
+}
+
+unsigned mapped_new_anchors(struct mapped *m)
+{
+    pthread_mutex_lock(&m->lock);
+    unsigned n = m->new_anchors;
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+void mapped_forget(struct mapped *m, const struct lull_map *maps, uint32_t count)
+{
+    pthread_mutex_lock(&m->lock);
+    bool *used = calloc(m->count + 1, sizeof *used);
+    for (uint32_t i = 0; used && i < count; i++) {
+        if (maps[i].file <= m->count)
+            used[maps[i].file] = true;
+    }
+    for (uint32_t i = 0; used && i < m->count; i++) {
+        if (!used[i + 1])
+            drop_anchor(&m->file[i]);
+    }
+    m->new_anchors = 0;
+    free(used);
+    pthread_mutex_unlock(&m->lock);
 }
 
 void mapped_lock(struct mapped *m, bool lock)

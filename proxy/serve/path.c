@@ -179,6 +179,9 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
     c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
     if (!own || !path_is_file_name(c->nr, i))
         return true;
+    if (!view_task_path(c, &own, answer))
+        return false;
+    c->arg[i] = (long)own;
     const char *rest = own_proc_rest(own, c->env->pid), *p;
     if (rest && c->env->exe_path && !strcmp(rest, "exe")) {
         if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
@@ -209,10 +212,10 @@ const char *path_exe(const struct call *c, const char *path)
 static bool file_shows_proxy(const char *rest)
 {
     static const char *const names[] = {
-        "arch_status", "auxv",  "children", "clear_refs",    "cmdline", "comm",  "environ",
-        "map_files",   "maps",  "mem",      "numa_maps",     "pagemap", "sched", "personality",
-        "schedstat",   "smaps", "stack",    "smaps_rollup",  "stat",    "statm", "status",
-        "syscall",     "task",  "timers",   "timerslack_ns", "wchan",
+        "arch_status", "auxv",      "children", "clear_refs", "cmdline",       "comm",    "environ",
+        "limits",      "map_files", "maps",     "mem",        "numa_maps",     "pagemap", "sched",
+        "personality", "schedstat", "smaps",    "stack",      "smaps_rollup",  "stat",    "statm",
+        "status",      "syscall",   "task",     "timers",     "timerslack_ns", "wchan",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (component(rest, names[i]))
@@ -267,6 +270,10 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
     struct text t = {0};
     bool read = v && opened_to_read(fd);
     const char *rest = proc_rest(c, path), *name = strrchr(path, '/');
+    if (rest && v && !strcmp(rest, "task"))
+        return fd;
+    if (rest && v && !strcmp(rest, "comm") && !read)
+        return view_open_comm(c, fd);
     if (!rest && read && name && view_proc(c, (int)fd, name + 1, &t))
         return view_publish((int)fd, &t);
     if (!rest || !file_shows_proxy(rest))
@@ -315,7 +322,8 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
         !path_of_fd(fd, path, sizeof path))
         return false;
     const char *rest = proc_rest(c, path);
-    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")))
+    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")) ||
+        !strcmp(rest, "comm"))
         return false;
     say_refused(path);
     return true;

@@ -39,7 +39,8 @@ struct server_config {
     uint64_t poll_ns;      /* how long the polling thread looks at idle channels before it sleeps */
     int reserved_fd_low;   /* descriptors >= this are the proxy's own: EBADF for the isle */
     struct mapped *mapped; /* names of mapped files; NULL: none. Kept, not copied */
-    const struct view *view; /* what the program sees of itself; NULL: nothing. Kept */
+    const struct view *view;          /* what the program sees of itself; NULL: nothing. Kept */
+    const struct lull_limits *limits; /* the program's, in isle memory; NULL: the proxy's. Kept */
     const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
                              copied */
     /* The program becomes another one: does not return, or -errno. NULL: never, and no children. */

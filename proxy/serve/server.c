@@ -223,6 +223,7 @@ int server_start(const struct server_config *config, struct server **out)
                                .exec = config->exec,
                                .credentials_changed = config->credentials_changed,
                                .exec_ctx = config->ctx,
+                               .limits = config->limits,
                                .view = config->view};
     s->env.agents = config->exec ? agents_create(&s->affinity) : NULL;
     pthread_mutex_init(&s->pool_lock, NULL);

@@ -149,6 +149,15 @@ static void drop_sigpipe(const struct call *c)
     sigtimedwait(&set, NULL, &(struct timespec){0});
 }
 
+/* Linux answered EFBIG, and perhaps left a SIGXFSZ pending. */
+static long take_sigxfsz(long r)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    return sigtimedwait(&set, NULL, &(struct timespec){0}) > 0 ? -LULL_ESIGXFSZ : r;
+}
+
 static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
 {
     long r;
@@ -159,7 +168,7 @@ static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
            !__atomic_load_n(&f->cancel, __ATOMIC_RELAXED));
     if (r == -EPIPE)
         drop_sigpipe(c);
-    return r;
+    return r == -EFBIG ? take_sigxfsz(r) : r;
 }
 
 /* With a timeout a socket's calls are not made again behind a handler, SA_RESTART or not. */

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+#include "rlimits.h"
 #include "serve/call.h"
 
 #define FILE_MAX (16u << 20) /* bytes of a file of /proc that are read */
@@ -102,7 +103,12 @@ int64_t view_publish(int fd, struct text *t)
         goto out;
     long cloexec = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
     r = own = server_syscall(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0);
-    if (own < 0 || (r = fill((int)own, t)) < 0)
+    if (own < 0)
+        goto out;
+    limits_lift();
+    r = fill((int)own, t);
+    limits_lower();
+    if (r < 0)
         goto out;
     snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
     r = reader = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
@@ -122,7 +128,7 @@ out:
 
 /* ---- directories ---- */
 
-enum directory { DIR_ANY = 0, DIR_FDS, DIR_CPUS, DIR_NODES };
+enum directory { DIR_ANY = 0, DIR_FDS, DIR_TASK, DIR_CPUS, DIR_NODES };
 
 static enum directory directory_kind(const struct call *c, int fd)
 {
@@ -141,6 +147,8 @@ static enum directory directory_kind(const struct call *c, int fd)
         return DIR_ANY;
     if (fs.f_type == PROC_SUPER_MAGIC) {
         snprintf(own, sizeof own, "/%d/", c->env->pid);
+        if (!strcmp(last, "/task") && c->env->view && strstr(path, own))
+            return DIR_TASK;
         bool fds = !strcmp(last, "/fd") || !strcmp(last, "/fdinfo");
         return fds && strstr(path, own) ? DIR_FDS : DIR_ANY;
     }
@@ -149,6 +157,11 @@ static enum directory directory_kind(const struct call *c, int fd)
     if (strstr(path, "/devices/system/cpu") && !strcmp(last, "/cpu"))
         return DIR_CPUS;
     return strstr(path, "/devices/system/node") && !strncmp(last, "/node", 5) ? DIR_NODES : DIR_ANY;
+}
+
+bool view_is_task(const struct call *c, int fd)
+{
+    return directory_kind(c, fd) == DIR_TASK;
 }
 
 /* The number behind `prefix`, if that is all of the name; -1. */
@@ -179,7 +192,7 @@ size_t view_filter(const struct call *c, int fd, bool long_form, char *entries, 
 {
     enum directory kind = directory_kind(c, fd);
     size_t kept = 0, name_at = long_form ? 19 : 18; /* struct linux_dirent64, linux_dirent */
-    if (kind == DIR_ANY)
+    if (kind == DIR_ANY || kind == DIR_TASK)
         return len;
     for (size_t at = 0; at + name_at < len;) {
         uint16_t size;

@@ -27,8 +27,9 @@ struct view {
     unsigned ncores;
     uint64_t mem_limit; /* bytes */
     uint64_t vdso_size;
-    const struct lull_maps *maps;     /* isle memory: hostile */
-    const struct lull_proc *proc;     /* the same */
+    const struct lull_maps *maps; /* isle memory: hostile */
+    const struct lull_proc *proc; /* the same */
+    const struct lull_threads *threads;
     uint64_t (*populated)(void *ctx); /* bytes of memory that the isle has */
     uint64_t (*server_ns)(void *ctx); /* CPU time that Linux's side has spent for it */
     void *ctx;
@@ -53,6 +54,30 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
 /* `name`: directly in /proc. */
 bool view_proc(const struct call *c, int fd, const char *name, struct text *out);
 
+/* A copy of the table of mappings that the caller frees; NULL: no memory. */
+struct lull_map *view_maps(const struct view *v, uint32_t *count);
+/* The line of a mapping in maps; then, if it is not NULL, what `show` adds. */
+typedef void (*view_map_fn)(const struct call *c, const struct lull_map *m, void *ctx,
+                            struct text *out);
+bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out);
+
+/* -- view_smaps.c: smaps, smaps_rollup -------------------------------------------------------- */
+bool view_smaps(const struct call *c, const char *name, struct text *out);
+
+/* -- view_task.c ------------------------------------------------------------------------------ */
+/* A path to /proc/self/task/TID is led to what Linux knows: c->task remembers the thread. False:
+ *answer is what the program gets. */
+bool view_task_path(struct call *c, char **path, int64_t *answer);
+/* *p becomes what it is of c->task, of the main thread if that is 0; its state, as in stat. */
+char view_as_thread(const struct call *c, struct lull_proc *p);
+/* Entries of /proc/self/task, from where the descriptor stands. */
+int64_t view_list_threads(struct call *c, int fd, bool long_form, char *to, size_t room);
+/* In place of the descriptor of a file comm that is opened for writing: fd or -errno. */
+int64_t view_open_comm(struct call *c, int64_t fd);
+void view_forked(void); /* first thing in a forked child */
+/* A write to such a descriptor: *answer. */
+bool view_comm_written(const struct call *c, int64_t *answer);
+
 /* -- view_sys.c ------------------------------------------------------------------------------- */
 /* `name`: behind .../devices/system/, such as cpu/online. */
 bool view_sys(const struct call *c, int fd, const char *name, struct text *out);
@@ -64,6 +89,7 @@ bool view_has_node(const struct view *v, unsigned node);
 /* Puts the text in place of the file behind fd, for reading. fd or -errno; frees *t. */
 int64_t view_publish(int fd, struct text *t);
 /* Entries of a directory that the program is not to see: bytes that are left of `len`. */
+bool view_is_task(const struct call *c, int fd); /* the directory /proc/self/task */
 size_t view_filter(const struct call *c, int fd, bool long_form, char *entries, size_t len);
 
 #endif

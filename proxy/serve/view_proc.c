@@ -17,8 +17,7 @@
 
 /* ---- mappings ---- */
 
-/* A copy that the caller frees; NULL: no memory. */
-static struct lull_map *maps_copy(const struct view *v, uint32_t *count)
+struct lull_map *view_maps(const struct view *v, uint32_t *count)
 {
     struct lull_map *copy = NULL;
     for (int i = 0; i < TRIES; i++) {
@@ -65,7 +64,7 @@ static void put_map(struct text *out, const struct lull_map *m, const struct map
     put_name(out, line, name);
 }
 
-static void one_map(const struct call *c, const struct lull_map *m, struct text *out)
+void view_map(const struct call *c, const struct lull_map *m, struct text *out)
 {
     struct mapped_file f;
     bool file = m->file && c->env->mapped && mapped_get(c->env->mapped, m->file, &f) == 0;
@@ -78,20 +77,23 @@ static void one_map(const struct call *c, const struct lull_map *m, struct text 
         free(f.path);
 }
 
-static bool put_maps(const struct call *c, struct text *out)
+bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out)
 {
     const struct view *v = c->env->view;
     uint32_t n = 0;
     uint64_t end = 0;
-    struct lull_map *m = maps_copy(v, &n);
+    struct lull_map *m = view_maps(v, &n);
     if (!m)
         return false;
     for (uint32_t i = 0; i < n; i++) {
         if (m[i].start < end || m[i].end <= m[i].start)
             continue; /* not what the kernel writes */
         end = m[i].end;
-        if (!(m[i].flags & LULL_MAP_HOLD))
-            one_map(c, &m[i], out);
+        if (m[i].flags & LULL_MAP_HOLD)
+            continue;
+        view_map(c, &m[i], out);
+        if (show)
+            show(c, &m[i], ctx, out);
     }
     free(m);
     uint64_t size = (v->vdso_size + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
@@ -100,7 +102,11 @@ static bool put_maps(const struct call *c, struct text *out)
                     vvar = {LULL_TIMEPAGE, LULL_TIMEPAGE + LULL_PAGE, LULL_PROT_READ, 0, 0, 0, 0};
     if (size)
         put_map(out, &vdso, NULL, "[vdso]");
+    if (size && show)
+        show(c, &vdso, ctx, out);
     put_map(out, &vvar, NULL, "[vvar]");
+    if (show)
+        show(c, &vvar, ctx, out);
     return true;
 }
 
@@ -112,7 +118,7 @@ static struct sizes sizes_of(const struct view *v)
 {
     struct sizes s = {0};
     uint32_t n = 0;
-    struct lull_map *m = maps_copy(v, &n);
+    struct lull_map *m = view_maps(v, &n);
     for (uint32_t i = 0; m && i < n; i++) {
         uint64_t len = m[i].end > m[i].start ? m[i].end - m[i].start : 0;
         s.all += len;
@@ -163,8 +169,8 @@ static void put_cpus(struct text *out, const struct view *v, bool list)
 }
 
 /* One line of status that is the isle's own to say; false: Linux's stands. */
-static bool put_status_line(const struct view *v, const struct lull_proc *p, const char *key,
-                            size_t n, struct text *out)
+static bool put_status_line(const struct view *v, const struct lull_proc *p, char state,
+                            const char *key, size_t n, struct text *out)
 {
 #define IS(k) (n == sizeof(k) - 1 && !memcmp(key, k, n))
     static const struct {
@@ -186,7 +192,9 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, con
     if (IS("Name"))
         text_printf(out, "Name:\t%.15s\n", p->main_comm);
     else if (IS("State"))
-        text_printf(out, "State:\tR (running)\n");
+        text_printf(out, "State:\t%c (%s)\n", state, state == 'S' ? "sleeping" : "running");
+    else if (IS("Pid"))
+        text_printf(out, "Pid:\t%u\n", p->tid);
     else if (IS("Threads"))
         text_printf(out, "Threads:\t%u\n", p->threads);
     else if (IS("VmSize"))
@@ -221,7 +229,8 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, con
 #undef IS
 }
 
-static bool put_status(const struct view *v, const struct lull_proc *p, int fd, struct text *out)
+static bool put_status(const struct view *v, const struct lull_proc *p, char state, int fd,
+                       struct text *out)
 {
     struct text real = {0};
     bool ok = view_read(fd, &real) == 0;
@@ -229,7 +238,7 @@ static bool put_status(const struct view *v, const struct lull_proc *p, int fd, 
         char *end = strchr(line, '\n'), *colon = strchr(line, ':');
         if (!end || !colon || colon > end)
             break;
-        if (!put_status_line(v, p, line, (size_t)(colon - line), out))
+        if (!put_status_line(v, p, state, line, (size_t)(colon - line), out))
             text_add(out, line, (size_t)(end + 1 - line));
         line = end + 1;
     }
@@ -290,25 +299,69 @@ static bool stat_field(const struct view *v, const struct lull_proc *p, unsigned
     }
 }
 
-static bool put_stat(const struct view *v, const struct lull_proc *p, int fd, struct text *out)
+static bool put_stat(const struct view *v, const struct lull_proc *p, char state, int fd,
+                     struct text *out)
 {
     struct text real = {0};
     char *save = NULL, *rest = view_read(fd, &real) == 0 ? strrchr(real.p, ')') : NULL;
     unsigned n = 3;
     bool ok = rest != NULL;
     if (ok)
-        text_printf(out, "%ld (%.15s)", atol(real.p), p->main_comm);
+        text_printf(out, "%u (%.15s)", p->tid, p->main_comm);
     for (char *f = ok ? strtok_r(rest + 1, " \n", &save) : NULL; f;
          f = strtok_r(NULL, " \n", &save), n++) {
         uint64_t value;
         if (n == 3)
-            text_printf(out, " R");
+            text_printf(out, " %c", state);
         else if (stat_field(v, p, n, &value))
             text_printf(out, " %lu", value);
         else
             text_printf(out, " %s", f);
     }
     text_add(out, "\n", 1);
+    text_free(&real);
+    return ok;
+}
+
+static void put_limit(struct text *out, uint64_t value)
+{
+    if (value == LULL_UNLIMITED)
+        text_printf(out, "%-20s ", "unlimited");
+    else
+        text_printf(out, "%-20lu ", value);
+}
+
+/* Linux's lines, with the isle's values of the limits that it keeps. */
+static bool put_limits(const struct call *c, int fd, struct text *out)
+{
+    static const struct {
+        const char *name, *unit;
+        unsigned at;
+    } kept[] = {{"Max cpu time", "seconds", LULL_LIMIT_CPU},
+                {"Max file size", "bytes", LULL_LIMIT_FSIZE},
+                {"Max data size", "bytes", LULL_LIMIT_DATA},
+                {"Max stack size", "bytes", LULL_LIMIT_STACK},
+                {"Max processes", "processes", LULL_LIMIT_NPROC},
+                {"Max address space", "bytes", LULL_LIMIT_AS}};
+    struct text real = {0};
+    struct lull_limits l;
+    bool ok = c->env->limits && view_read(fd, &real) == 0;
+    if (ok)
+        memcpy(&l, c->env->limits, sizeof l);
+    for (char *line = ok ? real.p : NULL, *end; line && (end = strchr(line, '\n'));
+         line = end + 1) {
+        size_t i = 0;
+        while (i < sizeof kept / sizeof *kept && strncmp(line, kept[i].name, strlen(kept[i].name)))
+            i++;
+        if (i == sizeof kept / sizeof *kept) {
+            text_add(out, line, (size_t)(end + 1 - line));
+            continue;
+        }
+        text_printf(out, "%-25s ", kept[i].name);
+        put_limit(out, l.of[kept[i].at].cur);
+        put_limit(out, l.of[kept[i].at].max);
+        text_printf(out, "%-10s\n", kept[i].unit);
+    }
     text_free(&real);
     return ok;
 }
@@ -325,16 +378,26 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
     struct lull_proc p;
     memcpy(&p, v->proc, sizeof p);
     text_add(out, "", 0); /* a file may be empty */
+    char state = view_as_thread(c, &p);
     if (!strcmp(name, "maps"))
-        return put_maps(c, out);
+        return view_each_map(c, NULL, NULL, out);
     if (!strcmp(name, "status"))
-        return put_status(v, &p, fd, out);
+        return put_status(v, &p, state, fd, out);
     if (!strcmp(name, "stat"))
-        return put_stat(v, &p, fd, out);
+        return put_stat(v, &p, state, fd, out);
     if (!strcmp(name, "statm")) {
         struct sizes s = sizes_of(v);
         text_printf(out, "%lu %lu 0 %lu 0 %lu 0\n", s.all / LULL_PAGE, resident(v) / LULL_PAGE,
                     s.text / LULL_PAGE, (s.data + s.stack) / LULL_PAGE);
+        return true;
+    }
+    if (!strncmp(name, "smaps", 5))
+        return view_smaps(c, name, out);
+    if (!strcmp(name, "auxv")) {
+        size_t n = 0;
+        while (n + 2 < 2 * LULL_AUXV_MAX && p.auxv[n])
+            n += 2;
+        text_add(out, (const char *)p.auxv, (n + 2) * sizeof *p.auxv);
         return true;
     }
     if (!strcmp(name, "cmdline")) {
@@ -345,6 +408,8 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
         put_strings(v->envp, -1, out);
         return true;
     }
+    if (!strcmp(name, "limits"))
+        return put_limits(c, fd, out);
     if (!strcmp(name, "comm")) {
         text_printf(out, "%.15s\n", p.main_comm);
         return true;

@@ -90,3 +90,14 @@ load common
     both_ok limits
     both_ok limits overflow
 }
+
+@test "limits that lull inherits are the program's" {
+    (ulimit -S -v 40000000 && ulimit -S -d 30000000 && ulimit -S -t 77 && ulimit -S -f 5000 &&
+        ulimit -S -s 4096 && both_ok /bin/sh -c 'ulimit -v; ulimit -d; ulimit -t; ulimit -f; ulimit -s')
+    (ulimit -S -v 200000 && both_ok /bin/sh -c 'head -c 400000000 /dev/zero | sort -S 300M | wc -c; echo $?')
+}
+
+@test "a report longer than the program's files may be is written" {
+    (ulimit -S -f 1 && run_to isle "$LULL" --cpus "$FIRST" --report="$PWD/r.json" /bin/true && expect 0)
+    [ "$(stat -c %s r.json)" -gt 1024 ]
+}

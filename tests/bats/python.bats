@@ -41,6 +41,5 @@ module() {
 }
 
 @test "test_subprocess" {
-    # another RLIMIT_NPROC is refused: it would be the proxy's, which has threads of its own
-    least=300 module test_subprocess -i test_preexec_fork_failure
+    least=300 module test_subprocess
 }

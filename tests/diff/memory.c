@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
@@ -435,4 +436,116 @@ CASE(memory, process_vm)
     R(process_vm_readv(getpid(), &l, 1, &bad, 1, 0));
     R(process_vm_readv(getpid(), &l, 1, &r, 1, 1));
     R(process_vm_readv(-1, &l, 1, &r, 1, 0));
+}
+
+/* What a forked child sees of it. */
+static void in_child(const char *text, char *p)
+{
+    pid_t pid;
+    int status = 0;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        touch(text, p, 0);
+        exit(0);
+    }
+    R(waitpid(pid, &status, 0) == pid);
+    SHOW(status);
+}
+
+CASE(memory, advice_about_fork_counts)
+{
+    char *p = map(4), *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *file = mmap(NULL, PAGE, RW, MAP_PRIVATE, file_with("f", "text"), 0);
+
+    memset(p, 'x', 4 * PAGE);
+    *shared = 's';
+    R(madvise(p + PAGE, PAGE, MADV_DONTFORK));
+    R(madvise(p + 2 * PAGE, PAGE, MADV_WIPEONFORK));
+    R(madvise(shared, PAGE, MADV_DONTFORK));
+    R(madvise(shared, PAGE, MADV_WIPEONFORK));
+    R(madvise(file, PAGE, MADV_WIPEONFORK));
+    in_child("kept", p);
+    in_child("not forked", p + PAGE);
+    in_child("wiped", p + 2 * PAGE);
+    in_child("shared, not forked", shared);
+    SHOW(p[PAGE]);
+    SHOW(p[2 * PAGE]);
+    R(madvise(p, 4 * PAGE, MADV_DOFORK));
+    R(madvise(p, 4 * PAGE, MADV_KEEPONFORK));
+    in_child("again", p + PAGE);
+    in_child("again", p + 2 * PAGE);
+    R(munmap(p, PAGE));
+    R(madvise(p, 4 * PAGE, MADV_WIPEONFORK)); /* a hole: the rest is done all the same */
+    in_child("behind the hole", p + 3 * PAGE);
+    R(madvise(p + 1, PAGE, MADV_DONTFORK));
+}
+
+CASE(memory, private_file_thrown_away)
+{
+    char *p, *q;
+    int fd = file_with("f", "first page");
+
+    R(pwrite(fd, "third page", 10, 2 * PAGE));
+    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0);
+    q = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 2 * PAGE);
+    p[0] = 'X';
+    p[PAGE] = 'Y';
+    p[2 * PAGE] = 'Z';
+    R(pwrite(fd, "F", 1, 0));
+    R(close(fd));
+    R(unlink("f"));
+    R(madvise(p, PAGE, MADV_DONTNEED));
+    show_bytes("first", p, 4);
+    SHOW(p[PAGE]);
+    SHOW(p[2 * PAGE]);
+    R(madvise(p, 3 * PAGE, MADV_DONTNEED));
+    SHOW(p[PAGE]);
+    show_bytes("third", p + 2 * PAGE, 12);
+    R(madvise(q, PAGE, MADV_DONTNEED));
+    show_bytes("third, read-only", q, 12);
+    touch("written to", q, 1);
+}
+
+CASE(memory, private_file_cut_short)
+{
+    int fd = file_with("f", "");
+    char *p;
+
+    R(ftruncate(fd, 4 * PAGE));
+    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0);
+    p[3 * PAGE] = 'x';
+    R(ftruncate(fd, PAGE + 5));
+    R(madvise(p, 4 * PAGE, MADV_DONTNEED));
+    touch("has a rest of the file", p + PAGE, 0);
+    touch("has none", p + 2 * PAGE, 0);
+}
+
+CASE(memory, private_file_made_longer)
+{
+    char *p, *q, *wall;
+    int fd = file_with("f", "first page");
+
+    R(pwrite(fd, "third page", 10, 2 * PAGE));
+    p = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0);
+    p[1] = 'X';
+    q = mremap(p, PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+    MAPPED(q);
+    show_bytes("first", q, 12);
+    show_bytes("third", q + 2 * PAGE, 12);
+    touch("behind the end", q + 3 * PAGE, 0);
+    p = mmap(NULL, 3 * PAGE, RW, ANON, -1, 0);
+    wall = p + PAGE;
+    p = mmap(p, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 2 * PAGE);
+    *wall = 'w';
+    R(mremap(p, PAGE, 2 * PAGE, 0));
+    q = mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
+    MAPPED(q);
+    SHOW(q != p);
+    SHOW(*wall);
+    show_bytes("third", q, 12);
+    touch("behind the end", q + PAGE, 0);
+    touch("read-only", q, 1);
+    R(munmap(q, 2 * PAGE));
 }

@@ -244,3 +244,101 @@ CASE(proc, nproc)
     R(sysconf(_SC_NPROCESSORS_ONLN) > 0);
     show_line("/proc/self/status", "Cpus_allowed_list:");
 }
+
+static pthread_barrier_t both;
+
+static void *named(void *arg)
+{
+    pthread_setname_np(pthread_self(), "by itself");
+    *(int *)arg = gettid();
+    pthread_barrier_wait(&both);
+    pthread_barrier_wait(&both);
+    return NULL;
+}
+
+/* What a thread is called, by several ways to it. */
+static void show_names(int tid)
+{
+    char name[64], got[16] = "";
+
+    snprintf(name, sizeof name, "/proc/self/task/%d/comm", tid);
+    show_line(name, "");
+    snprintf(name, sizeof name, "/proc/%d/task/%d/status", getpid(), tid);
+    show_line(name, "Name:");
+    show_line(name, "Threads:");
+    snprintf(name, sizeof name, "/proc/self//task/%d/stat", tid);
+    slurp(name);
+    SHOW(atoi(text) == tid);
+    puts(strchr(text, '(') ? strtok(strchr(text, '('), " ") : "?");
+    R(prctl(PR_GET_NAME, got));
+    puts(got);
+}
+
+CASE(proc, threads)
+{
+    char name[64];
+    int tid = 0, n = 0, found = 0, fd;
+    pthread_t t;
+    DIR *d;
+
+    pthread_barrier_init(&both, NULL, 2);
+    R(pthread_create(&t, NULL, named, &tid));
+    pthread_barrier_wait(&both);
+    d = opendir("/proc/self/task");
+    for (struct dirent *e; d && (e = readdir(d)); n++)
+        found += atoi(e->d_name) == tid || atoi(e->d_name) == getpid();
+    SHOW(n);
+    SHOW(found);
+    if (d) {
+        rewinddir(d);
+        R(readdir(d) != NULL);
+        closedir(d);
+    }
+    show_names(tid);
+    SHOW(pthread_setname_np(t, "by another"));
+    show_names(tid);
+    SHOW(pthread_setname_np(pthread_self(), "main"));
+    show_names(getpid());
+    snprintf(name, sizeof name, "/proc/self/task/%d", tid);
+    R(access(name, F_OK));
+    R(access("/proc/self/task/1", F_OK));
+    snprintf(name, sizeof name, "/proc/self/task/%d/comm", tid);
+    R(fd = open(name, O_RDWR));
+    R(write(fd, "much longer than a name may be", 30));
+    R(close(fd));
+    show_line(name, "");
+    R(access("/proc/thread-self/status", R_OK));
+    show_line("/proc/thread-self/comm", "");
+    pthread_barrier_wait(&both);
+    R(pthread_join(t, NULL));
+    R(access(name, F_OK));
+    R(open(name, O_RDONLY));
+}
+
+CASE(proc, smaps)
+{
+    static char touched[64 * PAGE];
+    char *line, *save = NULL;
+    unsigned long rss = 0, kb, size = 0, mappings = 0;
+
+    memset(touched, 1, sizeof touched);
+    for (line = strtok_r(slurp("/proc/self/smaps"), "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        size += sscanf(line, "Size: %lu kB", &kb) == 1 && kb > 0;
+        rss += sscanf(line, "Rss: %lu kB", &kb) == 1 ? kb : 0;
+        mappings += strncmp(line, "VmFlags: ", 9) == 0;
+    }
+    SHOW(size > 5);
+    SHOW(mappings == size);
+    SHOW(rss >= 64 * 4);
+    rss = 0;
+    for (line = strtok_r(slurp("/proc/self/smaps_rollup"), "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        if (strstr(line, "[rollup]"))
+            SHOW(strstr(line, " ---p 00000000 00:00 0 ") != NULL);
+        rss += sscanf(line, "Rss: %lu kB", &kb) == 1 ? kb : 0;
+        if (strchr(line, ':') && !strstr(line, "[rollup]"))
+            printf("%.*s\n", (int)(strchr(line, ':') - line), line);
+    }
+    SHOW(rss >= 64 * 4);
+}

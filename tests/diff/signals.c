@@ -520,3 +520,34 @@ CASE(signals, ignored_fault_kills)
     *(volatile int *)8 = 1;
     puts("not reached");
 }
+
+CASE(signals, pending_over_execve)
+{
+    union sigval v = {.sival_int = 42};
+    siginfo_t info;
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGRTMIN + 3);
+    if (!getenv("AGAIN")) {
+        setenv("AGAIN", "1", 1);
+        R(sigprocmask(SIG_BLOCK, &set, NULL));
+        R(kill(getpid(), SIGUSR1));
+        R(sigqueue(getpid(), SIGRTMIN + 3, v));
+        R(kill(getpid(), SIGUSR2));
+        fflush(stdout);
+        execl("/proc/self/exe", "cases", "signals.pending_over_execve", (char *)NULL);
+    }
+    R(sigpending(&set));
+    SHOW(sigismember(&set, SIGUSR1));
+    SHOW(sigismember(&set, SIGUSR2));
+    SHOW(sigismember(&set, SIGHUP));
+    for (int i = 0; i < 3; i++) {
+        R(sigwaitinfo(&set, &info));
+        SHOW(info.si_code);
+        SHOW(info.si_pid == getpid());
+        SHOW(info.si_code == SI_QUEUE ? info.si_value.sival_int : 0);
+    }
+}

@@ -239,3 +239,55 @@ CASE(timers, times)
     R(clock() >= 0);
     R(sysconf(_SC_CLK_TCK));
 }
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int signo)
+{
+    (void)signo;
+    alarms++;
+}
+
+CASE(timers, over_execve)
+{
+    struct itimerval it = {{0, 200000}, {0, 300000}}, slow = {{7, 0}, {1000, 0}};
+    struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct itimerspec soon = {{0, 0}, {0, 1000000}};
+    timer_t id;
+
+    if (!getenv("AGAIN")) {
+        setenv("AGAIN", "1", 1);
+        signal(SIGUSR1, SIG_IGN);
+        R(timer_create(CLOCK_MONOTONIC, &ev, &id));
+        soon.it_value = (struct timespec){1, 0};
+        R(timer_settime(id, 0, &soon, NULL));
+        R(setitimer(ITIMER_REAL, &it, NULL));
+        R(setitimer(ITIMER_PROF, &slow, NULL));
+        fflush(stdout);
+        signal(SIGALRM, SIG_IGN);
+        execl("/proc/self/exe", "cases", "timers.over_execve", (char *)NULL);
+    }
+    signal(SIGALRM, on_alarm);
+    for (int i = 0; i < 300 && alarms < 3; i++)
+        sleep_ms(10);
+    SHOW(alarms);
+    R(getitimer(ITIMER_REAL, &it));
+    SHOW(it.it_interval.tv_usec);
+    SHOW(it.it_value.tv_usec > 0);
+    R(getitimer(ITIMER_PROF, &it));
+    SHOW(it.it_interval.tv_sec);
+    SHOW(it.it_value.tv_sec > 900);
+}
+
+CASE(timers, alarm_over_execve)
+{
+    if (!getenv("AGAIN")) {
+        setenv("AGAIN", "1", 1);
+        R(alarm(1));
+        fflush(stdout);
+        execl("/proc/self/exe", "cases", "timers.alarm_over_execve", (char *)NULL);
+    }
+    fflush(stdout);
+    sleep_ms(3000);
+    puts("not reached");
+}

@@ -174,7 +174,7 @@ static void path_own_proc(void **state)
     assert_int_equal(st.refused, 6);
     assert_int_equal(st.refused_nr[SYS_openat], 6);
 
-    const char *fine[] = {"/proc/self/limits", "/proc/self/fd", "/proc/cpuinfo", "/proc/1/limits"};
+    const char *fine[] = {"/proc/self/cgroup", "/proc/self/fd", "/proc/cpuinfo", "/proc/1/limits"};
     for (int i = 0; i < 4; i++) {
         int64_t fd = open_path(r, fine[i]);
         assert_true(fd > 0);

@@ -79,6 +79,11 @@ LULL_ASSERT_SIZE(struct lull_segment, 32);
 #define LULL_FILE_FIRST 3u   /* mapped by the program */
 #define LULL_FILE_MAX 0xffffu
 
+/* ITIMER_REAL, VIRTUAL and PROF, by their numbers (setitimer(2)); ns, left 0: not armed */
+struct lull_itimer {
+    uint64_t left, interval;
+};
+
 #define LULL_MASK_MAX 1024 /* bytes of a mask of processors that an isle knows */
 
 #define LULL_BOOT_F_NO_REWRITE (1u << 0) /* leave every `syscall` trapping */
@@ -146,13 +151,14 @@ struct lull_boot {
     uint16_t mask_least; /* bytes: the shortest mask that Linux's sched_getaffinity(2) takes */
     uint16_t mask_bytes; /* and as many as it gives at most */
     uint64_t signalfds;  /* signals of the signalfds that it inherits, bit n-1 = signal n */
+    struct lull_itimer itimer[3]; /* inherited; REAL's: until CLOCK_MONOTONIC `left` */
     struct lull_numa numa;
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 416);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 48 + 416);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

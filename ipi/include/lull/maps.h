@@ -23,6 +23,8 @@
 #define LULL_MAP_SHM (1u << 11)      /* a window that is a System V segment */
 /* closed (PROT_NONE), but its memory holds data */
 #define LULL_MAP_TOUCHED (1u << 12)
+#define LULL_MAP_DONTFORK (1u << 13) /* MADV_DONTFORK: a forked child does not have it */
+#define LULL_MAP_WIPE (1u << 14)     /* MADV_WIPEONFORK: there it is zero */
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
@@ -45,6 +47,7 @@ LULL_ASSERT_OFF(struct lull_maps, map, 64);
  * What /proc/self and getrusage(2) tell besides: written by the kernel before it forwards such a
  * call, as of the thread that makes it. At LULL_PROC.
  */
+#define LULL_AUXV_MAX 32
 struct lull_proc {
     uint32_t threads;
     uint32_t tid;
@@ -54,9 +57,60 @@ struct lull_proc {
     uint64_t stack;                                  /* address where the program's arguments lie */
     char comm[16];                                   /* name of that thread */
     char main_comm[16];                              /* of the main thread */
+    uint64_t auxv[2 * LULL_AUXV_MAX];                /* as on the stack, zeroes behind it */
+    /* before an execve(2): what survives it */
+    struct lull_itimer itimer[3];
+    uint64_t pending; /* bit n-1: signal n, and what came with it */
+    struct {
+        int32_t code, pid, uid, pad;
+        uint64_t value;
+    } pending_info[64];
 };
-LULL_ASSERT_SIZE(struct lull_proc, 104);
+LULL_ASSERT_SIZE(struct lull_proc, 104 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
+
+/*
+ * Limits of the program (getrlimit(2)), by Linux's numbers: put there by the proxy before the first
+ * core starts, the kernel's from then on. Of those that Linux keeps for the program (see
+ * LULL_LIMITS_KEPT) the values are not looked at.
+ */
+#define LULL_LIMIT_CPU 0
+#define LULL_LIMIT_FSIZE 1
+#define LULL_LIMIT_DATA 2
+#define LULL_LIMIT_STACK 3
+#define LULL_LIMIT_NPROC 6
+#define LULL_LIMIT_AS 9
+#define LULL_LIMITS 16
+#define LULL_UNLIMITED (~0ul)
+/* Bit n: limit n is the isle's, because on Linux it would bind the proxy instead of the program. */
+#define LULL_LIMITS_KEPT                                                                           \
+    (1u << LULL_LIMIT_CPU | 1u << LULL_LIMIT_FSIZE | 1u << LULL_LIMIT_DATA |                       \
+     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS)
+struct lull_limits {
+    struct {
+        uint64_t cur, max; /* as struct rlimit64 */
+    } of[LULL_LIMITS];
+    uint64_t cpu_ns; /* what the process had computed before its last execve(2) */
+};
+LULL_ASSERT_SIZE(struct lull_limits, 264);
+#define LULL_LIMIT_TABLE (LULL_KTABLES + LULL_UL(0x9f8000))
+
+/* The program's threads, for /proc/self/task: written at the same times. */
+struct lull_thread {
+    uint32_t tid;
+    uint32_t running;        /* 0: it waits */
+    uint64_t sigpnd, sigblk; /* bit n-1: signal n */
+    uint64_t cpu_ns;
+    char comm[16];
+};
+LULL_ASSERT_SIZE(struct lull_thread, 48);
+#define LULL_THREADS_SHOWN 4096
+struct lull_threads {
+    LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
+    uint32_t count;
+    LULL_LINE struct lull_thread thread[LULL_THREADS_SHOWN];
+};
+#define LULL_THREAD_TABLE (LULL_KTABLES + LULL_MAPS_SIZE)
 
 #define LULL_MAPS_SIZE LULL_UL(0x800000) /* bytes of the table */
 #define LULL_MAPS_MAX ((LULL_MAPS_SIZE - 64) / sizeof(struct lull_map))

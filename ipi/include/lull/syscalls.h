@@ -139,6 +139,9 @@ struct lull_sysdesc {
  * file covers, or what mmap(2) would.
  */
 #define LULL_NR_MAP_FILE 500u
+/* MAP_AGAIN: LULL_FILE_*, start, length, offset: the same of a file that is mapped already. Answers
+   the bytes that the file covers; -ENOSYS: it cannot be had any more. */
+#define LULL_NR_MAP_AGAIN 507u
 /* futex(2) on memory that is shared with Linux. */
 #define LULL_NR_FUTEX 501u
 /*
@@ -164,6 +167,18 @@ struct lull_sysdesc {
 #define LULL_E_SIGNALFD 1000
 /* EINTR, and not to be made again behind a handler: a socket with a timeout (signal(7)). */
 #define LULL_E_INTR_FINAL 1001
+/*
+ * LIMIT: enum lull_limit_op, resource, soft limit. LOWER, RAISE: may it be so (the second: the hard
+ * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on.
+ * TASKS: how many processes and threads the program's user has besides this isle's; -EPERM: who is
+ * not bound by their number.
+ */
+#define LULL_NR_LIMIT 506u
+enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };
+/* Answer of write(2) and pwrite64(2): the buffer is the new name of a thread; its tid below. */
+#define LULL_RENAMES (1l << 62)
+/* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
+#define LULL_ESIGXFSZ 600
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}

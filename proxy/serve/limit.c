@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* LULL_NR_LIMIT: what Linux has to say to a limit that the isle keeps. */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <lull/maps.h>
+#include <lull/syscalls.h>
+
+#include "rlimits.h"
+#include "serve/call.h"
+
+static bool capable(unsigned capability)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
+    return syscall(SYS_capget, &head, data) == 0 &&
+           data[capability / 32].effective >> (capability % 32) & 1;
+}
+
+/* Threads of the process if it is this user's. */
+static int64_t threads_of(const char *pid, uid_t user)
+{
+    char path[300], line[256];
+    unsigned owner = ~0u;
+    int64_t threads = 0;
+    snprintf(path, sizeof path, "/proc/%s/status", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f)) {
+        sscanf(line, "Uid: %u", &owner);
+        if (sscanf(line, "Threads: %ld", &threads) == 1)
+            break;
+    }
+    fclose(f);
+    return owner == user ? threads : 0;
+}
+
+static int64_t tasks(int own)
+{
+    uid_t user = getuid();
+    int64_t n = 0;
+    if (user == 0 || capable(CAP_SYS_RESOURCE) || capable(CAP_SYS_ADMIN))
+        return -EPERM;
+    DIR *d = opendir("/proc");
+    if (!d)
+        return -errno;
+    for (struct dirent *e; (e = readdir(d));) {
+        int pid = atoi(e->d_name);
+        if (pid > 0 && pid != own)
+            n += threads_of(e->d_name, user);
+    }
+    closedir(d);
+    return n;
+}
+
+int64_t call_limit(struct call *c)
+{
+    uint64_t op = c->user[0];
+    if (!c->env->limits)
+        return -ENOSYS;
+    if (op == LULL_LIMIT_TASKS)
+        return tasks(c->env->pid);
+    if (op == LULL_LIMIT_RAISE && !capable(CAP_SYS_RESOURCE))
+        return -EPERM;
+    if (op <= LULL_LIMIT_RAISE && c->user[1] == LULL_LIMIT_FSIZE)
+        limits_file_size(c->user[2]);
+    return 0;
+}
