@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+# True MPI programs, each rank an isle: the same output and exit code as natively.
+load common
+
+MPI=$BUILD/tests/mpi
+
+setup() {
+    need_isle
+    cd "$BATS_TEST_TMPDIR" || return 1
+    ls /dev/shm >shm.before
+}
+
+teardown() {
+    [ "$pid" = 0 ] || kill -KILL "$pid" 2>/dev/null || true
+}
+
+nothing_left() {
+    [ -z "$(lull_pids)" ] || fail "still there: $(lull_pids)"
+    ls /dev/shm | diff shm.before -
+}
+
+# mpi RANKS PROGRAM ARGS...: natively and on isles; the ranks' lines may come in any order.
+mpi() {
+    local n=$1
+    shift
+    rm -f data
+    run_to native mpirun -n "$n" "$@"
+    native_code=$code
+    rm -f data
+    run_to isle mpirun -n "$n" "$LULL" "$@"
+    echo "$n ranks: $*"
+    expect "$native_code"
+    diff <(sort native.out) <(sort isle.out)
+    nothing_left
+}
+
+everything() {
+    local n=$1 folder=$2 t
+    for t in hello pingpong collectives onesided types multiple; do
+        mpi "$n" "$folder/$t"
+        expect 0
+        grep -q "checks passed on $n ranks" isle.out
+    done
+    mpi "$n" "$folder/parallelio" data
+    expect 0
+}
+
+need_static() {
+    [ -x "$MPI/static/hello" ] || skip "the static MPICH is not there: make mpich-static, then build"
+}
+
+@test "Debian's MPICH, one rank" {
+    everything 1 "$MPI"
+}
+
+@test "Debian's MPICH, two ranks" {
+    need_two_cpus
+    everything 2 "$MPI"
+}
+
+@test "Debian's MPICH, four ranks on the same cores" {
+    everything 4 "$MPI"
+}
+
+@test "static MPICH, one rank" {
+    need_static
+    everything 1 "$MPI/static"
+}
+
+@test "static MPICH, two ranks" {
+    need_static
+    need_two_cpus
+    everything 2 "$MPI/static"
+}
+
+@test "static MPICH, four ranks on the same cores" {
+    need_static
+    everything 4 "$MPI/static"
+}
+
+@test "MPI_Abort, an exit and a crash of one rank end all, with the code that mpirun gives natively" {
+    need_two_cpus
+    local how who
+    for how in abort exit crash; do
+        for who in 0 1; do
+            run_to native mpirun -n 2 "$MPI/fails" $how $who
+            native_code=$code
+            run_to isle mpirun -n 2 "$LULL" "$MPI/fails" $how $who
+            echo "$how of rank $who"
+            expect "$native_code"
+            wait_for 10 nothing_left
+        done
+    done
+}
+
+@test "Ctrl-C at mpirun ends all ranks" {
+    need_two_cpus
+    local side
+    for side in "" "$LULL"; do
+        # shellcheck disable=SC2086
+        background isle mpirun -n 2 $side "$MPI/fails" wait 0
+        kill -INT "$pid"
+        ended
+        [ -n "$side" ] || native_code=$code
+    done
+    expect "$native_code"
+    wait_for 10 nothing_left
+}

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+# A real Slurm on loopback: srun, the job scripts, limits, cancelling, accounting.
+load common
+
+MPI=$BUILD/tests/mpi
+SCRIPTS=$(cd "$BATS_TEST_DIRNAME/../../jobscripts" && pwd)
+CLUSTER=$BATS_TEST_DIRNAME/../slurm/cluster
+
+setup_file() {
+    [ "$(id -u)" = 0 ] || skip "slurmd needs root"
+    local name
+    for name in slurmctld slurmd munged srun; do
+        command -v $name >/dev/null || fail "no $name: run make deps"
+    done
+    SLURM_CONF=$("$CLUSTER" start "$BATS_FILE_TMPDIR/slurm") || fail "Slurm does not start"
+    export SLURM_CONF
+}
+
+teardown_file() {
+    "$CLUSTER" stop "$BATS_FILE_TMPDIR/slurm"
+}
+
+setup() {
+    need_isle
+    need_two_cpus
+    cd "$BATS_TEST_TMPDIR" || return 1
+    export LULL BENCH=$BIN/lull-bench LULL_BENCH=$BIN/lull-bench
+    export LULL_REPORT_TOOL=$BIN/lull-report
+    ls /dev/shm >shm.before
+}
+
+clean_node() {
+    [ -z "$(lull_pids)" ] && ls /dev/shm | diff shm.before -
+}
+
+# job_state ID: RUNNING, TIMEOUT ...
+job_state() {
+    scontrol -o show job "$1" | sed 's/.*JobState=\([A-Z]*\).*/\1/'
+}
+
+has_state() {
+    [ "$(job_state "$1")" = "$2" ]
+}
+
+@test "srun --mpi=pmi2: an isle for each task, the output as natively" {
+    run_to native srun -n 2 --mpi=pmi2 "$MPI/hello"
+    run_to isle srun -n 2 --mpi=pmi2 "$LULL" "$MPI/hello"
+    expect 0
+    diff <(sort native.out) <(sort isle.out)
+    run_to isle srun -n 2 --mpi=pmi2 "$LULL" "$MPI/collectives"
+    expect 0
+    wait_for 5 clean_node
+}
+
+@test "tasks that Slurm binds take their own core" {
+    run_to isle srun -n 2 --cpu-bind=cores "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    [ "$(grep '^cores' isle.out | sort -u | wc -l)" = 2 ]
+}
+
+@test "openmp.sbatch" {
+    sbatch -W -o out --cpus-per-task=2 "$SCRIPTS/openmp.sbatch" "$PROGRAMS/omp" || {
+        cat out
+        fail "sbatch: $?"
+    }
+    grep -q "checks passed" out
+    grep -q "^cores: 2 " out
+    jq -e '.status == 0' lull-*.json
+    wait_for 5 clean_node
+}
+
+@test "a script's exit code is the program's" {
+    local status=0
+    sbatch -W -o out "$SCRIPTS/openmp.sbatch" "$PROGRAMS/exitcode" 42 || status=$?
+    [ "$status" = 42 ]
+}
+
+@test "mpi.sbatch, by srun and by mpirun" {
+    local launcher
+    for launcher in srun mpirun; do
+        rm -f lull-*
+        LAUNCHER=$launcher sbatch -W -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/collectives" || {
+            cat out
+            fail "$launcher: $?"
+        }
+        grep -q "checks passed on 2 ranks" out
+        [ "$(ls lull-*.json | wc -l)" = 2 ]
+    done
+    wait_for 5 clean_node
+}
+
+@test "hybrid.sbatch" {
+    sbatch -W -o out --ntasks=1 --cpus-per-task=2 "$SCRIPTS/hybrid.sbatch" "$MPI/multiple" || {
+        cat out
+        fail "sbatch: $?"
+    }
+    grep -q "checks passed on 1 ranks" out
+    wait_for 5 clean_node
+}
+
+@test "noise.sbatch" {
+    sbatch -W -o out --exclusive "$SCRIPTS/noise.sbatch" --samples 300 || {
+        cat out
+        fail "sbatch: $?"
+    }
+    ls noise-*/*.json
+}
+
+@test "a cancelled job ends: CANCELLED, nothing left" {
+    local id
+    id=$(sbatch --parsable -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" wait 0)
+    wait_for 30 grep -q ready out
+    scancel "$id"
+    wait_for 20 has_state "$id" CANCELLED
+    wait_for 10 clean_node
+}
+
+@test "a rank that crashes: FAILED, nothing left" {
+    local id
+    id=$(sbatch --parsable -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" crash 1)
+    wait_for 40 has_state "$id" FAILED
+    wait_for 10 clean_node
+}
+
+@test "a job over its time limit: TIMEOUT, nothing left" {
+    local id
+    # one minute is the shortest that Slurm knows
+    id=$(sbatch --parsable --time=1 -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" wait 0)
+    wait_for 110 has_state "$id" TIMEOUT
+    wait_for 20 clean_node
+}
+
+@test "Slurm counts the isle's CPU time" {
+    srun -J burn -n 1 "$LULL" "$PROGRAMS/sleeper" compute >burn.out 2>&1 &
+    pid=$!
+    wait_for 10 grep -q ready burn.out
+    sleep 4
+    local id used
+    id=$(squeue -h -n burn -o %i)
+    used=$(sstat -n -P -j "$id.0" -o AveCPU | awk -F: '{ print $1 * 3600 + $2 * 60 + $3 }')
+    scancel "$id"
+    wait "$pid" || true
+    pid=0
+    echo "AveCPU: $used"
+    [ "$used" -ge 2 ]
+}
