@@ -96,6 +96,7 @@ CASE(numa, get_flags)
 CASE(numa, set_errors)
 {
     unsigned long mask[WORDS], none[WORDS] = {0}, beyond[WORDS] = {0}, wide[40] = {0};
+    static unsigned long huge[600];
 
     one_node(mask);
     beyond[15] = 1ul << 63;
@@ -115,7 +116,8 @@ CASE(numa, set_errors)
     R(set(99, mask, BITS));
     R(set(-1, mask, BITS));
     R(set(MPOL_BIND, (void *)8, BITS));
-    R(set(MPOL_BIND, mask, 32769));
+    memset(huge, 0xff, sizeof huge); /* all of it is looked at */
+    R(set(MPOL_BIND, huge, 32769));
     R(set(MPOL_BIND, mask, 32770));
     wide[0] = mask[0];
     R(set(MPOL_BIND, wide, 40 * 64 + 1));
@@ -249,11 +251,13 @@ CASE(numa, home_node)
 
 CASE(numa, move_pages)
 {
-    char *p = map(4), *gone = map(1), *closed = page_with(PROT_NONE);
+    char *p = map(4), *gone = map(1), *closed = map(1);
     void *page[4] = {p, gone, closed, p + PAGE + 7};
     int status[4] = {99, 99, 99, 99}, node[4], i;
 
     memset(p, 1, 4 * PAGE);
+    closed[0] = 1;
+    mprotect(closed, PAGE, PROT_NONE);
     munmap(gone, PAGE);
     R(move(0, 4, page, NULL, status, 0));
     for (i = 0; i < 4; i++)
@@ -278,6 +282,15 @@ CASE(numa, move_pages)
     R(move(0, 1, page, node, status, MPOL_MF_MOVE));
     R(move(0x3fffffff, 1, page, NULL, status, 0));
     SHOW(p[0] + p[PAGE]);
+}
+
+CASE(numa, untouched_page)
+{
+    void *page = map(1);
+    int status = 99;
+
+    R(move(0, 1, &page, NULL, &status, 0));
+    SHOW(status);
 }
 
 CASE(numa, move_pages_many)
