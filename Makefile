@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize sanitize-address demo check install format tidy syscalls-doc clean
+.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich install format tidy syscalls-doc clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -14,6 +14,8 @@ help:
 	@echo "make demo      deps, build, then Strassen and FWQ on an isle beside native runs"
 	@echo "make check     deps, build, then all tests, on every engine that works here;"
 	@echo "               ENGINE=kvm, qemu (or qemu-kvm, qemu-tcg): on that one alone"
+	@echo "make mpich-static   MPICH for static programs, from Debian's source, into a cache"
+	@echo "make check-mpich    MPICH's own tests, natively and on isles; DIRS=\"pt2pt coll\": these"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
 	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
@@ -43,6 +45,13 @@ demo: deps
 check: deps
 	@$(MAKE) build
 	@scripts/check $(BUILD) $(ENGINE)
+
+mpich-static: deps
+	@scripts/mpich-static
+
+check-mpich: deps
+	@$(MAKE) build
+	@scripts/check-mpich $(BUILD) $(DIRS)
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"

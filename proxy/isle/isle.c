@@ -215,24 +215,58 @@ static int populate_by_touch(uint64_t start, uint64_t len)
     return 0;
 }
 
+static void huge_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
+{
+    for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE,
+                  end = (start + len - LULL_RAM_BASE) / LULL_HUGE;
+         i < end; i++) {
+        uint8_t bit = (uint8_t)(1u << (i % 8));
+        isle->huge[i / 8] = (uint8_t)(on ? isle->huge[i / 8] | bit : isle->huge[i / 8] & ~bit);
+    }
+}
+
+static bool any_huge(const struct isle *isle, uint64_t start, uint64_t len)
+{
+    for (uint64_t at = start; isle->hugetlb_used && at < start + len; at += LULL_HUGE) {
+        if (isle_block_huge(isle, (at - LULL_RAM_BASE) / LULL_HUGE))
+            return true;
+    }
+    return false;
+}
+
+/* Whole blocks anew, empty and of the usual kind. */
+static int map_anew(struct isle *isle, uint64_t start, uint64_t len)
+{
+    if (mmap((void *)start, len, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        return -ENOMEM;
+    huge_set(isle, start, len, false);
+    isle_numa_place(isle, start, len);
+    return 0;
+}
+
+/* From the hugetlb pool; false: it has no more. */
+static bool populate_huge(struct isle *isle, uint64_t start, uint64_t len)
+{
+    void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+    isle->hugetlb_used = true;
+    huge_set(isle, start, len, true);
+    if (p != MAP_FAILED) {
+        isle_numa_place(isle, start, len);
+        if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
+            return true;
+    }
+    isle->hugetlb = false;
+    return false;
+}
+
 int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
 {
-    if (isle->hugetlb && !any_lazy(isle, start, len)) {
-        isle->hugetlb_used = true;
-        void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
-        if (p != MAP_FAILED) {
-            isle_numa_place(isle, start, len);
-            if (madvise(p, len, MADV_POPULATE_WRITE) == 0 || errno == EINVAL)
-                return 0;
-        }
-        isle->hugetlb = false; /* used up: whatever was there is replaced below */
-        p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-        if (p == MAP_FAILED)
-            return -ENOMEM;
-        isle_numa_place(isle, start, len);
-    }
+    if (isle->hugetlb && !any_lazy(isle, start, len) && populate_huge(isle, start, len))
+        return 0;
+    if (any_huge(isle, start, len) && map_anew(isle, start, len))
+        return -ENOMEM;
     if (isle->thp)
         madvise((void *)start, len, MADV_HUGEPAGE);
     if (madvise((void *)start, len, MADV_POPULATE_WRITE) == 0)
@@ -348,6 +382,13 @@ static void discard_in_chunk(struct isle *isle, uint64_t start, uint64_t end)
         memset((void *)last, 0, end - last);
         start = first;
         end = last;
+    }
+    if (any_huge(isle, start, end - start)) { /* or a touch would want a page of the pool */
+        if (map_anew(isle, start, end - start))
+            memset((void *)start, 0, end - start);
+        else
+            blocks_set(isle, start, end - start, false);
+        return;
     }
     int how = isle->mem_fd >= 0 ? MADV_REMOVE
               : isle->dontneed  ? MADV_DONTNEED_LOCKED

@@ -35,6 +35,7 @@ struct isle {
     uint64_t populated;                         /* bytes of RAM, by what follows */
     uint8_t block[ISLE_BLOCKS / 8];             /* bit: populated */
     uint8_t lazy[ISLE_BLOCKS / 8];              /* bit: may hold data in small pages */
+    uint8_t huge[ISLE_BLOCKS / 8];              /* bit: mapped from the hugetlb pool */
     bool hugetlb_used;
     bool hugetlb;  /* worth trying */
     bool thp;      /* the host gives transparent huge pages on request */
@@ -44,6 +45,11 @@ struct isle {
     isle_add_memory add_memory;
     void *engine;
 };
+
+static inline bool isle_block_huge(const struct isle *isle, uint64_t i)
+{
+    return isle->huge[i / 8] >> (i % 8) & 1;
+}
 
 /* How memory is wanted. */
 struct isle_wants {
@@ -63,6 +69,16 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine);
 int isle_map_low(struct isle *isle, uint64_t start, uint64_t end);
 /* Memory for a program in RAM, zero and populated. 0 or -errno. */
 int isle_map_ram(struct isle *isle, uint64_t start, uint64_t end);
+
+/*
+ * Around fork(2), with the lock held. Pages of the hugetlb pool are not for copying on write: the
+ * side that writes second dies of SIGBUS when the pool has no page left. They are copied before
+ * into memory of Linux's usual kind, and the child has that. fork.c; 0 or -errno.
+ */
+struct isle_copies;
+int isle_fork_before(struct isle *isle, struct isle_copies **out);
+void isle_fork_parent(struct isle_copies *c);
+int isle_fork_child(struct isle *isle, struct isle_copies *c);
 
 /* LULL_OP_MEMORY as the isle asked for it: every number is hostile. 0, -ENOMEM, -EINVAL. */
 int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how);

@@ -71,7 +71,7 @@ static int start(struct run *n)
     return rc ? rc : vcpus_start(n);
 }
 
-static _Noreturn void child_main(struct run *r)
+static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
 {
     struct options opt = *r->req->opt;
     struct run_request req = *r->req;
@@ -95,7 +95,7 @@ static _Noreturn void child_main(struct run *r)
     req.opt = &opt;
     req.started_ns = now_ns();
     req.limits.cpu_ns = 0;
-    if (!n || !vcpu) {
+    if (!n || !vcpu || isle_fork_child(&r->isle, copies)) {
         message("out of memory");
         _exit(status);
     }
@@ -132,12 +132,19 @@ int64_t run_fork(struct run *r)
         return -ENOSYS;
     /* nobody is half way through what the child goes on with */
     pthread_mutex_lock(&r->isle.lock);
+    struct isle_copies *copies;
+    int rc = isle_fork_before(&r->isle, &copies);
+    if (rc) {
+        pthread_mutex_unlock(&r->isle.lock);
+        return rc;
+    }
     mapped_lock(r->mapped, true);
     pid_t pid = fork();
     int err = errno;
     mapped_lock(r->mapped, false);
     if (pid == 0)
-        child_main(r);
+        child_main(r, copies);
+    isle_fork_parent(copies);
     pthread_mutex_unlock(&r->isle.lock);
     return pid < 0 ? -err : pid;
 }

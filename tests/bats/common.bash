@@ -200,10 +200,10 @@ host_settings() {
 
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
-    local tries=$(($1 * 50))
+    local end=$((SECONDS + $1 + 1))
     shift
     while ! "$@" >/dev/null 2>&1; do
-        [ $((tries--)) -gt 0 ] || return 1
+        [ $SECONDS -lt $end ] || return 1
         sleep 0.02
     done
 }

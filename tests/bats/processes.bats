@@ -18,6 +18,18 @@ load common
     expect 0
 }
 
+@test "fork with memory of the hugetlb pool, which has no page to spare" {
+    need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
+    need_root
+    local before
+    before=$(cat /proc/sys/vm/nr_hugepages)
+    run_to native taskset -c "$CPUS" "$PROGRAMS/processes"
+    run_to isle "$LULL" --mem 64M --hugetlb --cpus "$LIST" "$PROGRAMS/processes"
+    expect 0
+    diff native.out isle.out
+    [ "$(cat /proc/sys/vm/nr_hugepages)" = "$before" ]
+}
+
 @test "execve: words, environment, descriptors, signals, errors" {
     both_ok processes exec
     both_ok processes-dyn exec

@@ -12,6 +12,10 @@ setup_file() {
     for name in slurmctld slurmd munged srun; do
         command -v $name >/dev/null || fail "no $name: run make deps"
     done
+    printf '#!/bin/sh\nLULL=%s exec %s/epilog\n' "$LULL" "$SCRIPTS" >"$BATS_FILE_TMPDIR/epilog"
+    printf '#!/bin/sh\nLULL=%s exec %s/prolog\n' "$LULL" "$SCRIPTS" >"$BATS_FILE_TMPDIR/prolog"
+    chmod +x "$BATS_FILE_TMPDIR/epilog" "$BATS_FILE_TMPDIR/prolog"
+    export LULL_TEST_PROLOG=$BATS_FILE_TMPDIR/prolog LULL_TEST_EPILOG=$BATS_FILE_TMPDIR/epilog
     SLURM_CONF=$("$CLUSTER" start "$BATS_FILE_TMPDIR/slurm") || fail "Slurm does not start"
     export SLURM_CONF
 }

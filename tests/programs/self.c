@@ -153,6 +153,9 @@ static void status(const char *name)
     for (int i = 0; i < 3; i++) {
         pthread_join(t[i], NULL);
     }
+    for (int i = 0; i < 1000 && field("\nThreads:", 10) != 1; i++) {
+        sleep_ms(1); /* they are joined before they are gone */
+    }
 
     CHECK(prctl(PR_SET_NAME, "new name (x) y", 0, 0, 0) == 0);
     load("/proc/self/comm");
