@@ -309,6 +309,8 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         }
         if (r == -LULL_E_SIGNALFD)
             return signalfd_read(nr, arg);
+        if (r == 0 && (nr == 62 || nr == 424)) /* kill, pidfd_send_signal: if it was to ourselves */
+            signals_from_proxy();
         if (r != -EINTR && r != -LULL_E_INTR_FINAL)
             return r;
         if (!signal_pending(current())) {

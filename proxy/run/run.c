@@ -116,7 +116,7 @@ int start_server(struct run *r)
         .view = &r->view,
         .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
         .exec = run_exec,
-        .reaped = signals_catch_up,
+        .signalled = signals_catch_up,
         .credentials_changed = tell_credentials,
         .ring = vcpu_complete,
         .broken = broken,

@@ -125,7 +125,7 @@ void signals_serve(struct run *r);
 /* LULL_OP_PENDING */
 int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
 void signals_pass_on(struct run *r, const siginfo_t *info);
-void signals_catch_up(void *ctx); /* SIGCHLDs that Linux has sent are the program's now */
+void signals_catch_up(void *ctx); /* what Linux has sent is the program's now */
 
 /* switches.c */
 void switches_open(struct switches *s, pid_t tid);

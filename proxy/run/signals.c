@@ -133,8 +133,9 @@ static bool take_pending(struct run *r, sigset_t set)
 void signals_catch_up(void *ctx)
 {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
+    own_signals(&set);
+    sigdelset(&set, KICK_SIGNAL); /* others wait for these */
+    sigdelset(&set, SERVER_CANCEL_SIGNAL);
     take_pending(ctx, set);
 }
 

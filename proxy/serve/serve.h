@@ -45,8 +45,9 @@ struct server_config {
                              copied */
     /* The program becomes another one: does not return, or -errno. NULL: never, and no children. */
     int64_t (*exec)(void *ctx, const struct exec_request *req);
-    /* The program has waited for a child: it has been sent SIGCHLD by now. Any thread. */
-    void (*reaped)(void *ctx);
+    /* A signal may have come: SIGCHLD of a child that it has waited for, or one that it has sent
+       itself. To be the program's before the call ends. Any thread. */
+    void (*signalled)(void *ctx);
     /* The proxy's user or groups are others now. NULL: they may not be changed. */
     void (*credentials_changed)(void *ctx);
     /*

@@ -294,8 +294,10 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
             r = interrupted(&c);
     }
     agent_act_as(NULL);
-    if (r >= 0 && (c.nr == SYS_wait4 || c.nr == SYS_waitid) && s->config.reaped)
-        s->config.reaped(s->config.ctx);
+    if (r >= 0 && s->config.signalled &&
+        (c.nr == SYS_wait4 || c.nr == SYS_waitid || c.nr == SYS_kill ||
+         c.nr == SYS_pidfd_send_signal))
+        s->config.signalled(s->config.ctx);
     if (f->done) /* as of one write: what it moved before it failed counts */
         r = r < 0 ? (int64_t)f->done : (int64_t)f->done + r;
     call_end(s, f, &c, r);

@@ -306,3 +306,21 @@ CASE(more, buffers_before_a_hole)
     R(write(open("/dev/null", O_WRONLY), end - 4, 8));
     R(read(open("/dev/zero", O_RDONLY), end - 4, 8));
 }
+
+static volatile sig_atomic_t came;
+
+static void note_signal(int signo)
+{
+    came = signo;
+}
+
+CASE(more, pidfd_signal_to_itself)
+{
+    int fd = -1;
+
+    signal(SIGUSR1, note_signal);
+    R(fd = (int)syscall(SYS_pidfd_open, getpid(), 0));
+    R(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0));
+    SHOW(came == SIGUSR1); /* before the call has ended */
+    close(fd);
+}
