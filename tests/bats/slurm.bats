@@ -68,7 +68,7 @@ has_state() {
         fail "sbatch: $?"
     }
     grep -q "checks passed" out
-    grep -q "^cores: 2 " out
+    grep -qE "^cores: +2 " out
     jq -e '.status == 0' lull-*.json
     wait_for 5 clean_node
 }

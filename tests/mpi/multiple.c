@@ -5,7 +5,7 @@
 #include "mpicheck.h"
 
 #define THREADS 4
-#define ROUNDS 200
+#define ROUNDS 60
 
 static MPI_Comm comm[THREADS];
 

@@ -35,14 +35,14 @@ static void locks(MPI_Win w, long *base)
     base[0] = base[1] = base[2] = 0;
     MPI_Win_unlock(me, w);
     MPI_Barrier(MPI_COMM_WORLD);
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 60; i++) {
         MPI_Win_lock(MPI_LOCK_SHARED, 0, 0, w);
         MPI_Fetch_and_op(&one, &old, MPI_LONG, 0, 0, MPI_SUM, w);
         MPI_Win_unlock(0, w);
-        CHECK(old >= 0 && old < 200L * ranks);
+        CHECK(old >= 0 && old < 60L * ranks);
     }
     MPI_Win_lock_all(0, w);
-    for (int i = 0; i < 50; i++) { /* a counter by compare and swap */
+    for (int i = 0; i < 20; i++) { /* a counter by compare and swap */
         do {
             expect = old;
             long more = expect + 1;
@@ -54,7 +54,7 @@ static void locks(MPI_Win w, long *base)
     MPI_Barrier(MPI_COMM_WORLD);
     MPI_Win_lock(MPI_LOCK_SHARED, me, 0, w);
     if (me == 0)
-        CHECK(base[0] == 200L * ranks && base[1] == 50L * ranks);
+        CHECK(base[0] == 60L * ranks && base[1] == 20L * ranks);
     MPI_Win_unlock(me, w);
 }
 
