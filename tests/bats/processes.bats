@@ -24,7 +24,7 @@ load common
     local before
     before=$(cat /proc/sys/vm/nr_hugepages)
     run_to native taskset -c "$CPUS" "$PROGRAMS/processes"
-    run_to isle "$LULL" --mem 64M --hugetlb --cpus "$LIST" "$PROGRAMS/processes"
+    run_to isle "$LULL" --mem 64M --hugetlb=8M --cpus "$LIST" "$PROGRAMS/processes"
     expect 0
     diff native.out isle.out
     [ "$(cat /proc/sys/vm/nr_hugepages)" = "$before" ]
