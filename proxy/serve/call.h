@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "isle/isle.h"
 
@@ -157,6 +158,9 @@ uint64_t signalfd_inherited(void);
 /* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
+/* set() for every thread of the proxy, all of which serve the program: 0 or -errno of the first
+   that fails. What concerns a process in the program is each thread's here. */
+int64_t threads_each(int (*set)(pid_t tid, int value), int value);
 bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);

@@ -70,7 +70,7 @@ bool decode_credentials(struct call *c, int64_t *answer)
     return call_answer(answer, r);
 }
 
-static int64_t nice_all(int value)
+int64_t threads_each(int (*set)(pid_t tid, int value), int value)
 {
     DIR *d = opendir("/proc/self/task");
     int64_t r = 0;
@@ -78,11 +78,16 @@ static int64_t nice_all(int value)
         return -ENOSYS;
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
         int tid = atoi(e->d_name);
-        if (tid > 0 && setpriority(PRIO_PROCESS, (id_t)tid, value) && errno != ESRCH)
-            r = errno == EACCES ? -EACCES : -errno;
+        if (tid > 0 && set(tid, value) && errno != ESRCH)
+            r = -errno;
     }
     closedir(d);
     return r;
+}
+
+static int nice_set(pid_t tid, int value)
+{
+    return setpriority(PRIO_PROCESS, (id_t)tid, value);
 }
 
 bool decode_setpriority(struct call *c, int64_t *answer)
@@ -91,7 +96,7 @@ bool decode_setpriority(struct call *c, int64_t *answer)
     if (which != PRIO_PROCESS || (who != 0 && who != c->env->pid) || agent_acting() ||
         !c->env->credentials_changed)
         return true;
-    return call_answer(answer, nice_all((int)c->user[2]));
+    return call_answer(answer, threads_each(nice_set, (int)c->user[2]));
 }
 
 /* The structure says itself how long it is: Linux reads a copy, which says no more than is there.

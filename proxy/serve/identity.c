@@ -4,7 +4,6 @@
  * I/O, the user that files see. Linux keeps most of it for each thread, and a program's threads are
  * not the proxy's: what only execve(2) looks at is kept here and set by the thread that executes.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -154,19 +153,9 @@ bool decode_fsid(struct call *c, int64_t *answer)
     return call_refuse(c, answer);
 }
 
-static int64_t ioprio_set_all(int value)
+static int ioprio_set(pid_t tid, int value)
 {
-    DIR *d = opendir("/proc/self/task");
-    int64_t r = 0;
-    if (!d)
-        return -ENOSYS;
-    for (struct dirent *e; r == 0 && (e = readdir(d));) {
-        int tid = atoi(e->d_name);
-        if (tid > 0 && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, value) && errno != ESRCH)
-            r = -errno;
-    }
-    closedir(d);
-    return r;
+    return (int)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, tid, value);
 }
 
 /* The program's own, or its thread's, is that of the proxy, all of whose threads work for it. */
@@ -180,7 +169,7 @@ bool decode_ioprio(struct call *c, int64_t *answer)
     if (!own || agent_acting())
         return true;
     if (c->nr == SYS_ioprio_set && c->env->credentials_changed)
-        return call_answer(answer, ioprio_set_all((int)c->user[2]));
+        return call_answer(answer, threads_each(ioprio_set, (int)c->user[2]));
     c->arg[1] = c->env->pid;
     return true;
 }
