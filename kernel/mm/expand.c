@@ -49,13 +49,13 @@ static bool data_fits(u64 len)
 bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags)
 {
     u64 soft = limit_table()->of[LULL_LIMIT_AS].cur;
+    u64 replaced = start ? mapped(start, start + len, false) : 0;
     if (soft != LULL_UNLIMITED) {
         u64 vdso = ALIGN_UP(boot_info()->vdso_size, LULL_PAGE) + LULL_PAGE;
-        u64 replaced = start ? mapped(start, start + len, false) : 0;
         if (mapped(0, ~0ul, false) + vdso + len - replaced > ALIGN_DOWN(soft, LULL_PAGE))
             return false;
     }
-    return !is_data(prot, flags) || data_fits(len);
+    return !is_data(prot, flags) || data_fits(len - replaced);
 }
 
 bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot)

@@ -317,8 +317,10 @@ long sys_mbind(struct frame *f)
     if (r)
         return r;
     spin_lock(&mm_lock);
-    if (p.mode)
-        r = vma_room(64) ? policy_number(&p) : -ENOMEM;
+    if (!vma_room(64))
+        r = -ENOMEM;
+    else if (p.mode)
+        r = policy_number(&p);
     if (r >= 0 && !(p.mode ? vma_covered(start, end, 0) : any_mapped(start, end)))
         r = -EFAULT;
     if (r >= 0)

@@ -7,7 +7,6 @@
 #include "sched/futex_priv.h"
 
 #define FUTEX_WAIT 0
-#define FUTEX_WAKE 1
 #define FUTEX_REQUEUE 3
 #define FUTEX_CMP_REQUEUE 4
 #define FUTEX_WAKE_OP 5
@@ -221,8 +220,11 @@ static long futex_requeue(struct frame *f, bool compare)
     i32 nwake = (i32)f->rdx, nmove = (i32)f->r10;
     if (nwake < 0 || nmove < 0)
         return -EINVAL;
-    if (!user_range_ok(from, 4) || !user_range_ok(to, 4))
-        return -EFAULT;
+    long bad = futex_check(from);
+    if (bad == 0)
+        bad = futex_check(to);
+    if (bad)
+        return bad;
     struct bucket *bf, *bt;
     bucket_lock_two(from, to, &bf, &bt);
     long r;
@@ -292,8 +294,11 @@ static long futex_wake_op(struct frame *f)
         oparg = 1 << (oparg & 31);
     if (op > 4 || cmp > 5)
         return -ENOSYS;
-    if (!user_range_ok(f->rdi, 4) || !user_range_ok(f->r8, 4))
-        return -EFAULT;
+    long bad = futex_check(f->rdi);
+    if (bad == 0)
+        bad = futex_check(f->r8);
+    if (bad)
+        return bad;
     u32 old, new;
     if (user_load32((void *)f->r8, &old))
         return -EFAULT;

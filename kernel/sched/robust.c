@@ -7,6 +7,15 @@
 #define ROBUST_LIMIT 2048
 #define ENTRY_PI 1ul /* in the lowest bit of a link */
 
+/* Who waits in a window, unless privately, waits on Linux's side. */
+static void wake_one(uaddr futex)
+{
+    u64 arg[6] = {futex, FUTEX_WAKE, 1};
+    if (futex_in_window(futex))
+        forward_raw(LULL_NR_FUTEX, arg);
+    futex_wake_addr(futex, 1);
+}
+
 static void robust_release(uaddr futex, u32 tid, bool pi, bool pending)
 {
     u32 value;
@@ -14,7 +23,7 @@ static void robust_release(uaddr futex, u32 tid, bool pi, bool pending)
         return;
     /* it had given the futex back, and ended before it could wake anybody */
     if (pending && !pi && !(value & FUTEX_TID_MASK)) {
-        futex_wake_addr(futex, 1);
+        wake_one(futex);
         return;
     }
     for (;;) {
@@ -28,7 +37,7 @@ static void robust_release(uaddr futex, u32 tid, bool pi, bool pending)
             break;
     }
     if (value & FUTEX_WAITERS && !pi) /* pi_owner_gone() cares for the others */
-        futex_wake_addr(futex, 1);
+        wake_one(futex);
 }
 
 void robust_list_release(struct thread *t)

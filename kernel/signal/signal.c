@@ -186,12 +186,13 @@ bool signal_queued(i32 tid, int signo, int code, i32 pid)
     return found;
 }
 
+static spinlock ring_lock;
+
 /* The next one that the proxy has written; false: none. */
 static bool ring_take(int *signo, struct sigshort *info)
 {
-    static spinlock lock;
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
-    spin_lock(&lock);
+    spin_lock(&ring_lock);
     bool any = s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
     if (any) {
         u32 at = s->head % LULL_SIGNAL_RING;
@@ -202,7 +203,7 @@ static bool ring_take(int *signo, struct sigshort *info)
                                   .value = s->entry[at].value};
         __atomic_store_n(&s->head, s->head + 1, __ATOMIC_RELEASE);
     }
-    spin_unlock(&lock);
+    spin_unlock(&ring_lock);
     return any;
 }
 
@@ -233,6 +234,7 @@ void signals_show(struct lull_proc *p)
 
 void signals_forked(struct thread *t)
 {
+    ring_lock = (spinlock){0}; /* of a core that is not here */
     process_pending = 0;
     t->sig.pending = t->sig.waiting = 0;
     memset(queue, 0, sizeof queue);

@@ -3,6 +3,7 @@
 #include <lull/mark.h>
 
 #include "kernel.h"
+#include "sched/futex.h"
 #include "sys/sys.h"
 
 #define ARCH_SET_GS 0x1001
@@ -153,5 +154,6 @@ long sys_exit(struct frame *f)
 
 long sys_exit_group(struct frame *f)
 {
+    robust_list_release(current());
     isle_exit((int)f->rdi & 0xff);
 }

@@ -152,9 +152,10 @@ long sys_prlimit64(struct frame *f)
     if (own && f->rdx && is_refused(resource))
         return refuse(302);
     if (!own || !is_kept(resource)) {
+        struct frame g = *f; /* the program's registers stay as they are */
         if (own)
-            f->rdi = 0;
-        return forward_call(f, &syscall_table[302]);
+            g.rdi = 0;
+        return forward_call(&g, &syscall_table[302]);
     }
     if (f->rdx && copy_in(&new, f->rdx, sizeof new))
         return -EFAULT;

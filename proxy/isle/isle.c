@@ -225,6 +225,14 @@ static void huge_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
     }
 }
 
+void isle_huge_replaced(struct isle *isle, uint64_t start, uint64_t len)
+{
+    uint64_t first = (start + LULL_HUGE - 1) & ~(LULL_HUGE - 1),
+             end = (start + len) & ~(LULL_HUGE - 1);
+    if (isle->hugetlb_used && start >= LULL_RAM_BASE && end <= isle->ram_end && first < end)
+        huge_set(isle, first, end - first, false);
+}
+
 static bool any_huge(const struct isle *isle, uint64_t start, uint64_t len)
 {
     for (uint64_t at = start; isle->hugetlb_used && at < start + len; at += LULL_HUGE) {
@@ -263,9 +271,10 @@ static bool populate_huge(struct isle *isle, uint64_t start, uint64_t len)
 
 int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
 {
-    if (isle->hugetlb && !any_lazy(isle, start, len) && populate_huge(isle, start, len))
+    bool whole = ((start | len) & (LULL_HUGE - 1)) == 0; /* else Linux would round up over others */
+    if (isle->hugetlb && whole && !any_lazy(isle, start, len) && populate_huge(isle, start, len))
         return 0;
-    if (any_huge(isle, start, len) && map_anew(isle, start, len))
+    if (whole && any_huge(isle, start, len) && map_anew(isle, start, len))
         return -ENOMEM;
     if (isle->thp)
         madvise((void *)start, len, MADV_HUGEPAGE);

@@ -51,6 +51,9 @@ static inline bool isle_block_huge(const struct isle *isle, uint64_t i)
     return isle->huge[i / 8] >> (i % 8) & 1;
 }
 
+/* Something else is mapped there now; a part of a block of the pool cannot be. */
+void isle_huge_replaced(struct isle *isle, uint64_t start, uint64_t len);
+
 /* How memory is wanted. */
 struct isle_wants {
     enum numa_choice numa;

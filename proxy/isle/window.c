@@ -94,6 +94,8 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
             readonly = true;
             p = mmap((void *)start, len, rights & ~PROT_WRITE, how, fd, (off_t)offset);
         }
+        if (p != MAP_FAILED)
+            isle_huge_replaced(isle, start, len);
         r = p == MAP_FAILED
                 ? -errno
                 : (int64_t)(covered(fd, offset, len) | (readonly ? LULL_WIN_READONLY : 0));
@@ -119,6 +121,8 @@ int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id,
     int64_t r = range_need(isle, start, len);
     if (r == 0) {
         void *p = shmat(id, (void *)start, (flags & (SHM_RDONLY | SHM_EXEC)) | SHM_REMAP);
+        if (p != (void *)-1)
+            isle_huge_replaced(isle, start, len);
         r = p == (void *)-1 ? -errno
                             : (int64_t)(len | (flags & SHM_RDONLY ? LULL_WIN_READONLY : 0));
     }
@@ -148,6 +152,7 @@ static int64_t move(struct isle *isle, uint64_t start, uint64_t len, uint64_t to
     void *p = mremap((void *)start, len, to_len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
     if (p == MAP_FAILED)
         return -errno;
+    isle_huge_replaced(isle, to, to_len);
     return unmap(isle, start, len);
 }
 

@@ -82,7 +82,9 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     view_forked();
     vcpu_forget();
     run_block_signals();
+    limits_lift();
     hold_fork(req.hold);
+    limits_lower();
     sched_setaffinity(0, sizeof req.affinity, &req.affinity);
     close_parents(r);
     /* one report of one run; nor is the child's time the parent's */
@@ -120,6 +122,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
         if (vcpus_stop(n))
             server_stop(n->server);
     }
+    limits_lift();
     hold_release(req.hold);
     if (n && n->result.signo)
         run_die_by(n->result.signo);

@@ -87,10 +87,11 @@ static void pass_on(struct run *r, const siginfo_t *info)
     vcpu_ring(r, 0);
 }
 
-/* The proxy's own words went to a pipe that nobody reads. */
+/* The proxy's own words went to a pipe that nobody reads, its records beyond a limit. */
 static bool is_of_own_write(const siginfo_t *info)
 {
-    return info->si_signo == SIGPIPE && info->si_code == SI_USER && info->si_pid == getpid();
+    return (info->si_signo == SIGPIPE || info->si_signo == SIGXFSZ) && info->si_code == SI_USER &&
+           info->si_pid == getpid();
 }
 
 void signals_pass_on(struct run *r, const siginfo_t *info)

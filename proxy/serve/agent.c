@@ -163,17 +163,18 @@ int agent_start(struct agents *a)
     }
     sigset_t all, old;
     sigfillset(&all);
+    pthread_mutex_lock(&a->lock);             /* agents_have() knows it from its first moment */
     pthread_sigmask(SIG_SETMASK, &all, &old); /* the proxy's handlers are not for it */
     g->pid = clone(agent_main, (char *)g->stack + STACK_SIZE,
                    CLONE_VM | CLONE_CHILD_CLEARTID | SIGCHLD, g, NULL, NULL, &g->state);
     int err = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (g->pid < 0) {
+        pthread_mutex_unlock(&a->lock);
         munmap(g->stack, STACK_SIZE);
         free(g);
         return -err;
     }
-    pthread_mutex_lock(&a->lock);
     g->next = a->first;
     a->first = g;
     pthread_mutex_unlock(&a->lock);
@@ -188,6 +189,11 @@ struct agent *agent_find(struct agents *a, uint32_t pid)
         g = g->next;
     pthread_mutex_unlock(&a->lock);
     return g;
+}
+
+bool agents_have(struct agents *a, int pid)
+{
+    return agent_find(a, (uint32_t)pid) != NULL;
 }
 
 void agent_set_death_signal(struct agent *g, int signo)

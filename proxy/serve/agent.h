@@ -25,6 +25,7 @@ void agents_kill(struct agents *a);
 int agent_start(struct agents *a);
 /* The agent with this pid; NULL: there is none. */
 struct agent *agent_find(struct agents *a, uint32_t pid);
+bool agents_have(struct agents *a, int pid);
 /* A system call by the agent: its result. -ESRCH: it is gone. */
 long agent_syscall(struct agent *g, long nr, const long arg[6]);
 /* It ends, with this status; forgotten. */

@@ -278,6 +278,9 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_credentials(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
+    case SYS_setrlimit:
+    case SYS_prlimit64:
+        return decode_limit(c, answer);
     case SYS_sched_setattr:
         return decode_sched_setattr(c, answer);
     case SYS_process_vm_readv:

@@ -158,6 +158,12 @@ uint64_t signalfd_inherited(void);
 /* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
+bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
+/* Is that process the proxy's memory? Its own number, or a vfork child's (path.c). */
+bool call_shows_proxy(const struct call *c, long pid);
+/* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
+   file. */
+const char *path_proc_rest(const struct call *c, const char *path);
 /* set() for every thread of the proxy, all of which serve the program: 0 or -errno of the first
    that fails. What concerns a process in the program is each thread's here. */
 int64_t threads_each(int (*set)(pid_t tid, int value), int value);

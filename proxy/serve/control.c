@@ -59,11 +59,15 @@ bool decode_fcntl(struct call *c, int64_t *answer)
         pass_ptr(c, sizeof(struct flock));
         return true;
     case F_SETOWN_EX: { /* a thread of the isle is none of Linux's, but for the first */
-        struct f_owner_ex own;
-        if (call_copy_in(c, &own, c->user[2], sizeof own) && own.type == F_OWNER_TID &&
-            own.pid != c->env->pid && own.pid)
+        bool fault;
+        struct f_owner_ex *own = call_dup(c, c->user[2], sizeof *own, &fault);
+        if (!own && !fault)
+            return call_answer(answer, -ENOMEM);
+        if (own && own->type == F_OWNER_TID && own->pid != c->env->pid && own->pid)
             return call_refuse(c, answer);
-    } /* fall through */
+        c->arg[2] = fault ? (long)LULL_BAD_PTR : (long)own;
+        return true;
+    }
     case F_GETOWN_EX:
     case FCNTL_GETOWNER_UIDS:
     case F_GET_RW_HINT:

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include <lull/syscalls.h>
 
 #include "rlimits.h"
+#include "serve/agent.h"
 #include "serve/call.h"
 
 static bool capable(unsigned capability)
@@ -58,6 +60,21 @@ static int64_t tasks(int own)
     }
     closedir(d);
     return n;
+}
+
+/* Without room for signals the proxy's own could not be sent. */
+bool decode_limit(struct call *c, int64_t *answer)
+{
+    bool any = c->nr == SYS_prlimit64;
+    unsigned resource = (unsigned)c->user[any ? 1 : 0];
+    int pid = any ? (int)c->user[0] : 0;
+    bool sets = !any || c->user[2];
+    bool own =
+        pid == 0 || pid == c->env->pid || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0;
+    if (sets && own && !agent_acting() &&
+        (resource == RLIMIT_SIGPENDING || resource == RLIMIT_RTTIME))
+        return call_refuse(c, answer);
+    return true;
 }
 
 int64_t call_limit(struct call *c)

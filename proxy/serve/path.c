@@ -19,6 +19,7 @@
 #include <lull/syscalls.h>
 
 #include "message.h"
+#include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/view.h"
 
@@ -78,8 +79,14 @@ static const char *number(const char *p, long *value)
     return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
 }
 
+bool call_shows_proxy(const struct call *c, long pid)
+{
+    return pid == c->env->pid ||
+           (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
+}
+
 /* What comes after /proc/self/ or its other names; NULL: the path is not there. */
-static const char *own_proc_rest(const char *path, int pid)
+static const char *own_proc_rest(const struct call *c, const char *path)
 {
     long n;
     if (*path != '/')
@@ -89,7 +96,7 @@ static const char *own_proc_rest(const char *path, int pid)
         return NULL;
     if ((q = component(p, "self")) || (q = component(p, "thread-self")))
         p = q;
-    else if ((q = number(p, &n)) && n == pid)
+    else if ((q = number(p, &n)) && call_shows_proxy(c, n))
         p = q;
     else
         return NULL;
@@ -182,7 +189,7 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
     if (!view_task_path(c, &own, answer))
         return false;
     c->arg[i] = (long)own;
-    const char *rest = own_proc_rest(own, c->env->pid), *p;
+    const char *rest = own_proc_rest(c, own), *p;
     if (rest && c->env->exe_path && !strcmp(rest, "exe")) {
         if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
             return answer_exe_link(c, answer);
@@ -204,7 +211,7 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
 
 const char *path_exe(const struct call *c, const char *path)
 {
-    const char *rest = own_proc_rest(path, c->env->pid);
+    const char *rest = own_proc_rest(c, path);
     return rest && !strcmp(rest, "exe") ? c->env->exe_path : NULL;
 }
 
@@ -235,14 +242,12 @@ static bool path_of_fd(int64_t fd, char *path, size_t size)
     return true;
 }
 
-/* What comes behind the process's own number in a path of procfs, wherever that is mounted; NULL:
-   another file. */
-static const char *proc_rest(const struct call *c, const char *path)
+const char *path_proc_rest(const struct call *c, const char *path)
 {
     for (const char *p = path; (p = strchr(p, '/'));) {
         long pid;
         const char *rest = number(++p, &pid), *q;
-        if (!rest || pid != c->env->pid)
+        if (!rest || !call_shows_proxy(c, pid))
             continue;
         q = component(rest, "task");
         if (q && *q && (q = number(q, &pid)))
@@ -269,7 +274,7 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
     const struct view *v = c->env->view;
     struct text t = {0};
     bool read = v && opened_to_read(fd);
-    const char *rest = proc_rest(c, path), *name = strrchr(path, '/');
+    const char *rest = path_proc_rest(c, path), *name = strrchr(path, '/');
     if (rest && v && !strcmp(rest, "task"))
         return fd;
     if (rest && v && !strcmp(rest, "comm") && !read)
@@ -321,7 +326,7 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
     if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 || fs.f_type != PROC_SUPER_MAGIC ||
         !path_of_fd(fd, path, sizeof path))
         return false;
-    const char *rest = proc_rest(c, path);
+    const char *rest = path_proc_rest(c, path);
     if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")) ||
         !strcmp(rest, "comm"))
         return false;

@@ -96,6 +96,8 @@ bool decode_handle(struct call *c, unsigned i, int64_t *answer)
         return true;
     own->handle_bytes = bytes; /* the length that was looked at */
     c->arg[i] = (long)own;
+    if (c->nr == SYS_name_to_handle_at && c->user[4] & 1 && !call_mem(c, c->user[3], 8))
+        c->arg[3] = (long)LULL_BAD_PTR; /* AT_HANDLE_MNT_ID_UNIQUE: it is 8 bytes then */
     if (c->nr == SYS_name_to_handle_at)
         call_back(c, dst, own, len, true);
     return true;

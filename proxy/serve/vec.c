@@ -267,6 +267,7 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
                 }
                 memcpy(control + at + keep, &fd, sizeof fd);
                 keep += sizeof(int);
+                signalfd_made(); /* it may be one */
             }
             size_t old = h.cmsg_len;
             h.cmsg_len = keep;
@@ -325,7 +326,7 @@ bool decode_process_vm(struct call *c, int64_t *answer)
     c->arg[3] = (long)LULL_BAD_PTR;
     if (n == 0 || n > CALL_MAX_IOV) /* Linux: nothing, EINVAL */
         return true;
-    if (pid == c->env->pid || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0) {
+    if (call_shows_proxy(c, pid) || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0) {
         c->arg[3] = (long)iovec_copy(c, c->user[3], n, &no_memory);
         return no_memory ? call_answer(answer, -ENOMEM) : true;
     }

@@ -133,7 +133,7 @@ enum directory { DIR_ANY = 0, DIR_FDS, DIR_TASK, DIR_CPUS, DIR_NODES };
 static enum directory directory_kind(const struct call *c, int fd)
 {
     struct statfs fs;
-    char link[64], path[256], own[64];
+    char link[64], path[256];
     if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 ||
         (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC))
         return DIR_ANY;
@@ -146,11 +146,10 @@ static enum directory directory_kind(const struct call *c, int fd)
     if (!last)
         return DIR_ANY;
     if (fs.f_type == PROC_SUPER_MAGIC) {
-        snprintf(own, sizeof own, "/%d/", c->env->pid);
-        if (!strcmp(last, "/task") && c->env->view && strstr(path, own))
+        const char *rest = path_proc_rest(c, path);
+        if (rest && !strcmp(rest, "task") && c->env->view)
             return DIR_TASK;
-        bool fds = !strcmp(last, "/fd") || !strcmp(last, "/fdinfo");
-        return fds && strstr(path, own) ? DIR_FDS : DIR_ANY;
+        return rest && (!strcmp(rest, "fd") || !strcmp(rest, "fdinfo")) ? DIR_FDS : DIR_ANY;
     }
     if (!c->env->view)
         return DIR_ANY;

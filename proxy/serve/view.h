@@ -22,7 +22,7 @@ struct view {
     int argc;
     char *const *argv;
     char *const *envp;
-    const uint16_t *cpu; /* Linux's number of each core */
+    const uint16_t *cpu;            /* Linux's number of each core */
     const struct lull_nodes *nodes; /* of cores and memory */
     unsigned ncores;
     uint64_t mem_limit; /* bytes */

@@ -77,6 +77,8 @@ void view_map(const struct call *c, const struct lull_map *m, struct text *out)
         free(f.path);
 }
 
+#define VIEW_MAPS_END (1ul << 47) /* of what a program can have */
+
 bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out)
 {
     const struct view *v = c->env->view;
@@ -86,7 +88,8 @@ bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct tex
     if (!m)
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        if (m[i].start < end || m[i].end <= m[i].start)
+        if (m[i].start < end || m[i].end <= m[i].start || (m[i].start | m[i].end) % LULL_PAGE ||
+            m[i].end > VIEW_MAPS_END)
             continue; /* not what the kernel writes */
         end = m[i].end;
         if (m[i].flags & LULL_MAP_HOLD)

@@ -123,6 +123,6 @@ load common
     isle "$PROGRAMS/refused"
     expect 0
     cat isle.out
-    [ "$(wc -l <isle.out)" = 21 ]
-    [ "$(grep -c ': ENOSYS$' isle.out)" = 21 ]
+    [ "$(wc -l <isle.out)" = 23 ]
+    [ "$(grep -c ': ENOSYS$' isle.out)" = 23 ]
 }

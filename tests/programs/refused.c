@@ -52,5 +52,17 @@ int main(void)
         printf("open %s: %s\n", path[i],
                got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
     }
+    /* a child before its execve stands in the proxy's memory, too */
+    static volatile int by_self, by_number;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        char name[40];
+        by_self = open("/proc/self/mem", O_RDWR) == -1 ? errno : 0;
+        snprintf(name, sizeof name, "/proc/%ld/mem", syscall(SYS_getpid));
+        by_number = open(name, O_RDWR) == -1 ? errno : 0;
+        _exit(0);
+    }
+    printf("vfork child, /proc/self/mem: %s\n", by_self == ENOSYS ? "ENOSYS" : "another answer");
+    printf("vfork child, /proc/PID/mem: %s\n", by_number == ENOSYS ? "ENOSYS" : "another answer");
     return 0;
 }
