@@ -39,6 +39,7 @@ static bool find_mount(const char *mounts, bool v1, char *out, size_t size)
         snprintf(padded, sizeof padded, ",%s,", flags);
         found = v1 ? strcmp(type, "cgroup") == 0 && strstr(padded, ",cpuset,")
                    : strcmp(type, "cgroup2") == 0;
+        found = found && strncmp(where, "/sys/", 5) == 0; /* what the journal takes back */
         if (found)
             snprintf(out, size, "%s", strcmp(where, "/") == 0 ? "" : where);
     }
