@@ -3,9 +3,8 @@
 #include "kernel.h"
 #include "mm/mm.h"
 
-#define STACK_AT_START                                                                             \
-    (33 * LULL_PAGE) /* Linux's grow from there; this one is there as a whole                      \
-                      */
+/* Linux's grow from there; this one is there as a whole. */
+#define STACK_AT_START (33 * LULL_PAGE)
 
 /* What of [start, end) counts: the rest is this kernel's own. */
 static u64 counted(const struct lull_map *m, u64 start, u64 end)
@@ -48,14 +47,17 @@ static bool data_fits(u64 len)
 
 bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags)
 {
-    u64 soft = limit_table()->of[LULL_LIMIT_AS].cur;
-    u64 replaced = start ? mapped(start, start + len, false) : 0;
-    if (soft != LULL_UNLIMITED) {
-        u64 vdso = ALIGN_UP(boot_info()->vdso_size, LULL_PAGE) + LULL_PAGE;
-        if (mapped(0, ~0ul, false) + vdso + len - replaced > ALIGN_DOWN(soft, LULL_PAGE))
-            return false;
-    }
-    return !is_data(prot, flags) || data_fits(len - replaced);
+    const struct lull_limits *l = limit_table();
+    u64 soft = l->of[LULL_LIMIT_AS].cur;
+    bool data = is_data(prot, flags) && l->of[LULL_LIMIT_DATA].cur != LULL_UNLIMITED;
+    if (soft == LULL_UNLIMITED && !data)
+        return true;
+    u64 vdso = ALIGN_UP(boot_info()->vdso_size, LULL_PAGE) + LULL_PAGE;
+    u64 more = len - (start ? mapped(start, start + len, false) : 0);
+    if (soft != LULL_UNLIMITED &&
+        mapped(0, ~0ul, false) + vdso + more > ALIGN_DOWN(soft, LULL_PAGE))
+        return false;
+    return !data || data_fits(more);
 }
 
 bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot)

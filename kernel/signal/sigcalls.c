@@ -233,11 +233,6 @@ answer:
     return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
 }
 
-static struct sigshort own_info(int code)
-{
-    return (struct sigshort){.code = code, .pid = (i32)boot_info()->pid, .uid = boot_info()->uid};
-}
-
 long sys_kill(struct frame *f)
 {
     i32 pid = (i32)f->rdi;
@@ -249,7 +244,7 @@ long sys_kill(struct frame *f)
         return forward_raw(62, arg); /* others, or a group that we may belong to */
     }
     if (signo) {
-        struct sigshort info = own_info(SI_USER);
+        struct sigshort info = signal_own_info(SI_USER);
         signal_send(NULL, signo, &info);
     }
     return 0;
@@ -265,7 +260,7 @@ static long send_to_thread(i32 tid, int signo)
     if (!t)
         return -ESRCH;
     if (signo) {
-        struct sigshort info = own_info(SI_TKILL);
+        struct sigshort info = signal_own_info(SI_TKILL);
         signal_send(t, signo, &info);
     }
     return 0;

@@ -186,6 +186,11 @@ bool signal_queued(i32 tid, int signo, int code, i32 pid)
     return found;
 }
 
+struct sigshort signal_own_info(int code)
+{
+    return (struct sigshort){.code = code, .pid = (i32)boot_info()->pid, .uid = boot_info()->uid};
+}
+
 static spinlock ring_lock;
 
 /* The next one that the proxy has written; false: none. */

@@ -110,6 +110,8 @@ struct thread;
 
 void signals_init(void);
 void signalfds_init(void);
+/* Of a signal that the program sends itself: its number and user. */
+struct sigshort signal_own_info(int code);
 /* Sends to one thread, or to the process (t == NULL). */
 void signal_send(struct thread *t, int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */

@@ -297,13 +297,13 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         long r = forward_once(nr, arg);
         note_wait(nr, since);
         if (r == -EPIPE && raises_sigpipe(nr, arg)) {
-            struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
+            struct sigshort info = signal_own_info(SI_USER);
             signal_send(current(), SIGPIPE, &info);
         }
         if (r >= LULL_RENAMES && (nr == 1 || nr == 18))
             return name_written((i32)r, arg);
         if (r == -LULL_ESIGXFSZ) {
-            struct sigshort info = {.code = SI_USER, .pid = (i32)boot_info()->pid};
+            struct sigshort info = signal_own_info(SI_USER);
             signal_send(current(), SIGXFSZ, &info);
             return -EFBIG;
         }

@@ -41,7 +41,7 @@ static bool find_mount(const char *mounts, bool v1, char *out, size_t size)
                    : strcmp(type, "cgroup2") == 0;
         found = found && strncmp(where, "/sys/", 5) == 0; /* what the journal takes back */
         if (found)
-            snprintf(out, size, "%s", strcmp(where, "/") == 0 ? "" : where);
+            snprintf(out, size, "%s", where);
     }
     free(copy);
     return found;

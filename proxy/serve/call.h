@@ -153,7 +153,8 @@ void identity_init(void);
 bool decode_signalfd(struct call *c, int64_t *answer);
 bool call_reads_signalfd(const struct call *c);
 int64_t call_signalfd(struct call *c);
-void signalfd_made(void); /* there may be one from now on */
+void signalfd_made(void);   /* there may be one from now on */
+void signalfd_came(int fd); /* from another process: is it one? */
 uint64_t signalfd_inherited(void);
 /* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);

@@ -56,6 +56,12 @@ static bool is_signalfd(int fd)
            !strcmp(target, name);
 }
 
+void signalfd_came(int fd)
+{
+    if (!atomic_load_explicit(&some, memory_order_relaxed) && is_signalfd(fd))
+        signalfd_made();
+}
+
 bool call_reads_signalfd(const struct call *c)
 {
     return atomic_load_explicit(&some, memory_order_relaxed) && c->arg[0] >= 0 && !agent_acting() &&

@@ -267,7 +267,7 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
                 }
                 memcpy(control + at + keep, &fd, sizeof fd);
                 keep += sizeof(int);
-                signalfd_made(); /* it may be one */
+                signalfd_came(fd);
             }
             size_t old = h.cmsg_len;
             h.cmsg_len = keep;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
@@ -93,16 +94,17 @@ static int64_t fill(int fd, const struct text *t)
     return 0;
 }
 
-int64_t view_publish(int fd, struct text *t)
+int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat *st)
 {
     static const char name[] = "lull";
     char path[64];
     int64_t r = -ENOMEM;
-    long reader = -1, own = -1;
+    long opened = -1, own = -1;
     if (t->failed)
         goto out;
     long cloexec = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
-    r = own = server_syscall(SYS_memfd_create, (long)name, MFD_CLOEXEC, 0, 0);
+    r = own = server_syscall(SYS_memfd_create, (long)name,
+                             MFD_CLOEXEC | (sealed ? MFD_ALLOW_SEALING : 0), 0, 0);
     if (own < 0)
         goto out;
     limits_lift();
@@ -110,20 +112,28 @@ int64_t view_publish(int fd, struct text *t)
     limits_lower();
     if (r < 0)
         goto out;
+    if (sealed) /* another way of writing than those that are looked at fails */
+        server_syscall(SYS_fcntl, own, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK, 0);
     snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
-    r = reader = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
-    if (reader < 0)
-        goto out;
-    r = server_syscall(SYS_dup3, reader, fd, cloexec == FD_CLOEXEC ? O_CLOEXEC : 0, 0);
+    r = opened = server_syscall(SYS_open, (long)path, mode | O_CLOEXEC, 0, 0);
+    if (opened >= 0 && st)
+        r = server_syscall(SYS_fstat, opened, (long)st, 0, 0);
+    if (r >= 0)
+        r = server_syscall(SYS_dup3, opened, fd, cloexec == FD_CLOEXEC ? O_CLOEXEC : 0, 0);
 out:
-    if (reader >= 0)
-        server_syscall(SYS_close, reader, 0, 0, 0);
+    if (opened >= 0)
+        server_syscall(SYS_close, opened, 0, 0, 0);
     if (own >= 0)
         server_syscall(SYS_close, own, 0, 0, 0);
     if (r < 0)
         server_syscall(SYS_close, fd, 0, 0, 0);
     text_free(t);
     return r;
+}
+
+int64_t view_publish(int fd, struct text *t)
+{
+    return view_replace(fd, t, O_RDONLY, false, NULL);
 }
 
 /* ---- directories ---- */

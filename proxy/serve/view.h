@@ -88,6 +88,9 @@ bool view_has_node(const struct view *v, unsigned node);
 /* -- view.c ----------------------------------------------------------------------------------- */
 /* Puts the text in place of the file behind fd, for reading. fd or -errno; frees *t. */
 int64_t view_publish(int fd, struct text *t);
+/* The same, opened as `mode` says; sealed: Linux refuses to write it. *st: of what is there now. */
+struct stat;
+int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat *st);
 /* Entries of a directory that the program is not to see: bytes that are left of `len`. */
 bool view_is_task(const struct call *c, int fd); /* the directory /proc/self/task */
 size_t view_filter(const struct call *c, int fd, bool long_form, char *entries, size_t len);

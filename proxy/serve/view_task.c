@@ -188,43 +188,22 @@ void view_forked(void)
 
 int64_t view_open_comm(struct call *c, int64_t fd)
 {
-    static const char memfd_name[] = "lull";
-    char path[64];
     struct stat st;
-    long mode = server_syscall(SYS_fcntl, fd, F_GETFL, 0, 0) & O_ACCMODE,
-         flags = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
+    int mode = (int)(server_syscall(SYS_fcntl, fd, F_GETFL, 0, 0) & O_ACCMODE);
     uint32_t tid = c->task ? c->task : (uint32_t)c->env->pid;
-    long opened = -1, r,
-         own = server_syscall(SYS_memfd_create, (long)memfd_name, MFD_CLOEXEC | MFD_ALLOW_SEALING,
-                              0, 0);
+    struct text text = {0};
     struct lull_thread t;
-    if ((r = own) < 0)
-        goto out;
-    if (thread_find(c->env->view, tid, &t)) {
-        char text[32];
-        int n = snprintf(text, sizeof text, "%.15s\n", t.comm);
-        limits_lift();
-        server_syscall(SYS_write, own, (long)text, n, 0);
-        limits_lower();
-    }
-    /* another way of writing than those that are looked at fails */
-    server_syscall(SYS_fcntl, own, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK, 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
-    if ((r = opened = server_syscall(SYS_open, (long)path, mode | O_CLOEXEC, 0, 0)) < 0 ||
-        (r = server_syscall(SYS_fstat, opened, (long)&st, 0, 0)) < 0)
-        goto out;
-    r = server_syscall(SYS_dup3, opened, fd, flags == FD_CLOEXEC ? O_CLOEXEC : 0, 0);
+    text_add(&text, "", 0);
+    if (thread_find(c->env->view, tid, &t))
+        text_printf(&text, "%.15s\n", t.comm);
+    memset(&st, 0, sizeof st);
+    int64_t r = view_replace((int)fd, &text, mode, true, &st);
+    if (r < 0)
+        return r;
     pthread_mutex_lock(&lock);
     comms[next_comm++ % COMMS] = (struct comm){(int)fd, st.st_dev, st.st_ino, tid};
     pthread_mutex_unlock(&lock);
     __atomic_store_n(&comms_open, 1, __ATOMIC_RELEASE);
-out:
-    if (opened >= 0)
-        server_syscall(SYS_close, opened, 0, 0, 0);
-    if (own >= 0)
-        server_syscall(SYS_close, own, 0, 0, 0);
-    if (r < 0)
-        server_syscall(SYS_close, fd, 0, 0, 0);
     return r;
 }
 
