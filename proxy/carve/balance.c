@@ -144,7 +144,7 @@ static void ask_for(struct journal *j, struct isle *i, bool mine)
 {
     for (size_t k = 0; k < i->n; k++) {
         struct want *w = &i->want[k];
-        if (w->kind == JOURNAL_DIR)
+        if (w->kind == JOURNAL_DIR || w->kind == JOURNAL_SHIELD)
             continue;
         struct entry *e = entry_find(j, w->path);
         if (!e && mine)
@@ -260,13 +260,24 @@ static void settle_count(struct want *w, const struct entry *e)
 static const char *reason(const struct entry *e, const struct want *w)
 {
     int err = w->err ? w->err : e ? e->err : 0;
-    if (err == -EBUSY && masks(w->kind))
+    if (err == -EBUSY && (masks(w->kind) || w->kind == JOURNAL_SHIELD))
         return "no CPU would be left for it";
     if (err == -EEXIST)
         return "somebody else has changed it meanwhile";
     if (err == -EIO)
         return "Linux does not let it be moved";
     return err ? strerror(-err) : NULL;
+}
+
+static void tell_shield(struct journal *j, const struct want *w, struct settings *s)
+{
+    char path[VALUE_MAX], cpus[VALUE_MAX], text[VALUE_MAX + 80];
+    snprintf(path, sizeof path, "%s/cpuset.cpus", w->path);
+    if (host_read(j->root, path, cpus, sizeof cpus) == 0) {
+        snprintf(text, sizeof text, "made for CPUs %s, %" PRIu64 " threads moved there", cpus,
+                 w->got);
+        settings_add(s, w->path, NULL, text, NULL);
+    }
 }
 
 /* Rows for the report. True: something was refused, which is not to be tried again. */
@@ -289,8 +300,12 @@ static bool tell_mine(struct journal *j, struct settings *s)
             settings_add(s, w->path, e->last, e->set, NULL);
         else if (s && w->kind == JOURNAL_DIR && w->got)
             settings_add(s, w->path, NULL, "made", NULL);
+        else if (s && w->kind == JOURNAL_SHIELD && w->got)
+            tell_shield(j, w, s);
         /* one that is only in the others' way may come true when they go */
-        if (why && (w->err || !e || e->err != -EBUSY)) {
+        bool later =
+            w->kind == JOURNAL_SHIELD ? w->err == -EBUSY : !w->err && e && e->err == -EBUSY;
+        if (why && !later) {
             refused = true;
             free(w->path);
             free(w->value);
@@ -389,6 +404,7 @@ int balance(struct journal *j, struct balance *b)
         if (j->entry[k].todo)
             carry_out(j, &j->entry[k], b);
     }
+    shields_settle(j, b, here); /* before a cpuset is made of what these have had */
     if (here)
         make_directories(j);
     if (here && tell_mine(j, b->settings))

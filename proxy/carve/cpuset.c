@@ -3,14 +3,14 @@
  * A cpuset for the threads that are the isle's cores; the proxy's other threads stay where they
  * were. cgroup v2: a threaded child of the process's own group, an isolated partition where that
  * group is the root or a partition itself. cgroup v1: an exclusive cpuset below the process's own;
- * it keeps others' cpusets away, not others' processes, which Linux has no means for short of
- * moving them all.
+ * it keeps others' cpusets away, and a shield (shield.c) the processes of those above it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "carve/hold_priv.h"
@@ -82,13 +82,24 @@ static int write_in(struct hold *h, const char *name, const char *value)
     return err ? err : host_write(h->root, path, value);
 }
 
+/* Ours: an isle's, or a shield. The process's own group is the one above it. */
+static bool is_ours(const char *name)
+{
+    return strncmp(name, "lull.", 5) == 0 &&
+           (strcmp(name + 5, "linux") == 0 ||
+            (name[5] && name[5 + strspn(name + 5, "0123456789")] == '\0'));
+}
+
 static bool locate(struct hold *h, bool v1, const char *mounts, const char *groups)
 {
-    char mount[1100], group[2048];
-    if (!find_mount(mounts, v1, mount, sizeof mount) ||
+    char group[2048];
+    if (!find_mount(mounts, v1, h->mount, sizeof h->mount) ||
         !find_group(groups, v1, group, sizeof group))
         return false;
-    return root_path(h->home, sizeof h->home, "%s%s", mount, group) == 0 &&
+    char *last = strrchr(group, '/');
+    if (last && is_ours(last + 1))
+        *last = '\0';
+    return root_path(h->home, sizeof h->home, "%s%s", h->mount, group) == 0 &&
            root_path(h->dir, sizeof h->dir, "%s/lull.%d", h->home, (int)getpid()) == 0;
 }
 
@@ -123,16 +134,85 @@ static int want_v1(struct hold *h)
     return 0;
 }
 
+bool hold_keeps_affinity(const char *release)
+{
+    unsigned major = 0, minor = 0;
+    return sscanf(release, "%u.%u", &major, &minor) == 2 && major * 100 + minor >= 602;
+}
+
+/*
+ * A shield below each group from the root to the process's own: all of them have the isle's CPUs,
+ * and processes.
+ */
+int cpuset_want_shield(struct hold *h)
+{
+    struct utsname u;
+    char path[PATH_MAX], shield[PATH_MAX];
+    if (h->cpuset != CPUSET_V1)
+        return 0;
+    if (uname(&u) || !hold_keeps_affinity(u.release)) {
+        settings_add(h->settings, "other processes on the isle's CPUs", NULL, NULL,
+                     "before Linux 6.2 they would forget their affinity");
+        return -EOPNOTSUPP;
+    }
+    snprintf(path, sizeof path, "%s", h->home);
+    for (size_t top = strlen(h->mount);;) {
+        int err = root_path(shield, sizeof shield, "%s/%s", path, SHIELD_NAME);
+        if (err == 0)
+            err = journal_want(h->journal, JOURNAL_SHIELD, shield, NULL);
+        if (err)
+            return err;
+        char *last = strrchr(path, '/');
+        if (strlen(path) <= top || !last)
+            return 0;
+        *last = '\0';
+    }
+}
+
+/* Is every shield there? */
+bool cpuset_shielded(const struct hold *h)
+{
+    char path[PATH_MAX];
+    if (h->cpuset != CPUSET_V1)
+        return h->cpuset == CPUSET_V2;
+    return root_path(path, sizeof path, "%s/%s", h->home, SHIELD_NAME) == 0 &&
+           host_exists(h->root, path);
+}
+
+/* The mounts and this process's groups, to be freed; *groups is part of it. NULL: not to be had. */
+static char *read_groups(struct hold *h, char **groups)
+{
+    char *mounts = malloc(2 * TEXT_MAX);
+    *groups = mounts ? mounts + TEXT_MAX : NULL;
+    if (mounts && host_read(h->root, "/proc/self/mounts", mounts, TEXT_MAX) == 0 &&
+        host_read(h->root, "/proc/self/cgroup", *groups, TEXT_MAX) == 0)
+        return mounts;
+    free(mounts);
+    return NULL;
+}
+
+void cpuset_leave(struct hold *h)
+{
+    char *groups, group[2048], path[PATH_MAX], *mounts = read_groups(h, &groups);
+    if (mounts && find_group(groups, true, group, sizeof group) &&
+        is_ours(strrchr(group, '/') ? strrchr(group, '/') + 1 : "") &&
+        locate(h, true, mounts, groups) && root_path(path, sizeof path, "%s/tasks", h->home) == 0)
+        host_write(h->root, path, "0");
+    free(mounts);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && path[n] == '/' && is_ours(path + n + 1);
+}
+
 int cpuset_want(struct hold *h)
 {
-    char *mounts = malloc(2 * TEXT_MAX), *groups = mounts ? mounts + TEXT_MAX : NULL;
-    char text[512];
-    int err = -ENOMEM;
-    if (!mounts || host_read(h->root, "/proc/self/mounts", mounts, TEXT_MAX) ||
-        host_read(h->root, "/proc/self/cgroup", groups, TEXT_MAX)) {
-        refuse(h, "there is no /proc to find it in");
-        goto out;
-    }
+    char *groups, *mounts = read_groups(h, &groups), text[512];
+    int err;
+    if (!mounts)
+        return refuse(h, "there is no /proc to find it in");
     /* the controller is in one of the two */
     if (locate(h, false, mounts, groups) &&
         read_in(h, h->home, "cgroup.controllers", text, sizeof text) == 0 && strstr(text, "cpuset"))
@@ -141,9 +221,13 @@ int cpuset_want(struct hold *h)
         err = want_v1(h);
     else
         err = refuse(h, "no cgroup hierarchy with cpusets is to be seen here");
-    if (err == 0)
+    if (err == 0) {
+        /* a program that was executed goes on in the cpuset there is, be it its parent's */
+        if (h->opt->exec && journal_recorded(h->journal, JOURNAL_DIR, text, sizeof text) == 0 &&
+            is_below(text, h->home))
+            snprintf(h->dir, sizeof h->dir, "%s", text);
         err = journal_want(h->journal, JOURNAL_DIR, h->dir, NULL);
-out:
+    }
     free(mounts);
     return err;
 }

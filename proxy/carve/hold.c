@@ -30,6 +30,7 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
     h->opt = opt;
     h->settings = settings;
     h->home_fd = h->dir_fd = h->latency_fd = -1;
+    pthread_mutex_init(&h->lock, NULL);
     h->root = host_open(root);
     h->journal_err = h->root < 0 ? h->root : journal_open(root, &h->journal);
     return h;
@@ -40,6 +41,12 @@ void hold_repair(struct hold *h)
     unsigned restored, dead;
     if (h->journal)
         journal_collect(h->journal, &restored, &dead, NULL, NULL);
+}
+
+void hold_home(struct hold *h)
+{
+    if (h->root >= 0)
+        cpuset_leave(h);
 }
 
 struct journal *hold_journal(struct hold *h)
@@ -149,9 +156,10 @@ static void hold_latency(struct hold *h)
 
 static const char *lack_words(unsigned lacks, char *out, size_t size)
 {
-    static const char *const word[] = {"a cpuset of its own",   "interrupts elsewhere",
-                                       "kernel work elsewhere", "a real-time priority",
-                                       "locked memory",         "C-states kept off"};
+    static const char *const word[] = {"a cpuset of its own",     "interrupts elsewhere",
+                                       "kernel work elsewhere",   "a real-time priority",
+                                       "locked memory",           "C-states kept off",
+                                       "other programs elsewhere"};
     size_t at = 0;
     out[0] = '\0';
     for (unsigned i = 0; i < sizeof word / sizeof *word && at < size; i++) {
@@ -179,7 +187,8 @@ static void say_lacks(const struct hold *h)
 static int require(const struct hold *h)
 {
     char words[300];
-    unsigned needed = h->lacks & (LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES | LACK_REALTIME);
+    unsigned needed =
+        h->lacks & (LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES | LACK_REALTIME | LACK_SHIELD);
     if (h->opt->isolate != ISOLATE_REQUIRE || !needed)
         return 0;
     message("--isolate=require: not to be had: %s; lull doctor says more",
@@ -219,20 +228,47 @@ static void take_shared(struct hold *h)
     }
     cpuset_want(h);
     steer_want(h);
+    if (h->opt->isolate == ISOLATE_REQUIRE) {
+        h->shielded = true;
+        cpuset_want_shield(h);
+    }
     if (apply(h))
         h->lacks |= LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES;
     else if (h->cpuset != CPUSET_NONE)
         cpuset_fill(h);
+    if (h->shielded && !cpuset_shielded(h))
+        h->lacks |= LACK_SHIELD;
+}
+
+/*
+ * What is kept off the isle's CPUs is kept off their siblings that stay idle too: whatever runs
+ * there takes half of the core. Those of other ranks' cores are these ranks' to hold.
+ */
+static void add_siblings(struct hold *h, const struct carve_plan *plan)
+{
+    char path[PATH_MAX], text[4096];
+    cpu_set_t siblings;
+    for (int c = 0; c < CPU_SETSIZE; c++) {
+        if (!CPU_ISSET(c, &plan->idle_cpus) ||
+            root_path(path, sizeof path,
+                      "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", c) ||
+            host_read(h->root, path, text, sizeof text) || mask_read_list(text, &siblings))
+            continue;
+        if (mask_meets(&siblings, &plan->isle_cpus))
+            CPU_SET(c, &h->cpus);
+    }
 }
 
 int hold_take(struct hold *h, const struct carve_plan *plan, const char *program,
               const char *engine)
 {
-    struct journal_isle self = {.mem = plan->mem, .cpus = plan->isle_cpus};
+    struct journal_isle self = {.mem = plan->mem};
     bool some = CPU_COUNT(&plan->linux_cpus) > 0;
     snprintf(self.engine, sizeof self.engine, "%s", engine);
     snprintf(self.program, sizeof self.program, "%s", program);
     h->cpus = plan->isle_cpus;
+    add_siblings(h, plan);
+    self.cpus = h->cpus;
     h->linux_cpus = plan->linux_cpus;
     h->taken = true;
     if (h->journal)
@@ -312,6 +348,34 @@ void hold_settle(struct hold *h)
                      err ? strerror(-err) : NULL);
 }
 
+void hold_shield(struct hold *h)
+{
+    if (h->shielded || h->cpuset != CPUSET_V1 || !h->journal)
+        return;
+    h->shielded = true;
+    pthread_mutex_lock(&h->lock);
+    if (cpuset_want_shield(h) == 0) {
+        int err = journal_apply(h->journal, h->settings);
+        if (err)
+            settings_add(h->settings, "other processes on the isle's CPUs", NULL, NULL,
+                         strerror(-err));
+        else
+            verbose("other programs are off the isle's CPUs: %s",
+                    cpuset_shielded(h) ? "moved aside" : "not possible");
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+void hold_before_fork(struct hold *h)
+{
+    pthread_mutex_lock(&h->lock);
+}
+
+void hold_after_fork(struct hold *h)
+{
+    pthread_mutex_unlock(&h->lock);
+}
+
 bool hold_realtime(struct hold *h)
 {
     return atomic_load(&h->scheduled) > 0 && atomic_load(&h->schedule_err) == 0;
@@ -325,6 +389,7 @@ void hold_settings(struct hold *h, struct settings *settings)
 void hold_fork(struct hold *h)
 {
     const struct sched_param normal = {0};
+    pthread_mutex_init(&h->lock, NULL);
     if (h->cpuset != CPUSET_NONE)
         move(h->home_fd, 0);
     if (h->realtime)

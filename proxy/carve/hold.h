@@ -20,6 +20,12 @@ struct hold;
  */
 struct hold *hold_open(const char *root, const struct options *opt, struct settings *settings);
 
+/*
+ * Before the CPUs are asked for that this process may use: if a shield has moved it aside, or it
+ * was executed on an isle's core, it is back in the cpuset that it would be in without.
+ */
+void hold_home(struct hold *h);
+
 /* NULL: none, and nothing may be changed that Linux does not undo when the process dies. */
 struct journal *hold_journal(struct hold *h);
 
@@ -52,6 +58,18 @@ void hold_settle(struct hold *h);
 /* After hold_settle(): do the cores' threads run with a real-time policy? */
 bool hold_realtime(struct hold *h);
 
+/*
+ * Other programs are moved off the isle's CPUs where its cpuset alone does not keep them away
+ * (cgroup v1): after hold_take() and hold_settle(), by the thread that has called them. It costs
+ * half a millisecond for each of their threads, so it is for runs that last; --isolate=require has
+ * had it in hold_take(). A second call does nothing.
+ */
+void hold_shield(struct hold *h);
+
+/* Around a fork(2), in the parent. */
+void hold_before_fork(struct hold *h);
+void hold_after_fork(struct hold *h);
+
 /* From now on rows go there. */
 void hold_settings(struct hold *h, struct settings *settings);
 
@@ -72,5 +90,8 @@ void hold_close(struct hold *h);
 /* Does this Linux let others run beside a core with a real-time policy when they have to, without
    stopping it when nobody has to? `release` as of uname(2). */
 bool hold_may_preempt(const char *release, long rt_runtime_us);
+
+/* Does this Linux give a process that comes back from a cpuset the affinity it has set itself? */
+bool hold_keeps_affinity(const char *release);
 
 #endif

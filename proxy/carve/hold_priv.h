@@ -3,6 +3,7 @@
 #define PROXY_CARVE_HOLD_PRIV_H
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "carve/hold.h"
@@ -16,7 +17,10 @@ enum lack {
     LACK_REALTIME = 8,
     LACK_LOCKED = 16,
     LACK_LATENCY = 32,
+    LACK_SHIELD = 64,
 };
+
+#define SHIELD_NAME "lull.linux"
 
 enum cpuset_kind { CPUSET_NONE, CPUSET_V1, CPUSET_V2 };
 
@@ -31,11 +35,14 @@ struct hold {
     unsigned lacks;
     /* cpuset.c */
     enum cpuset_kind cpuset;
+    char mount[1100];                   /* of the hierarchy with cpusets */
     char home[PATH_MAX], dir[PATH_MAX]; /* of this process before, and the isle's */
     char partition[32];                 /* "isolated", "root", "exclusive" or "" */
     int home_fd, dir_fd;                /* the files that move a thread there; -1: none */
     int latency_fd;                     /* /dev/cpu_dma_latency */
     bool realtime;
+    bool shielded;        /* asked for */
+    pthread_mutex_t lock; /* of the journal, against a fork(2) half way */
     atomic_int moved, move_err, scheduled, schedule_err;
 };
 
@@ -44,6 +51,11 @@ int cpuset_want(struct hold *h);            /* adds to what the journal is to do
 void cpuset_fill(struct hold *h);           /* the directory is there */
 void cpuset_share(struct hold *h, bool on); /* its CPUs with the parent's processes */
 bool cpuset_made(const struct hold *h);
+/* cgroup v1: those who share the CPUs are moved aside (shield.c). 0: asked for, or v2 */
+int cpuset_want_shield(struct hold *h);
+bool cpuset_shielded(const struct hold *h);
+/* A process that was moved aside, or comes from an isle's core, is back where it would be. */
+void cpuset_leave(struct hold *h);
 
 /* steer.c: interrupts, workqueues, receive queues, governors, watchdogs */
 void steer_want(struct hold *h);

@@ -151,6 +151,28 @@ int journal_fork(struct journal *j)
     return err;
 }
 
+int journal_recorded(struct journal *j, enum journal_kind kind, char *out, size_t size)
+{
+    int err = lock_take(j);
+    if (err)
+        return err;
+    err = journal_load(j);
+    for (size_t k = 0; err == 0 && k < j->nisles; k++) {
+        struct isle *i = &j->isle[k];
+        for (size_t n = 0; strcmp(i->name, j->self.name) == 0 && n < i->n; n++) {
+            if (i->want[n].kind == kind) {
+                snprintf(out, size, "%s", i->want[n].path);
+                goto out;
+            }
+        }
+    }
+    err = err ? err : -ENOENT;
+out:
+    journal_unload(j);
+    lock_give(j);
+    return err;
+}
+
 int journal_want(struct journal *j, enum journal_kind kind, const char *path, const char *value)
 {
     if (path[0] != '/' || strpbrk(path, " \t\n") || (value && strpbrk(value, "\t\n")) ||

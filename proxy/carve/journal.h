@@ -33,6 +33,8 @@ enum journal_kind {
                      not give is not wanted any longer: journal_got() */
     JOURNAL_WORD, /* this word, in a file that takes "+word" and "-word" (cgroup.subtree_control) */
     JOURNAL_DIR,  /* a cgroup: made, and removed when no living isle has it any more */
+    JOURNAL_SHIELD, /* a v1 cpuset below one with isles: has the CPUs that isles there have not, and
+                       that one's processes, which go back when no living isle wants it any more */
 };
 
 /* Of an isle, for `lull ps`. */
@@ -59,6 +61,12 @@ const char *journal_directory(const struct journal *j);
 void journal_enter(struct journal *j, const struct journal_isle *self);
 
 /*
+ * The path of a want of that kind on this process's record, as the image before an execve(2) or a
+ * fork(2) has left it. -ENOENT: none.
+ */
+int journal_recorded(struct journal *j, enum journal_kind kind, char *out, size_t size);
+
+/*
  * One more want: after journal_enter(), before journal_apply(). `path` is absolute and has no
  * blanks; `value` for JOURNAL_VALUE, JOURNAL_WORD and JOURNAL_ADD (decimal, >= 0), else NULL. A
  * second want of the same path replaces the first. -ENOMEM, -EINVAL.
@@ -73,7 +81,8 @@ int journal_want(struct journal *j, enum journal_kind kind, const char *path, co
  */
 int journal_apply(struct journal *j, struct settings *s);
 
-/* How many of a JOURNAL_ADD's there are, after journal_apply(): 0 .. value. */
+/* After journal_apply(): how many of a JOURNAL_ADD's there are, 0 .. value; threads that were moved
+   into a JOURNAL_SHIELD. */
 uint64_t journal_got(const struct journal *j, const char *path);
 
 /* What was put back by journal_release() or journal_collect() (`what` NULL), or could not be. */

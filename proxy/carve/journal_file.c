@@ -22,7 +22,7 @@
 static const char *const kind_name[] = {
     [JOURNAL_LIST_OFF] = "list-off", [JOURNAL_HEX_OFF] = "hex-off", [JOURNAL_HEX_NONE] = "hex-none",
     [JOURNAL_VALUE] = "value",       [JOURNAL_ADD] = "add",         [JOURNAL_WORD] = "word",
-    [JOURNAL_DIR] = "dir",
+    [JOURNAL_DIR] = "dir",           [JOURNAL_SHIELD] = "shield",
 };
 #define KINDS (sizeof kind_name / sizeof *kind_name)
 

@@ -13,7 +13,7 @@
 struct want {
     enum journal_kind kind;
     char *path, *value; /* value NULL: of its kind there is none */
-    uint64_t got;       /* JOURNAL_ADD */
+    uint64_t got;       /* JOURNAL_ADD, JOURNAL_DIR, JOURNAL_SHIELD */
     int err;            /* of the last journal_apply(): refused */
 };
 
@@ -63,6 +63,9 @@ struct balance {
     unsigned restored, dead;
 };
 int balance(struct journal *j, struct balance *b);
+
+/* shield.c: every JOURNAL_SHIELD as the living want it. `here`: this isle counts */
+void shields_settle(struct journal *j, struct balance *b, bool here);
 
 /* journal_file.c: nothing of it is believed without a look */
 int journal_load(struct journal *j); /* both kinds of file; under the lock */

@@ -142,9 +142,12 @@ int64_t run_fork(struct run *r)
         return rc;
     }
     mapped_lock(r->mapped, true);
+    hold_before_fork(r->req->hold);
     pid_t pid = fork();
     int err = errno;
     mapped_lock(r->mapped, false);
+    if (pid != 0)
+        hold_after_fork(r->req->hold);
     if (pid == 0)
         child_main(r, copies);
     isle_fork_parent(copies);

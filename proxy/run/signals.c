@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "carve/hold.h"
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
@@ -15,6 +16,7 @@
 #define GRACE_NS 2000000000ull
 #define CLOCK_S 1 /* how often the isle's clocks are compared with Linux's, on Linux's cores */
 #define NEVER_S 3600
+#define SHIELD_NS 1000000000ull /* a run that is over before is not worth the moving */
 
 /* Of the program's signals those that wait for signals_serve(). Faults have handlers (below). */
 static void own_signals(sigset_t *out)
@@ -193,6 +195,7 @@ void signals_serve(struct run *r)
 {
     double limit = r->req->opt->timeout_s;
     uint64_t deadline = limit > 0 ? now_ns() + (uint64_t)(limit * 1e9) : UINT64_MAX;
+    uint64_t shield = now_ns() + SHIELD_NS;
     bool warned = false;
     const cpu_set_t *linux_cpus = &r->req->plan->linux_cpus;
     bool ours = CPU_COUNT(linux_cpus) > 0 && !sched_setaffinity(0, sizeof *linux_cpus, linux_cpus);
@@ -216,10 +219,16 @@ void signals_serve(struct run *r)
         uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;
         if (left < (uint64_t)ts.tv_sec * 1000000000)
             ts = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
+        if (shield && ts.tv_sec > 1)
+            ts = (struct timespec){.tv_sec = 1};
         struct pollfd p = {fd, POLLIN, 0};
         ppoll(&p, 1, &ts, NULL);
         if (ours)
             timepage_refresh();
+        if (shield && now_ns() >= shield) {
+            shield = 0;
+            hold_shield(r->req->hold);
+        }
         if (!take_pending(r, set))
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* until there is room */
         if (deadline == UINT64_MAX || now_ns() < deadline || finished(r))

@@ -40,8 +40,13 @@ static const struct {
 } host[] = {
     {"/proc/self/mounts", "cgroup " CPUSET " cgroup rw,cpuset 0 0\n"},
     {"/proc/self/cgroup", "3:cpuset:/\n0::/\n"},
-    {CPUSET "/tasks", ""},
+    {CPUSET "/tasks", "2\n101\n102\n103\n"},
+    {CPUSET "/cpuset.effective_cpus", "0-7\n"},
     {CPUSET "/cpuset.effective_mems", "0\n"},
+    {"/proc/2/stat", "2 (a) kthread) S 0 0 0 0 -1 2129984 0 0\n"},
+    {"/proc/101/stat", "101 (init) S 0 1 1 0 -1 4194560 0 0\n"},
+    {"/proc/102/stat", "102 (sshd: a b) S 1 1 1 0 -1 4194560 0 0\n"},
+    {"/proc/103/stat", "103 (cron) S 1 1 1 0 -1 1077936192 0 0\n"},
     {"/proc/irq/default_smp_affinity", "ff\n"},
     {"/proc/irq/1/smp_affinity_list", "0-7\n"},
     {"/proc/irq/1/effective_affinity_list", "2\n"},
@@ -61,9 +66,47 @@ static const struct {
 #define HOST (sizeof host / sizeof *host)
 #define PAGES host[HOST - 1].path
 
+#define SHIELD CPUSET "/lull.linux"
+#define THREADS 4
+static const char *const thread[THREADS] = {"2", "101", "102", "103"};
+
+/* Where a thread is, whoever dies in the meantime: a file of the test's own. */
+static const char *group_of(const char *tid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/where/%s", tid);
+    const char *text = get(path);
+    return strcmp(text, "(none)") == 0 ? CPUSET : text;
+}
+
+/* A number was written to a tasks file: the thread moves, and all such files say so. */
+static void move_thread(const char *tasks)
+{
+    static const char *const group[] = {CPUSET, SHIELD};
+    char path[200], tid[40], list[200];
+    snprintf(tid, sizeof tid, "%.20s", get(tasks));
+    if (strcmp(tid, "0") == 0) /* the writer */
+        return;
+    snprintf(path, sizeof path, "where/%s", tid);
+    snprintf(list, sizeof list, "%.*s", (int)(strlen(tasks) - strlen("/tasks")), tasks);
+    unit_write_text(root, path, list, 0644);
+    for (size_t g = 0; g < sizeof group / sizeof *group; g++) {
+        list[0] = '\0';
+        for (size_t t = 0; t < THREADS; t++)
+            if (strcmp(group_of(thread[t]), group[g]) == 0)
+                snprintf(list + strlen(list), sizeof list - strlen(list), "%s\n", thread[t]);
+        snprintf(path, sizeof path, "%s/tasks", group[g] + 1);
+        if (strcmp(get(path), "(none)") != 0)
+            unit_write_text(root, path, list, 0644);
+    }
+}
+
 /* What Linux puts into a new cgroup, and takes away with it. */
 static void fill_group(const char *what, const char *path)
 {
+    const char *last = strrchr(path, '/');
+    if (strcmp(what, "written") == 0 && last && strcmp(last, "/tasks") == 0)
+        move_thread(path);
     static const char *const file[] = {
         "cpuset.cpus", "cpuset.mems", "cpuset.cpu_exclusive", "cpuset.sched_load_balance",
         "tasks",       "cgroup.type", "cgroup.threads",       "cpuset.cpus.partition"};
@@ -72,8 +115,9 @@ static void fill_group(const char *what, const char *path)
         return;
     for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
         snprintf(name, sizeof name, "%s/%s", path + 1, file[i]);
-        if (*what == 'm') {
-            unit_write_text(root, name, "", 0644);
+        if (*what == 'm') { /* was there already: -EEXIST */
+            if (strcmp(get(name), "(none)") == 0)
+                unit_write_text(root, name, "", 0644);
         } else {
             snprintf(name, sizeof name, "%s%s/%s", root, path, file[i]);
             unlink(name);
@@ -104,7 +148,8 @@ static void as_before(void)
     char path[600];
     for (size_t i = 0; i < HOST; i++) {
         char want[200];
-        snprintf(want, sizeof want, "%.*s", (int)strlen(host[i].text) - (host[i].text[0] != '\0'), host[i].text);
+        snprintf(want, sizeof want, "%.*s", (int)strlen(host[i].text) - (host[i].text[0] != '\0'),
+                 host[i].text);
         if (strcmp(get(host[i].path), want) != 0)
             fail_msg("%s is '%s', was '%s'", host[i].path, get(host[i].path), want);
     }
@@ -210,6 +255,51 @@ static void test_each_step(void **state)
     as_before();
 }
 
+static void shield(struct holding *x)
+{
+    assert_int_equal(journal_want(hold_journal(x->h), JOURNAL_SHIELD, SHIELD, NULL), 0);
+    assert_int_equal(journal_apply(hold_journal(x->h), &x->s), 0);
+}
+
+/* Programs are moved aside and back, the kernel's threads are not. */
+static void test_shield(void **state)
+{
+    (void)state;
+    struct holding x;
+    take(&x, 2, 3);
+    shield(&x);
+    assert_string_equal(get(CPUSET "/tasks"), "2");
+    assert_string_equal(get(SHIELD "/tasks"), "101\n102\n103");
+    assert_string_equal(get(SHIELD "/cpuset.cpus"), "0-1,4-7");
+    assert_string_equal(get(SHIELD "/cpuset.mems"), "0");
+    assert_int_equal(journal_got(hold_journal(x.h), SHIELD), 3);
+    assert_string_equal(row(&x, SHIELD)->after, "made for CPUs 0-1,4-7, 3 threads moved there");
+    give(&x);
+    as_before();
+}
+
+/* A core's other hyperthread, but not another rank's, and not one that Linux has. */
+static void test_siblings(void **state)
+{
+    (void)state;
+    struct holding x = {0};
+    make_plan(&x.plan, 2, 2);
+    for (int c = 4; c < 8; c++) {
+        char path[100], text[20];
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list",
+                 c);
+        snprintf(text, sizeof text, "%d,%d\n", c - 4, c);
+        put(path, text);
+    }
+    CPU_SET(6, &x.plan.idle_cpus);
+    CPU_SET(7, &x.plan.idle_cpus);
+    assert_non_null(x.h = hold_open(root, &automatic, &x.s));
+    assert_int_equal(hold_take(x.h, &x.plan, "prog", "kvm"), 0);
+    assert_string_equal(get("/proc/irq/1/smp_affinity_list"), "0-1,3-5,7");
+    give(&x);
+    as_before();
+}
+
 static void test_no_core_left(void **state)
 {
     (void)state;
@@ -301,6 +391,41 @@ static void test_two(void **state)
     }
 }
 
+/* What is left to a shield follows from who is there, whether they want one or not. */
+static void test_shield_of_two(void **state)
+{
+    (void)state;
+    for (int signo = 0; signo <= SIGKILL; signo += SIGKILL) {
+        struct other o;
+        struct holding x;
+        take(&x, 2, 3);
+        shield(&x);
+        other_start(&o, 5, 5, NULL);
+        assert_string_equal(get(SHIELD "/cpuset.cpus"), "0-1,4,6-7");
+        other_end(&o, signo);
+        if (signo)
+            collect(1);
+        assert_string_equal(get(SHIELD "/cpuset.cpus"), "0-1,4-7");
+        assert_string_equal(get(CPUSET "/tasks"), "2");
+        /* none is left to Linux, until the other one goes */
+        struct other rest[2];
+        other_start(&rest[0], 0, 1, NULL);
+        other_start(&rest[1], 4, 7, NULL);
+        assert_string_equal(get(SHIELD "/cpuset.cpus"), "(none)");
+        assert_string_equal(get(CPUSET "/tasks"), "2\n101\n102\n103");
+        other_end(&rest[0], signo);
+        if (signo)
+            collect(1);
+        assert_string_equal(get(SHIELD "/cpuset.cpus"), "0-1");
+        give(&x);
+        assert_string_equal(get(SHIELD "/cpuset.cpus"), "(none)");
+        other_end(&rest[1], signo);
+        if (signo)
+            collect(1);
+        as_before();
+    }
+}
+
 /* An interrupt that has nowhere to go moves when there is somewhere. */
 static void test_later(void **state)
 {
@@ -369,7 +494,7 @@ static bool dies_at(int k, bool beside)
         fatal_step = k;
         take(&x, 2, 3);
         pages(hold_journal(x.h), "5");
-        journal_apply(hold_journal(x.h), &x.s);
+        shield(&x);
         give(&x);
         _exit(0);
     }
@@ -610,8 +735,8 @@ static void test_fork_keeps(void **state)
     assert_int_equal(status, 0);
     close(go[0]);
     close(go[1]);
-    assert_string_equal(get(CPUSET "/tasks"), "0"); /* the child's thread went home */
-    put(CPUSET "/tasks", "");
+    assert_int_equal(*get(CPUSET "/tasks"), '0'); /* the child's thread went home */
+    put(CPUSET "/tasks", "2\n101\n102\n103\n");
     as_before();
 }
 
@@ -657,6 +782,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_each_step),
+        T(test_shield),
+        T(test_shield_of_two),
+        T(test_siblings),
         T(test_no_core_left),
         T(test_two),
         T(test_later),

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cgroup v1: a cpuset keeps other cpusets away from an isle's CPUs, but not the processes of the
+ * cpuset above it, which has all CPUs. So these are moved aside into one that has the rest, and
+ * back when no living isle wants it any more, as `cset shield` does (package cpuset). The kernel's
+ * own threads stay: they have other means (steer.c), and most may not be moved.
+ *
+ * Whoever is created meanwhile is created aside. Affinities that processes have set themselves come
+ * back with the CPUs (Linux >= 6.2, sched_setaffinity(2)).
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "carve/journal_priv.h"
+
+#define PF_KTHREAD 0x00200000u /* include/linux/sched.h */
+#define TASKS_MAX (8u << 20)   /* bytes of a list of threads */
+#define PASSES 20              /* over a list that others go on adding to */
+#define EMPTY_TRIES 200        /* of a millisecond: threads on their way out */
+
+static int shield_read(struct journal *j, const char *dir, const char *name, char *out, size_t size)
+{
+    char path[VALUE_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
+        return -ENAMETOOLONG;
+    return host_read(j->root, path, out, size);
+}
+
+static int shield_write(struct journal *j, const char *dir, const char *name, const char *value)
+{
+    char path[VALUE_MAX];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, name) >= sizeof path)
+        return -ENAMETOOLONG;
+    return host_write(j->root, path, value);
+}
+
+/* One that has gone in the meantime is no program either. */
+static bool is_program(struct journal *j, long tid)
+{
+    char path[40], text[VALUE_MAX];
+    unsigned flags;
+    snprintf(path, sizeof path, "/proc/%ld/stat", tid);
+    if (host_read(j->root, path, text, sizeof text))
+        return false;
+    char *p = strrchr(text, ')');
+    return p && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && !(flags & PF_KTHREAD);
+}
+
+/* Every program's thread of one cpuset to another. 0, or why the last one stays. */
+static int move_all(struct journal *j, const char *from, const char *to, uint64_t *moved)
+{
+    char *list = malloc(TASKS_MAX), text[24];
+    int err = list ? 0 : -ENOMEM;
+    bool more = true;
+    for (int pass = 0; err == 0 && more && pass < PASSES; pass++) {
+        int failed = 0;
+        more = false;
+        err = shield_read(j, from, "tasks", list, TASKS_MAX);
+        for (char *p = err ? NULL : list, *end; p && *p; p = end) {
+            long tid = strtol(p, &end, 10);
+            if (end == p)
+                break;
+            if (tid <= 0 || !is_program(j, tid))
+                continue;
+            snprintf(text, sizeof text, "%ld", tid);
+            int e = shield_write(j, to, "tasks", text);
+            if (e && e != -ESRCH)
+                failed = e;
+            *moved += e == 0;
+            more |= e == 0;
+        }
+        if (err == 0 && !more)
+            err = failed;
+    }
+    free(list);
+    return err;
+}
+
+/* The cpuset above it. */
+static void above(const char *path, char *out, size_t size)
+{
+    const char *last = strrchr(path, '/');
+    snprintf(out, size, "%.*s", last ? (int)(last - path) : 0, path);
+}
+
+/* -EBUSY: no CPU is left beside the isles. */
+static int raise_shield(struct journal *j, const char *path, const cpu_set_t *off, uint64_t *moved)
+{
+    char base[VALUE_MAX], cpus[VALUE_MAX], mems[VALUE_MAX];
+    cpu_set_t all, rest;
+    above(path, base, sizeof base);
+    int err = shield_read(j, base, "cpuset.effective_cpus", cpus, sizeof cpus);
+    if (err == -ENOENT)
+        err = shield_read(j, base, "cpuset.cpus", cpus, sizeof cpus);
+    if (err == 0)
+        err = mask_read_list(cpus, &all);
+    if (err == 0)
+        err = shield_read(j, base, "cpuset.effective_mems", mems, sizeof mems);
+    if (err == -ENOENT)
+        err = shield_read(j, base, "cpuset.mems", mems, sizeof mems);
+    if (err)
+        return err;
+    if (!mask_less(&rest, &all, off))
+        return -EBUSY;
+    err = mask_print_list(&rest, cpus, sizeof cpus);
+    if (err == 0)
+        err = host_mkdir(j->root, path);
+    if (err == 0 || err == -EEXIST)
+        err = shield_write(j, path, "cpuset.cpus", cpus);
+    if (err == 0)
+        err = shield_write(j, path, "cpuset.mems", mems);
+    return err ? err : move_all(j, base, path, moved);
+}
+
+static int lower_shield(struct journal *j, const char *path)
+{
+    char base[VALUE_MAX];
+    uint64_t moved = 0;
+    int err = -ENOENT;
+    above(path, base, sizeof base);
+    for (int n = 0; n < EMPTY_TRIES && host_exists(j->root, path); n++) {
+        move_all(j, path, base, &moved);
+        err = host_rmdir(j->root, path);
+        if (err != -EBUSY)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return err;
+}
+
+/* The isles on record, and then this process. NULL: no more. */
+static struct isle *isle_at(struct journal *j, size_t k)
+{
+    return k < j->nisles ? &j->isle[k] : k == j->nisles && j->entered ? &j->self : NULL;
+}
+
+static bool lives(const struct journal *j, const struct isle *i, bool here)
+{
+    return i == &j->self ? here : i->alive;
+}
+
+/* Does somebody want it? Off its CPUs are those of all isles below the same cpuset. */
+static bool wanted(struct journal *j, const char *path, bool here, cpu_set_t *off)
+{
+    char base[VALUE_MAX], other[VALUE_MAX];
+    bool found = false;
+    struct isle *i;
+    CPU_ZERO(off);
+    above(path, base, sizeof base);
+    for (size_t k = 0; (i = isle_at(j, k)); k++) {
+        bool in = false;
+        if (!lives(j, i, here))
+            continue;
+        for (size_t n = 0; n < i->n; n++) {
+            const struct want *w = &i->want[n];
+            above(w->path, other, sizeof other);
+            bool same = w->kind == JOURNAL_SHIELD && strcmp(w->path, path) == 0;
+            in |= same || (w->kind == JOURNAL_DIR && strcmp(other, base) == 0);
+            found |= same;
+        }
+        if (in)
+            CPU_OR(off, off, &i->id.cpus);
+    }
+    return found;
+}
+
+static void settle(struct journal *j, struct balance *b, bool here, const char *path)
+{
+    cpu_set_t off;
+    uint64_t moved = 0;
+    struct isle *i;
+    bool up = wanted(j, path, here, &off);
+    int err = up ? raise_shield(j, path, &off, &moved) : 0, low = 0;
+    if (!up || err) {
+        low = lower_shield(j, path);
+        b->restored += !up && low == 0;
+        if (!up && b->tell && low != -ENOENT)
+            b->tell(b->ctx, path, low ? strerror(-low) : NULL);
+    }
+    for (size_t k = 0; (i = isle_at(j, k)); k++) {
+        for (size_t n = 0; n < i->n; n++) {
+            struct want *w = &i->want[n];
+            if (w->kind != JOURNAL_SHIELD || strcmp(w->path, path) != 0)
+                continue;
+            w->err = err;
+            w->got = moved;
+            i->stuck |= !up && low && low != -ENOENT;
+        }
+    }
+}
+
+void shields_settle(struct journal *j, struct balance *b, bool here)
+{
+    struct isle *i;
+    /* each path once: a shield that is up is settled by the first isle that names it */
+    for (size_t k = 0; (i = isle_at(j, k)); k++) {
+        for (size_t n = 0; n < i->n; n++) {
+            bool first = i->want[n].kind == JOURNAL_SHIELD;
+            struct isle *before;
+            for (size_t m = 0; first && m < k && (before = isle_at(j, m)); m++) {
+                for (size_t x = 0; x < before->n; x++)
+                    first &= before->want[x].kind != JOURNAL_SHIELD ||
+                             strcmp(before->want[x].path, i->want[n].path) != 0;
+            }
+            if (first)
+                settle(j, b, here, i->want[n].path);
+        }
+    }
+}
