@@ -161,12 +161,12 @@ static int command_run(struct run_request *req, struct options *opt)
         return LULL_EXIT_FAILED;
     }
     /* what the dead have left, before cores are looked for: their cpusets would be in the way */
-    if (req->hold)
-        hold_home(req->hold);
-    if (req->hold && !opt->exec) {
+    if (req->hold && !opt->exec)
         hold_repair(req->hold);
+    if (req->hold) /* after that: repairing moves aside whoever is not */
+        hold_home(req->hold);
+    if (!opt->exec)
         sched_getaffinity(0, sizeof req->affinity, &req->affinity);
-    }
     int rc = run_program(req, opt, &signo);
     if (req->hold)
         hold_release(req->hold);

@@ -3,9 +3,12 @@
  * fwq under load: natively as it comes, pinned, and tuned, and on an isle, in turns; the same load
  * with the same affinity beside each.
  */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/stats.h"
@@ -37,6 +40,7 @@ struct bench {
     struct load load;
     struct tune tune;
     char why[512];                        /* not tuned; empty: it is */
+    char lacks[512];                      /* why not --isolate=require; empty: it is to be had */
     double *value[LOAD_SYSTEMS][METRICS]; /* by round */
     struct load_detours detours[LOAD_SYSTEMS];
     char command[LOAD_SYSTEMS][2048];
@@ -142,6 +146,7 @@ static int run_system(struct bench *b, enum load_system s, char **argv, const st
                           .side = s == LOAD_ISLE ? ISLE : NATIVE,
                           .cpus = &b->cpus,
                           .report = f->report,
+                          .isolated = !b->lacks[0],
                           .argv = argv};
     char **v = run_command(&r, buf, sizeof buf);
     if (!v) {
@@ -184,6 +189,45 @@ out:
     free(out.text);
     free(argv);
     return rc;
+}
+
+/*
+ * An isle from whose CPUs the load is moved before it starts, as the tuned one's cpuset is made
+ * before; without --isolate=require lull does it after a second. Where that is not to be had, the
+ * isle is one with whatever lull can do.
+ */
+static int try_isolation(struct bench *b)
+{
+    char *argv[] = {(char *)"true", NULL}, buf[8192];
+    const struct run r = {
+        .o = b->o, .side = ISLE, .cpus = &b->cpus, .isolated = true, .argv = argv};
+    char **v = run_command(&r, buf, sizeof buf);
+    if (!v) {
+        complain("out of memory");
+        return -1;
+    }
+    fflush(NULL);
+    int said = memfd_create("stderr", MFD_CLOEXEC), status = -1;
+    pid_t pid = said < 0 ? -1 : fork();
+    if (pid == 0) {
+        dup2(said, STDERR_FILENO);
+        execvp(v[0], v);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    b->lacks[0] = '\0';
+    if (pid < 0 || status != 0) {
+        ssize_t n = said < 0 ? 0 : pread(said, b->lacks, sizeof b->lacks - 1, 0);
+        b->lacks[n > 0 ? n : 0] = '\0';
+        b->lacks[strcspn(b->lacks, "\n")] = '\0';
+        if (!b->lacks[0])
+            snprintf(b->lacks, sizeof b->lacks, "%s --isolate=require: failed", v[0]);
+    }
+    if (said >= 0)
+        close(said);
+    free(v);
+    return 0;
 }
 
 static int run_rounds(struct bench *b)
@@ -236,6 +280,8 @@ static void print(const struct bench *b, const char *title)
                median(b, s, OVER100), preemptions(b, s));
     }
     printf("\nnoise rate, isle to native pinned: %.4f (aim: at most 0.1)\n", ratio(b, LOAD_PINNED));
+    if (b->lacks[0])
+        printf("the isle is not isolated: %s\n", b->lacks);
     if (runs(b, LOAD_TUNED))
         printf("noise rate, isle to native tuned:  %.4f (aim: at most 1)\n", ratio(b, LOAD_TUNED));
     printf("the isle's cores were preempted %.0f times (aim: 0)\n", preemptions(b, LOAD_ISLE));
@@ -271,10 +317,10 @@ static json_t *result_json(const struct bench *b)
     cpus_format(&b->cpus, list, sizeof list);
     for (int s = 0; s < LOAD_SYSTEMS; s++)
         json_object_set_new(systems, load_name[s], system_json(b, s));
-    return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:f, s:{s:f, s:O}}", "cpus", list, "load",
+    return json_pack("{s:s, s:s, s:i, s:b, s:o, s:o, s:o, s:f, s:{s:f, s:O}}", "cpus", list, "load",
                      b->load.command ? b->load.command : "spinners", "rounds", (int)b->rounds,
-                     "systems", systems, "isle_to_pinned", number(ratio(b, LOAD_PINNED)),
-                     "isle_to_tuned",
+                     "isolated", !b->lacks[0], "systems", systems, "isle_to_pinned",
+                     number(ratio(b, LOAD_PINNED)), "isle_to_tuned",
                      runs(b, LOAD_TUNED) ? number(ratio(b, LOAD_TUNED)) : json_null(),
                      "isle_preempted", preemptions(b, LOAD_ISLE), "isle_during_marked", "seconds",
                      b->during_s, "events", b->during);
@@ -330,7 +376,9 @@ int bench_fwq_load(const struct driver_options *o, const char *command, char *co
     if (rc == 0) {
         if (tune_begin(&b.tune, &b.cpus, b.why, sizeof b.why) == 0)
             b.why[0] = 0;
-        rc = run_rounds(&b);
+        rc = try_isolation(&b);
+        if (rc == 0)
+            rc = run_rounds(&b);
         tune_end(&b.tune);
         load_stop(&b.load);
     }

@@ -40,6 +40,8 @@ char **run_command(const struct run *r, char *buf, size_t size)
         v[n++] = buf;
         if (r->virtual_time)
             v[n++] = (char *)"--virtual-time";
+        if (r->isolated)
+            v[n++] = (char *)"--isolate=require";
         if (r->report) {
             size_t used = strlen(buf) + 1;
             snprintf(buf + used, size - used, "--report=%s", r->report);

@@ -16,6 +16,7 @@ struct run {
     const struct cpus *cpus; /* native: affinity of the program; isle: --cpus */
     const char *report;      /* isle: --report=FILE; NULL: none */
     bool virtual_time;       /* isle: --virtual-time */
+    bool isolated;           /* isle: --isolate=require */
     char *const *argv;       /* program and arguments, NULL at the end */
     const char *what;        /* for messages: "fwq, pair 2" */
 };

@@ -71,6 +71,10 @@ if [ "$cpus" -ge 2 ]; then
     json "$dir/out/fwq-load.json" 'd["result"]["systems"]["isle"]["preempted"]["by_round"]==[7,7]'
     json "$dir/out/fwq-load.json" 'all(len(s["noise_rate"]["by_round"])==2 for s in d["result"]["systems"].values() if s["ran"])'
     json "$dir/out/fwq-load.json" 'd["result"]["systems"]["tuned"]["ran"] or d["result"]["systems"]["tuned"]["why"]'
+ json "$dir/out/fwq-load.json" 'd["result"]["isolated"]'
+    STAND_IN_NO_REQUIRE=1 expect 0 "fwq --load, not isolated" "^the isle is not isolated" \
+        bench --no-plot --pairs 1 fwq --load --samples 50 --us 20
+    json "$dir/out/fwq-load.json" 'not d["result"]["isolated"]'
     expect 0 "fwq --load=COMMAND" "^load: sleep 50.25; " \
         bench --no-plot --pairs 1 fwq "--load=sleep 50.25" --samples 50 --us 20
     if pgrep -fx "sleep 50.25" >/dev/null; then

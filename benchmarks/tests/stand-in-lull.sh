@@ -11,6 +11,7 @@ while [ $# -gt 0 ]; do
     --cpus) cpus=$2; shift 2 ;;
     --report=*) report=${1#--report=}; shift ;;
     --virtual-time) virtual=1; shift ;;
+    --isolate=require) [ -z "${STAND_IN_NO_REQUIRE:-}" ] || exit 125; shift ;;
     --) shift; break ;;
     *) echo "stand-in: unknown option $1" >&2; exit 125 ;;
     esac

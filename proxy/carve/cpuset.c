@@ -201,12 +201,6 @@ void cpuset_leave(struct hold *h)
     free(mounts);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && path[n] == '/' && is_ours(path + n + 1);
-}
-
 int cpuset_want(struct hold *h)
 {
     char *groups, *mounts = read_groups(h, &groups), text[512];
@@ -222,9 +216,9 @@ int cpuset_want(struct hold *h)
     else
         err = refuse(h, "no cgroup hierarchy with cpusets is to be seen here");
     if (err == 0) {
-        /* a program that was executed goes on in the cpuset there is, be it its parent's */
-        if (h->opt->exec && journal_recorded(h->journal, JOURNAL_DIR, text, sizeof text) == 0 &&
-            is_below(text, h->home))
+        /* an executed program's is there already, be it its parent's; one isle's CPUs are another's
+           only in the same one, as none may overlap it */
+        if (journal_find_dir(h->journal, h->home, &h->cpus, text, sizeof text) == 0)
             snprintf(h->dir, sizeof h->dir, "%s", text);
         err = journal_want(h->journal, JOURNAL_DIR, h->dir, NULL);
     }
@@ -300,6 +294,7 @@ static void fill_v2(struct hold *h, const char *list)
 static void fill_v1(struct hold *h, const char *list)
 {
     char mems[4096];
+    h->home_fd = open_in(h, h->home, "tasks");
     int err = read_in(h, h->home, "cpuset.effective_mems", mems, sizeof mems);
     if (err)
         err = read_in(h, h->home, "cpuset.mems", mems, sizeof mems);
@@ -318,7 +313,6 @@ static void fill_v1(struct hold *h, const char *list)
         h->lacks |= LACK_CPUSET;
     set(h, "cpuset.sched_load_balance", "0");
     h->dir_fd = open_in(h, h->dir, "tasks");
-    h->home_fd = open_in(h, h->home, "tasks");
 }
 
 void cpuset_share(struct hold *h, bool on)

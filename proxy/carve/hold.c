@@ -318,6 +318,8 @@ int hold_core(struct hold *h, pid_t tid, unsigned cpu)
             note(&h->move_err, err);
         else
             atomic_fetch_add(&h->moved, 1);
+    } else if (h->home_fd >= 0) {
+        move(h->home_fd, tid); /* from a shield that does not have the CPU */
     }
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);

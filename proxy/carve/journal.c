@@ -151,26 +151,43 @@ int journal_fork(struct journal *j)
     return err;
 }
 
-int journal_recorded(struct journal *j, enum journal_kind kind, char *out, size_t size)
+/* Its JOURNAL_DIR right below a directory; NULL: none. */
+static const char *dir_below(const struct isle *i, const char *base)
 {
+    size_t len = strlen(base);
+    for (size_t n = 0; n < i->n; n++) {
+        const char *path = i->want[n].path;
+        if (i->want[n].kind == JOURNAL_DIR && strncmp(path, base, len) == 0 && path[len] == '/' &&
+            !strchr(path + len + 1, '/'))
+            return path;
+    }
+    return NULL;
+}
+
+int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus, char *out,
+                     size_t size)
+{
+    const char *found = NULL;
     int err = lock_take(j);
     if (err)
         return err;
     err = journal_load(j);
     for (size_t k = 0; err == 0 && k < j->nisles; k++) {
-        struct isle *i = &j->isle[k];
-        for (size_t n = 0; strcmp(i->name, j->self.name) == 0 && n < i->n; n++) {
-            if (i->want[n].kind == kind) {
-                snprintf(out, size, "%s", i->want[n].path);
-                goto out;
-            }
-        }
+        const struct isle *i = &j->isle[k];
+        const char *path = i->alive ? dir_below(i, base) : NULL;
+        bool own = strcmp(i->name, j->self.name) == 0;
+        cpu_set_t both;
+        CPU_AND(&both, &i->id.cpus, cpus);
+        if (path && (own || (!found && CPU_EQUAL(&both, cpus))))
+            found = path;
+        if (path && own)
+            break;
     }
-    err = err ? err : -ENOENT;
-out:
+    if (found)
+        snprintf(out, size, "%s", found);
     journal_unload(j);
     lock_give(j);
-    return err;
+    return err ? err : found ? 0 : -ENOENT;
 }
 
 int journal_want(struct journal *j, enum journal_kind kind, const char *path, const char *value)

@@ -61,10 +61,11 @@ const char *journal_directory(const struct journal *j);
 void journal_enter(struct journal *j, const struct journal_isle *self);
 
 /*
- * The path of a want of that kind on this process's record, as the image before an execve(2) or a
- * fork(2) has left it. -ENOENT: none.
+ * The JOURNAL_DIR that this process's record has, as the image before an execve(2) or a fork(2) has
+ * left it, else one right below `base` of a living isle that has all of these CPUs. -ENOENT: none.
  */
-int journal_recorded(struct journal *j, enum journal_kind kind, char *out, size_t size);
+int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus, char *out,
+                     size_t size);
 
 /*
  * One more want: after journal_enter(), before journal_apply(). `path` is absolute and has no

@@ -38,20 +38,26 @@ static int shield_write(struct journal *j, const char *dir, const char *name, co
     return host_write(j->root, path, value);
 }
 
-/* One that has gone in the meantime is no program either. */
+/*
+ * One that has gone in the meantime is no program either. Nor are isles' cores (vcpu.c names them):
+ * one that is here has had no cpuset of its own.
+ */
 static bool is_program(struct journal *j, long tid)
 {
+    static const char core[] = "(lull-core";
     char path[40], text[VALUE_MAX];
     unsigned flags;
     snprintf(path, sizeof path, "/proc/%ld/stat", tid);
     if (host_read(j->root, path, text, sizeof text))
         return false;
-    char *p = strrchr(text, ')');
-    return p && sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && !(flags & PF_KTHREAD);
+    char *p = strrchr(text, ')'), *name = strchr(text, '(');
+    return p && name && strncmp(name, core, sizeof core - 1) != 0 &&
+           sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && !(flags & PF_KTHREAD);
 }
 
-/* Every program's thread of one cpuset to another. 0, or why the last one stays. */
-static int move_all(struct journal *j, const char *from, const char *to, uint64_t *moved)
+/* Threads of one cpuset to another: programs' or all. 0, or why the last one stays. */
+static int move_all(struct journal *j, const char *from, const char *to, bool programs,
+                    uint64_t *moved)
 {
     char *list = malloc(TASKS_MAX), text[24];
     int err = list ? 0 : -ENOMEM;
@@ -64,7 +70,7 @@ static int move_all(struct journal *j, const char *from, const char *to, uint64_
             long tid = strtol(p, &end, 10);
             if (end == p)
                 break;
-            if (tid <= 0 || !is_program(j, tid))
+            if (tid <= 0 || (programs && !is_program(j, tid)))
                 continue;
             snprintf(text, sizeof text, "%ld", tid);
             int e = shield_write(j, to, "tasks", text);
@@ -113,7 +119,7 @@ static int raise_shield(struct journal *j, const char *path, const cpu_set_t *of
         err = shield_write(j, path, "cpuset.cpus", cpus);
     if (err == 0)
         err = shield_write(j, path, "cpuset.mems", mems);
-    return err ? err : move_all(j, base, path, moved);
+    return err ? err : move_all(j, base, path, true, moved);
 }
 
 static int lower_shield(struct journal *j, const char *path)
@@ -123,7 +129,7 @@ static int lower_shield(struct journal *j, const char *path)
     int err = -ENOENT;
     above(path, base, sizeof base);
     for (int n = 0; n < EMPTY_TRIES && host_exists(j->root, path); n++) {
-        move_all(j, path, base, &moved);
+        move_all(j, path, base, false, &moved);
         err = host_rmdir(j->root, path);
         if (err != -EBUSY)
             break;

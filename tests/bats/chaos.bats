@@ -27,7 +27,7 @@ state_of_host() {
 
 # launch: one isle of a random kind, in the background. Sets $pid.
 launch() {
-    local kind=$((RANDOM % 4)) cpus=$LIST program
+    local kind=$((RANDOM % 5)) cpus=$LIST program isolate=auto
     # mostly with a core left to Linux, so that there is something to put back
     [ $((RANDOM % 4)) = 0 ] || cpus=$LAST_CPU-$LAST_CPU
     case $kind in
@@ -35,9 +35,10 @@ launch() {
     1) program=("$PROGRAMS/omp") ;;
     2) program=("$PROGRAMS/sleeper" compute) ;;
     3) program=(sh -c 'for i in 1 2 3; do (:); /bin/true; done; exec sleep 1') ;;
+    4) program=("$PROGRAMS/sleeper") isolate=require ;;
     esac
     OMP_NUM_THREADS=2 setsid env --default-signal=INT,QUIT \
-        "$LULL" --cpus "$cpus" --timeout 20 "${program[@]}" >/dev/null 2>&1 </dev/null 3>&- 4>&- &
+        "$LULL" --cpus "$cpus" --isolate=$isolate --timeout 20 "${program[@]}" >/dev/null 2>&1 </dev/null 3>&- 4>&- &
     pid=$!
 }
 

@@ -73,6 +73,92 @@ settings_as_before() {
     settings_as_before
 }
 
+SHIELD=/sys/fs/cgroup/cpuset/lull.linux
+
+# What it takes to move other programs aside: see man/lull.1.
+shielding() {
+    held
+    [ -e /sys/fs/cgroup/cpuset/tasks ] || skip "no cgroup v1 cpusets here"
+    ! uname -r | grep -qE '^([0-5]|6\.[01])\.' || skip "Linux before 6.2 forgets affinities"
+}
+
+bystanders() {
+    sleep 1000 3>&- 4>&- &
+    free=$!
+    taskset -c "$LAST_CPU" sleep 1000 3>&- 4>&- &
+    bound=$!
+    wait_for 5 grep -q sleep "/proc/$bound/comm"
+    grep -h Cpus_allowed: /proc/{$free,$bound}/status >bystanders.before
+}
+
+bystanders_as_before() {
+    grep -h Cpus_allowed: /proc/{$free,$bound}/status >bystanders.after
+    kill $free $bound
+    diff bystanders.before bystanders.after
+    [ ! -e "$SHIELD" ]
+}
+
+# No program that could run on the isle's CPU, wherever it was bound to.
+bystanders_aside() {
+    local t flags
+    grep -qx "$free" "$SHIELD/tasks"
+    grep -qx "$bound" "$SHIELD/tasks"
+    grep -qx $$ "$SHIELD/tasks"
+    taskset -pc "$free" >list
+    taskset -pc "$bound" >>list
+    lacks "list: .*$LAST_CPU\$" list
+    while read -r t; do
+        flags=$(cut -d')' -f2- "/proc/$t/stat" | cut -d' ' -f8)
+        [ $((flags & 0x200000)) != 0 ] || echo "$t $(cat "/proc/$t/comm")"
+    done </sys/fs/cgroup/cpuset/tasks >stay
+    [ ! -s stay ]
+}
+
+@test "other programs are moved off the isle's CPUs, and back" {
+    shielding
+    bystanders
+    background isle "$LULL" --cpus "$LAST" --report=report.json "$PROGRAMS/sleeper"
+    wait_for 10 bystanders_aside
+    kill -TERM "$pid"
+    ended
+    expect 42
+    bystanders_as_before
+    settings_as_before
+    grep -A 2 "$SHIELD" report.json | grep -q 'threads moved there'
+}
+
+@test "--isolate=require moves them before the start; SIGKILL, and lull gc moves them back" {
+    shielding
+    bystanders
+    background isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/sleeper"
+    bystanders_aside
+    kill -KILL "$pid"
+    ended
+    expect 137
+    bystanders_aside
+    "$LULL" gc >gc
+    grep -q "^$SHIELD: put back" gc
+    bystanders_as_before
+    settings_as_before
+}
+
+@test "who comes from aside may plan with all CPUs; what it executes keeps its cpuset" {
+    shielding
+    background isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/sleeper"
+    # this shell is aside now
+    grep -qx $$ "$SHIELD/tasks"
+    run_to second "$LULL" --cpus "$LAST" "$PROGRAMS/hello"
+    expect 0
+    kill -TERM "$pid"
+    ended
+    need_engine "no fork" kvm
+    run_to isle "$LULL" --cpus "$LAST" --isolate=require sh -c "'$PROGRAMS/hello'; exec '$PROGRAMS/hello'"
+    expect 0
+    [ "$(grep -c hello isle.out)" = 2 ]
+    settings_as_before
+    [ ! -e "$SHIELD" ]
+}
+
 @test "SIGKILL, and lull gc puts everything back" {
     held
     background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
