@@ -178,6 +178,11 @@ static int run_one(struct bench *b, enum load_system s, unsigned round)
         return -1;
     }
     progress("fwq under load, round %u of %u, %s", round + 1, b->rounds, load_title[s]);
+    /* an exclusive cpuset is in the isle's way: there is one at a time */
+    if (s == LOAD_TUNED && tune_begin(&b->tune, &b->cpus, b->why, sizeof b->why)) {
+        complain("%s", b->why);
+        goto out;
+    }
     if (run_system(b, s, argv, &f, &out) || load_check(&b->load))
         goto out;
     if (s == LOAD_ISLE && read_report(b, round, f.report))
@@ -186,6 +191,8 @@ static int run_one(struct bench *b, enum load_system s, unsigned round)
         goto out;
     rc = 0;
 out:
+    if (s == LOAD_TUNED)
+        tune_end(&b->tune);
     free(out.text);
     free(argv);
     return rc;
@@ -376,10 +383,10 @@ int bench_fwq_load(const struct driver_options *o, const char *command, char *co
     if (rc == 0) {
         if (tune_begin(&b.tune, &b.cpus, b.why, sizeof b.why) == 0)
             b.why[0] = 0;
+        tune_end(&b.tune);
         rc = try_isolation(&b);
         if (rc == 0)
             rc = run_rounds(&b);
-        tune_end(&b.tune);
         load_stop(&b.load);
     }
     if (rc == 0)
