@@ -283,8 +283,8 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
             settings_add(h->settings, "isolation", NULL, NULL, "no core is left to Linux");
         return 0;
     }
-    take_shared(h);
     choose_policy(h);
+    take_shared(h);
     lock_memory(h);
     hold_latency(h);
     int rc = require(h);

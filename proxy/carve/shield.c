@@ -2,8 +2,8 @@
 /*
  * cgroup v1: a cpuset keeps other cpusets away from an isle's CPUs, but not the processes of the
  * cpuset above it, which has all CPUs. So these are moved aside into one that has the rest, and
- * back when no living isle wants it any more, as `cset shield` does (package cpuset). The kernel's
- * own threads stay: they have other means (steer.c), and most may not be moved.
+ * back when no living isle wants it any more, as `cset shield` does (package cpuset). So are the
+ * kernel's own threads that are bound to nothing; for others there is steer.c.
  *
  * Whoever is created meanwhile is created aside. Affinities that processes have set themselves come
  * back with the CPUs (Linux >= 6.2, sched_setaffinity(2)).
@@ -18,9 +18,11 @@
 #include "carve/journal_priv.h"
 
 #define PF_KTHREAD 0x00200000u /* include/linux/sched.h */
-#define TASKS_MAX (8u << 20)   /* bytes of a list of threads */
-#define PASSES 20              /* over a list that others go on adding to */
-#define EMPTY_TRIES 200        /* of a millisecond: threads on their way out */
+#define PF_NO_SETAFFINITY 0x04000000u
+#define STATUS_MAX 8192      /* bytes of /proc/TID/status */
+#define TASKS_MAX (8u << 20) /* bytes of a list of threads */
+#define PASSES 20            /* over a list that others go on adding to */
+#define EMPTY_TRIES 200      /* of a millisecond: threads on their way out */
 
 static int shield_read(struct journal *j, const char *dir, const char *name, char *out, size_t size)
 {
@@ -38,25 +40,50 @@ static int shield_write(struct journal *j, const char *dir, const char *name, co
     return host_write(j->root, path, value);
 }
 
+/* One that has gone in the meantime has nothing. */
+static bool has_cpus(struct journal *j, long tid, const cpu_set_t *all)
+{
+    char path[40], text[STATUS_MAX];
+    cpu_set_t has;
+    snprintf(path, sizeof path, "/proc/%ld/status", tid);
+    if (host_read(j->root, path, text, sizeof text))
+        return false;
+    char *p = strstr(text, "\nCpus_allowed_list:");
+    if (!p)
+        return false;
+    p += strlen("\nCpus_allowed_list:");
+    p += strspn(p, " \t");
+    p[strcspn(p, "\n")] = '\0';
+    if (mask_read_list(p, &has))
+        return false;
+    CPU_AND(&has, &has, all);
+    return CPU_EQUAL(&has, all);
+}
+
 /*
- * One that has gone in the meantime is no program either. Nor are isles' cores (vcpu.c names them):
- * one that is here has had no cpuset of its own.
+ * Programs go, but for isles' cores (vcpu.c names them): one that is here has had no cpuset of its
+ * own. Of the kernel's threads those that may run anywhere: one that is narrower would come back
+ * without that.
  */
-static bool is_program(struct journal *j, long tid)
+static bool goes(struct journal *j, long tid, const cpu_set_t *all)
 {
     static const char core[] = "(lull-core";
-    char path[40], text[VALUE_MAX];
+    char path[40], text[STATUS_MAX];
     unsigned flags;
     snprintf(path, sizeof path, "/proc/%ld/stat", tid);
     if (host_read(j->root, path, text, sizeof text))
         return false;
     char *p = strrchr(text, ')'), *name = strchr(text, '(');
-    return p && name && strncmp(name, core, sizeof core - 1) != 0 &&
-           sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && !(flags & PF_KTHREAD);
+    if (!p || !name || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+        return false;
+    if (flags & PF_KTHREAD)
+        return !(flags & PF_NO_SETAFFINITY) && has_cpus(j, tid, all);
+    return strncmp(name, core, sizeof core - 1) != 0;
 }
 
-/* Threads of one cpuset to another: programs' or all. 0, or why the last one stays. */
-static int move_all(struct journal *j, const char *from, const char *to, bool programs,
+/* Threads of one cpuset to another: those that go from one with these CPUs, or every one. 0, or why
+   the last one stays. */
+static int move_all(struct journal *j, const char *from, const char *to, const cpu_set_t *all,
                     uint64_t *moved)
 {
     char *list = malloc(TASKS_MAX), text[24];
@@ -70,11 +97,11 @@ static int move_all(struct journal *j, const char *from, const char *to, bool pr
             long tid = strtol(p, &end, 10);
             if (end == p)
                 break;
-            if (tid <= 0 || (programs && !is_program(j, tid)))
+            if (tid <= 0 || (all && !goes(j, tid, all)))
                 continue;
             snprintf(text, sizeof text, "%ld", tid);
             int e = shield_write(j, to, "tasks", text);
-            if (e && e != -ESRCH)
+            if (e && e != -ESRCH && e != -EINVAL) /* gone; kthreadd, which may not go */
                 failed = e;
             *moved += e == 0;
             more |= e == 0;
@@ -119,7 +146,7 @@ static int raise_shield(struct journal *j, const char *path, const cpu_set_t *of
         err = shield_write(j, path, "cpuset.cpus", cpus);
     if (err == 0)
         err = shield_write(j, path, "cpuset.mems", mems);
-    return err ? err : move_all(j, base, path, true, moved);
+    return err ? err : move_all(j, base, path, &all, moved);
 }
 
 static int lower_shield(struct journal *j, const char *path)
@@ -129,7 +156,7 @@ static int lower_shield(struct journal *j, const char *path)
     int err = -ENOENT;
     above(path, base, sizeof base);
     for (int n = 0; n < EMPTY_TRIES && host_exists(j->root, path); n++) {
-        move_all(j, path, base, false, &moved);
+        move_all(j, path, base, NULL, &moved);
         err = host_rmdir(j->root, path);
         if (err != -EBUSY)
             break;

@@ -12,6 +12,7 @@
 #include "carve/hold_priv.h"
 
 #define VALUE_MAX 4096
+#define RT_RUNTIME "/proc/sys/kernel/sched_rt_runtime_us"
 
 int root_path(char *out, size_t size, const char *format, ...)
 {
@@ -96,6 +97,16 @@ static void want_governors(struct hold *h)
     }
 }
 
+/* Every so many seconds a kernel thread of each CPU counts what was done there. */
+static void want_statistics(struct hold *h)
+{
+    static const char path[] = "/proc/sys/vm/stat_interval";
+    char text[64];
+    if (host_read(h->root, path, text, sizeof text) == 0 && strtol(text, NULL, 10) < 60 &&
+        host_writable(h->root, path))
+        journal_want(h->journal, JOURNAL_VALUE, path, "60");
+}
+
 static void want_mask(struct hold *h, enum journal_kind kind, const char *path, enum lack lack)
 {
     if (!host_exists(h->root, path))
@@ -121,4 +132,9 @@ void steer_want(struct hold *h)
         return;
     want_mask(h, JOURNAL_LIST_OFF, "/proc/sys/kernel/watchdog_cpumask", LACK_WORKQUEUES);
     want_governors(h);
+    want_statistics(h);
+    /* with CONFIG_RT_GROUP_SCHED a real-time thread is stopped for 5 % of the time even where
+       nobody waits; those who do wait have their part by other means (hold_may_preempt()) */
+    if (h->realtime && host_writable(h->root, RT_RUNTIME))
+        journal_want(h->journal, JOURNAL_VALUE, RT_RUNTIME, "-1");
 }

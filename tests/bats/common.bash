@@ -191,7 +191,8 @@ host_settings() {
     grep -rs '' /proc/irq/default_smp_affinity /proc/irq/*/smp_affinity_list \
         /sys/devices/virtual/workqueue/cpumask /sys/class/net/*/queues/rx-*/rps_cpus \
         /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor /proc/sys/kernel/watchdog_cpumask \
-        /proc/sys/kernel/sched_rt_runtime_us /proc/sys/vm/nr_hugepages \
+        /proc/sys/kernel/sched_rt_runtime_us /proc/sys/vm/stat_interval \
+        /proc/sys/vm/nr_hugepages \
         /sys/devices/system/node/node*/hugepages/hugepages-*/nr_hugepages \
         /sys/fs/cgroup/cpuset/cpuset.{cpus,sched_load_balance} \
         /sys/fs/cgroup/cgroup.subtree_control || true
