@@ -329,8 +329,9 @@ static void test_exec(void **state)
     struct isle i;
     struct other o;
     other_start(&o, ANY(.cpus = list(a)));
-    begin(&i, (struct options){.cpus = list(b)});
+    begin(&i, (struct options){.cpus = list(b), .isolate = ISOLATE_NO});
     assert_false(i.plan.shares);
+    assert_int_equal(hold_take(i.h, &i.plan, "/bin/prog", "kvm"), 0);
     hold_close(i.h); /* the image is gone */
     use(true, false);
     begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other"});
@@ -341,7 +342,7 @@ static void test_exec(void **state)
     assert_int_equal(isles_scan(root, &all), 0);
     assert_int_equal(all.n, 2);
     for (size_t k = 0; k < 2; k++) /* until it takes its cores it is what it was */
-        assert_string_equal(all.isle[k].program, "/bin/prog");
+        assert_string_equal(all.isle[k].engine, all.isle[k].pid == o.pid ? "-" : "kvm");
     isles_free(&all);
     other_end(&o, 0);
     end(&i);
