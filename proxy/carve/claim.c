@@ -116,6 +116,7 @@ static void look(struct view *v, const char *root, struct journal *j, const stru
         CPU_ZERO(&v->allowed);
     launcher_read(&l);
     launcher_identity(&l, &v->claim.launch, &v->claim.launch_start);
+    v->claim.rank = l.rank;
     const struct journal_isle *self = opt->exec ? find_self(v) : NULL;
     if (self)
         v->claim = self->claim;
@@ -146,6 +147,18 @@ static const struct journal_isle *holder(const struct view *v, const cpu_set_t *
     return NULL;
 }
 
+/* Are they told the same CPUs? What fork(2) made shares them, too, but mostly waits. */
+static bool shares_with_ranks(const struct view *v, const cpu_set_t *cpus)
+{
+    for (size_t k = 0; k < v->all.n; k++) {
+        const struct journal_isle *i = &v->all.isle[k];
+        if (same_launch(&v->claim, i) && i->claim.rank != v->claim.rank &&
+            mask_meets(&i->cpus, cpus))
+            return true;
+    }
+    return false;
+}
+
 static int settle(struct view *v, const struct options *opt, struct carve_plan *p)
 {
     cpu_set_t rest;
@@ -153,6 +166,7 @@ static int settle(struct view *v, const struct options *opt, struct carve_plan *
     /* a rank's plan knows nothing of isles that came after the first of its launch */
     if (mask_less(&rest, &p->linux_cpus, &v->others))
         p->linux_cpus = rest;
+    p->shares = p->shares || shares_with_ranks(v, &p->isle_cpus);
     const struct journal_isle *i = opt->exec ? NULL : holder(v, &p->isle_cpus);
     if (!i)
         return 0;

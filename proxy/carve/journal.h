@@ -43,6 +43,7 @@ struct journal_claim {
     pid_t launch;          /* the process that started all its ranks, else the first of the isles
                               that fork(2) and execve(2) made of each other; 0: no claim */
     uint64_t launch_start; /* as `start` */
+    unsigned rank;         /* of the launch's on this node; the same after fork(2) */
     cpu_set_t within;      /* CPUs that it might use */
     cpu_set_t around;      /* held by isles of other launches by then */
     cpu_set_t held;        /* cores of all ranks of the launch, and siblings that stay idle */

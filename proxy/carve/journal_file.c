@@ -236,7 +236,8 @@ static void parse_text(const char *text, char *out, size_t size)
 static int parse_launch(char *text, struct journal_claim *c)
 {
     long long pid;
-    if (sscanf(text, "%lld\t%" SCNu64, &pid, &c->launch_start) != 2 || pid <= 0 || pid > INT_MAX)
+    if (sscanf(text, "%lld\t%" SCNu64 "\t%u", &pid, &c->launch_start, &c->rank) != 3 || pid <= 0 ||
+        pid > INT_MAX)
         return -EINVAL;
     c->launch = (pid_t)pid;
     return 0;
@@ -432,7 +433,7 @@ static void write_claim(FILE *f, const struct journal_claim *c)
     const cpu_set_t *set[] = {&c->within, &c->around, &c->held};
     static const char *const name[] = {"within", "around", "held"};
     char cpus[VALUE_MAX];
-    fprintf(f, "launch\t%d\t%" PRIu64 "\n", (int)c->launch, c->launch_start);
+    fprintf(f, "launch\t%d\t%" PRIu64 "\t%u\n", (int)c->launch, c->launch_start, c->rank);
     for (size_t k = 0; k < sizeof set / sizeof *set; k++) {
         mask_print_list(set[k], cpus, sizeof cpus);
         fprintf(f, "%s\t%s\n", name[k], cpus);

@@ -350,6 +350,31 @@ static void test_exec(void **state)
     use(true, true);
 }
 
+/* Ranks that are told the same CPU share it, before an execve and after. */
+static void test_exec_of_ranks(void **state)
+{
+    (void)state;
+    struct other o;
+    struct isle i;
+    struct wish told = RANK(1, true, true);
+    told.opt.cpus = list(b);
+    other_start(&o, told);
+    setenv("MPI_LOCALRANKID", "0", 1);
+    setenv("MPI_LOCALNRANKS", "2", 1);
+    begin(&i, (struct options){.cpus = list(b)});
+    assert_true(i.rc == 0 && i.plan.shares);
+    for (int alone = 0; alone < 2; alone++) {
+        hold_close(i.h);
+        begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other"});
+        assert_int_equal(i.rc, 0);
+        assert_int_equal(i.plan.shares, !alone);
+        if (!alone)
+            other_end(&o, 0);
+    }
+    end(&i);
+    assert_int_equal(on_record(), 0);
+}
+
 /* What fork(2) makes of an isle is no other isle to it. */
 static void test_fork(void **state)
 {
@@ -446,8 +471,9 @@ static bool find_cores(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        T(test_around), T(test_require),    T(test_nothing_left), T(test_crowd),    T(test_ranks),
-        T(test_exec),   T(test_old_record), T(test_fork),         T(test_identity),
+        T(test_around), T(test_require),  T(test_nothing_left),  T(test_crowd),
+        T(test_ranks),  T(test_exec),     T(test_exec_of_ranks), T(test_old_record),
+        T(test_fork),   T(test_identity),
     };
     static const char *const unwanted[] = {
         "OMP_NUM_THREADS", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_RANK",
