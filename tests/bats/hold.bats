@@ -154,6 +154,9 @@ records() {
     expect 125
     run_to isle "$LULL" --cpus "$LIST" --isolate=require "$PROGRAMS/hello"
     expect 125
+    run_to isle env PATH=/nowhere "$LULL" --engine=qemu --cpus "$LAST" "$PROGRAMS/hello"
+    expect 125
+    one_line 'qemu-system-x86_64'
     run_to isle "$LULL" --cpus "$LAST" --mem 2M "$PROGRAMS/hello"
     wait_for 5 nobody || true
     [ "$(records)" = 0 ]
