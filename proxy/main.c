@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "carve/carve.h"
+#include "carve/claim.h"
 #include "carve/draw.h"
 #include "carve/hold.h"
 #include "carve/launcher.h"
@@ -136,7 +136,7 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
     req->program = &program;
     req->plan = &plan;
     req->rank = launcher_job_rank();
-    rc = carve_plan(opt, &plan);
+    rc = claim_plan("", req->hold ? hold_journal(req->hold) : NULL, opt, program.path, &plan);
     if (rc == 0 && opt->dry_run) {
         rc = print_plan(req);
     } else if (rc == 0) {

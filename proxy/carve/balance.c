@@ -365,7 +365,7 @@ static void remove_directories(struct journal *j, struct isle *i, struct balance
 static void set_aside_self(struct journal *j)
 {
     for (size_t k = 0; j->entered && k < j->nisles; k++) {
-        if (strcmp(j->isle[k].name, j->self.name) == 0 && !j->isle[k].elsewhere)
+        if (strcmp(j->isle[k].name, j->self.name) == 0 && !j->isle[k].id.elsewhere)
             j->isle[k].alive = false;
     }
 }

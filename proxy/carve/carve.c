@@ -49,6 +49,11 @@ static void read_ranks(struct planning *p)
         p->local = (struct launcher){"--ranks", 0, p->opt->ranks, false};
     r->rank = p->local.rank;
     r->ranks = p->local.ranks;
+    if (p->opt->exec && r->busy) {
+        r->rank = 0;
+        r->ranks = 1;
+        return;
+    }
     if (p->opt->ranks > 0 || p->local.ranks == 1 ||
         launcher_slurm_group(&p->local, p->m->allowed, &r->rank, &r->ranks))
         return;
@@ -178,9 +183,19 @@ static int plan_memory(struct planning *p, struct carve_plan *plan)
     return LULL_EXIT_FAILED;
 }
 
+static bool beside_others(const struct planning *p)
+{
+    for (unsigned c = 0; c < CPU_SETSIZE; c++)
+        if (CPU_ISSET(c, p->cores.busy) && hwloc_bitmap_isset(p->m->allowed, c))
+            return true;
+    return false;
+}
+
 static void tell_why(const struct planning *p, struct carve_plan *plan)
 {
     memcpy(plan->why, p->why, sizeof plan->why);
+    if (p->cores.busy && !p->cores.cpus.list && !plan->shares && beside_others(p))
+        text_append(plan->why, sizeof plan->why, ", off other isles' cores");
     if (p->cores.at_most && plan->ncores < p->cores.cpus.n)
         text_append(plan->why, sizeof plan->why, ", as far as there are cores");
 }
@@ -229,20 +244,4 @@ int carve_plan_all(const struct options *opt, const struct machine *m, const cpu
         rc = plan_memory(&p, &(*plans)[i]);
     }
     return rc;
-}
-
-int carve_plan_around(const struct options *opt, const cpu_set_t *busy, struct carve_plan *out)
-{
-    struct machine m;
-    int rc = machine_read(&m);
-    if (rc != 0)
-        return rc;
-    rc = carve_plan_on(opt, &m, busy, out);
-    machine_free(&m);
-    return rc;
-}
-
-int carve_plan(const struct options *opt, struct carve_plan *out)
-{
-    return carve_plan_around(opt, NULL, out);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carve/claim.h"
 #include "carve/cores.h"
 #include "carve/draw_text.h"
 #include "message.h"
@@ -387,10 +388,14 @@ int draw_command(const struct options *opt)
     struct machine m;
     struct carve_plan *plans = NULL;
     unsigned ranks, mine;
+    cpu_set_t busy;
     int rc = opt->topology ? machine_read_text(&m, opt->topology) : machine_read(&m);
     if (rc != 0)
         return rc;
-    rc = carve_plan_all(opt, &m, NULL, &plans, &ranks, &mine);
+    CPU_ZERO(&busy);
+    if (!opt->topology)
+        claim_look("", opt, &m, &busy);
+    rc = carve_plan_all(opt, &m, &busy, &plans, &ranks, &mine);
     if (rc == 0)
         rc = draw_machine(stdout, &m, plans, ranks);
     if (rc == 0 && fflush(stdout) != 0) {

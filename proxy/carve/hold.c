@@ -410,7 +410,7 @@ void hold_exec(struct hold *h, bool going)
 void hold_release(struct hold *h)
 {
     const struct journal_isle nothing = {0};
-    if (!h->journal || (!h->taken && !h->opt->exec))
+    if (!h->journal || (!h->taken && !h->opt->exec && !journal_entered(h->journal)))
         return;
     if (!h->taken)
         journal_enter(h->journal, &nothing);

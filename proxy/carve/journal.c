@@ -38,7 +38,7 @@ static int directory_trust(int fd)
     return S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022) ? 0 : -EPERM;
 }
 
-int journal_open(const char *root, struct journal **out)
+static int open_or_make(const char *root, bool make, struct journal **out)
 {
     mode_t mode;
     struct journal *j = calloc(1, sizeof *j);
@@ -53,7 +53,7 @@ int journal_open(const char *root, struct journal **out)
         err = directory_choose(root, j->path, sizeof j->path, &mode);
     if (err < 0)
         goto fail;
-    if (mkdirat(j->root, j->path + 1, mode) && errno != EEXIST) {
+    if (make && mkdirat(j->root, j->path + 1, mode) && errno != EEXIST) {
         err = -errno;
         goto fail;
     }
@@ -74,6 +74,16 @@ fail:
     return err;
 }
 
+int journal_open(const char *root, struct journal **out)
+{
+    return open_or_make(root, true, out);
+}
+
+int journal_find(const char *root, struct journal **out)
+{
+    return open_or_make(root, false, out);
+}
+
 void journal_close(struct journal *j)
 {
     if (!j)
@@ -92,7 +102,7 @@ const char *journal_directory(const struct journal *j)
     return j->path;
 }
 
-static int lock_take(struct journal *j)
+int journal_lock(struct journal *j)
 {
     int fd = openat(j->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
@@ -108,7 +118,7 @@ static int lock_take(struct journal *j)
     return -EBUSY;
 }
 
-static void lock_give(struct journal *j)
+void journal_unlock(struct journal *j)
 {
     close(j->lock);
     j->lock = -1;
@@ -122,6 +132,7 @@ static void self_name(struct journal *j)
 
 void journal_enter(struct journal *j, const struct journal_isle *self)
 {
+    const struct journal_claim claim = j->self.id.claim;
     isle_free(&j->self);
     j->self = (struct isle){.id = *self, .space = j->space, .alive = true};
     j->self.id.pid = getpid();
@@ -132,8 +143,24 @@ void journal_enter(struct journal *j, const struct journal_isle *self)
         if (*p < ' ' || *p > '~')
             *p = '?';
     }
+    if (!self->claim.launch && j->entered)
+        j->self.id.claim = claim;
+    isle_complete(&j->self);
     self_name(j);
     j->entered = true;
+}
+
+int journal_claim(struct journal *j, const struct journal_isle *self)
+{
+    journal_enter(j, self);
+    if (faccessat(j->dir, j->self.name, F_OK, 0) == 0)
+        return 0;
+    return journal_write_isle(j, &j->self);
+}
+
+bool journal_entered(const struct journal *j)
+{
+    return j->entered;
 }
 
 int journal_fork(struct journal *j)
@@ -209,14 +236,14 @@ uint64_t journal_got(const struct journal *j, const char *path)
 
 int journal_apply(struct journal *j, struct settings *s)
 {
-    int err = lock_take(j);
+    int err = journal_lock(j);
     if (err)
         return err;
     err = journal_load(j);
     if (err == 0)
         err = balance(j, &(struct balance){.settings = s});
     journal_unload(j);
-    lock_give(j);
+    journal_unlock(j);
     return err;
 }
 
@@ -224,14 +251,14 @@ int journal_release(struct journal *j, journal_tell *tell, void *ctx)
 {
     if (!j->entered)
         return 0;
-    int err = lock_take(j);
+    int err = journal_lock(j);
     if (err)
         return err;
     err = journal_load(j);
     if (err == 0)
         err = balance(j, &(struct balance){.leaving = true, .tell = tell, .ctx = ctx});
     journal_unload(j);
-    lock_give(j);
+    journal_unlock(j);
     j->entered = false;
     return err;
 }
@@ -240,7 +267,7 @@ int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journ
                     void *ctx)
 {
     struct balance b = {.tell = tell, .ctx = ctx};
-    int err = lock_take(j);
+    int err = journal_lock(j);
     if (err)
         return err;
     err = journal_load(j);
@@ -249,7 +276,31 @@ int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journ
     *restored = b.restored;
     *dead = b.dead;
     journal_unload(j);
-    lock_give(j);
+    journal_unlock(j);
+    return err;
+}
+
+static int copy_living(struct journal *j, struct journal_isle **out, size_t *n)
+{
+    for (size_t k = 0; k < j->nisles; k++) {
+        isle_judge(j, &j->isle[k]);
+        if (!j->isle[k].alive)
+            continue;
+        struct journal_isle *more = realloc(*out, (*n + 1) * sizeof *more);
+        if (!more)
+            return -ENOMEM;
+        *out = more;
+        more[(*n)++] = j->isle[k].id;
+    }
+    return 0;
+}
+
+int journal_isles(struct journal *j, struct journal_isle **out, size_t *n)
+{
+    int err = journal_load_isles(j->dir, &j->isle, &j->nisles, geteuid(), j->boot);
+    if (err == 0)
+        err = copy_living(j, out, n);
+    journal_unload(j);
     return err;
 }
 
@@ -268,18 +319,8 @@ int journal_scan(const char *root, const char *directory, struct journal_isle **
         journal_read_world(j.proc, j.boot, &j.space);
         err = journal_load_isles(j.dir, &j.isle, &j.nisles, (uid_t)-1, j.boot);
     }
-    for (size_t k = 0; k < j.nisles && err == 0; k++) {
-        isle_judge(&j, &j.isle[k]);
-        if (!j.isle[k].alive)
-            continue;
-        struct journal_isle *more = realloc(*out, (*n + 1) * sizeof *more);
-        if (!more) {
-            err = -ENOMEM;
-            break;
-        }
-        *out = more;
-        more[(*n)++] = j.isle[k].id;
-    }
+    if (err == 0)
+        err = copy_living(&j, out, n);
     journal_unload(&j);
     close(j.root);
     if (j.proc >= 0)

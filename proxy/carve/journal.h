@@ -37,7 +37,21 @@ enum journal_kind {
                        that one's processes, which go back when no living isle wants it any more */
 };
 
-/* Of an isle, for `lull ps`. */
+/*
+ * What an isle's plan was made of: the other ranks of its launch start from the same, and whoever
+ * plans later keeps off.
+ */
+struct journal_claim {
+    pid_t launch;          /* the process that started all its ranks, else the first of the isles
+                              that fork(2) and execve(2) made of each other; 0: no claim */
+    uint64_t launch_start; /* as `start` */
+    unsigned rank;         /* of the launch's on this node; the same after fork(2) */
+    cpu_set_t within;      /* CPUs that it might use */
+    cpu_set_t around;      /* held by isles of other launches by then */
+    cpu_set_t held;        /* cores of all ranks of the launch, and siblings that stay idle */
+};
+
+/* Of an isle, for `lull ps` and for those who plan. */
 struct journal_isle {
     pid_t pid;
     uid_t uid;
@@ -47,6 +61,8 @@ struct journal_isle {
     cpu_set_t cpus;
     char engine[32];
     char program[256]; /* printable */
+    bool elsewhere;    /* `pid` is of another namespace: alive, for all that is known here */
+    struct journal_claim claim;
 };
 
 /*
@@ -54,11 +70,31 @@ struct journal_isle {
  * user's, or one that others may write to, is not taken (-EPERM). -ENOENT: no place for one.
  */
 int journal_open(const char *root, struct journal **out);
+/* The same, but makes nothing: -ENOENT, too, when there has been no isle yet. */
+int journal_find(const char *root, struct journal **out);
 void journal_close(struct journal *j); /* changes nothing; NULL is allowed */
 const char *journal_directory(const struct journal *j);
 
-/* This process is an isle; what it is on record for is replaced. Written by journal_apply(). */
+/* From here to journal_unlock() no isle comes, goes or plans. -EBUSY: locked for 5 s. No other
+   function takes the lock meanwhile. */
+int journal_lock(struct journal *j);
+void journal_unlock(struct journal *j);
+
+/* Adds the living isles on record here to *out, to be freed. */
+int journal_isles(struct journal *j, struct journal_isle **out, size_t *n);
+
+/*
+ * Locked: this process is an isle from now on, and on record with that, but wants nothing yet. What
+ * it is on record for already, before an execve(2), stays until journal_apply().
+ */
+int journal_claim(struct journal *j, const struct journal_isle *self);
+
+/*
+ * This process is an isle; what it is on record for is replaced, but for the claim it has made: one
+ * without makes one of its own cores. Written by journal_apply().
+ */
 void journal_enter(struct journal *j, const struct journal_isle *self);
+bool journal_entered(const struct journal *j);
 
 /*
  * The JOURNAL_DIR that this process's record has, as the image before an execve(2) or a fork(2) has

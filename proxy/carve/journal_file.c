@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,13 +154,22 @@ void journal_read_world(int proc, char boot[40], uint64_t *space)
     *space = fstatat(proc, "self/ns/pid", &st, 0) == 0 ? st.st_ino : 0;
 }
 
+void isle_complete(struct isle *i)
+{
+    struct journal_claim *c = &i->id.claim;
+    if (c->launch > 0)
+        return;
+    *c = (struct journal_claim){
+        .launch = i->id.pid, .launch_start = i->id.start, .held = i->id.cpus};
+}
+
 void isle_judge(const struct journal *j, struct isle *i)
 {
     uint64_t start;
-    i->elsewhere = i->space != j->space;
+    i->id.elsewhere = i->space != j->space;
     int err = journal_start_time(j->proc, i->id.pid, &start);
     /* without a /proc to look at, nobody is called dead */
-    i->alive = i->elsewhere || (err == 0 ? start == i->id.start : err != -ENOENT);
+    i->alive = i->id.elsewhere || (err == 0 ? start == i->id.start : err != -ENOENT);
 }
 
 /* ---- reading ---- */
@@ -223,6 +233,16 @@ static void parse_text(const char *text, char *out, size_t size)
     }
 }
 
+static int parse_launch(char *text, struct journal_claim *c)
+{
+    long long pid;
+    if (sscanf(text, "%lld\t%" SCNu64 "\t%u", &pid, &c->launch_start, &c->rank) != 3 || pid <= 0 ||
+        pid > INT_MAX)
+        return -EINVAL;
+    c->launch = (pid_t)pid;
+    return 0;
+}
+
 static int parse_isle_line(struct isle *i, char *line)
 {
     uint64_t v;
@@ -239,6 +259,14 @@ static int parse_isle_line(struct isle *i, char *line)
         parse_number(rest, &i->id.mem);
     else if (strcmp(word, "cpus") == 0)
         return mask_read_list(rest, &i->id.cpus);
+    else if (strcmp(word, "launch") == 0)
+        return parse_launch(rest, &i->id.claim);
+    else if (strcmp(word, "within") == 0)
+        return mask_read_list(rest, &i->id.claim.within);
+    else if (strcmp(word, "around") == 0)
+        return mask_read_list(rest, &i->id.claim.around);
+    else if (strcmp(word, "held") == 0)
+        return mask_read_list(rest, &i->id.claim.held);
     else if (strcmp(word, "engine") == 0)
         parse_text(rest, i->id.engine, sizeof i->id.engine);
     else if (strcmp(word, "program") == 0)
@@ -271,7 +299,10 @@ static int parse_isle(struct isle *i, char *text, const char *boot)
         if (err)
             return err;
     }
-    return whole && i->id.pid > 0 ? 0 : -EINVAL;
+    if (!whole || i->id.pid <= 0)
+        return -EINVAL;
+    isle_complete(i);
+    return 0;
 }
 
 static int load_isle(int dir, const char *name, struct isle *i, uid_t owner, const char *boot)
@@ -397,6 +428,18 @@ void journal_remove(struct journal *j, const char *name)
     host_step("forgotten", name);
 }
 
+static void write_claim(FILE *f, const struct journal_claim *c)
+{
+    const cpu_set_t *set[] = {&c->within, &c->around, &c->held};
+    static const char *const name[] = {"within", "around", "held"};
+    char cpus[VALUE_MAX];
+    fprintf(f, "launch\t%d\t%" PRIu64 "\t%u\n", (int)c->launch, c->launch_start, c->rank);
+    for (size_t k = 0; k < sizeof set / sizeof *set; k++) {
+        mask_print_list(set[k], cpus, sizeof cpus);
+        fprintf(f, "%s\t%s\n", name[k], cpus);
+    }
+}
+
 int journal_write_isle(struct journal *j, const struct isle *i)
 {
     char cpus[VALUE_MAX];
@@ -408,6 +451,7 @@ int journal_write_isle(struct journal *j, const struct isle *i)
             j->space, (int)i->id.pid, i->id.start, (unsigned)i->id.uid);
     fprintf(f, "began\t%" PRIu64 "\nmem\t%" PRIu64 "\ncpus\t%s\nengine\t%s\nprogram\t%s\n",
             i->id.began_s, i->id.mem, cpus, i->id.engine, i->id.program);
+    write_claim(f, &i->id.claim);
     for (size_t k = 0; k < i->n; k++) {
         const struct want *w = &i->want[k];
         fprintf(f, "want\t%s\t%s%s%s\n", kind_name[w->kind], w->path, w->value ? "\t" : "",

@@ -23,8 +23,8 @@ struct isle {
     uint64_t space; /* the process numbers' namespace */
     struct want *want;
     size_t n;
-    bool alive, elsewhere; /* elsewhere: a process number of another namespace */
-    bool stuck;            /* something of it is still there */
+    bool alive;
+    bool stuck; /* something of it is still there */
 };
 
 /* A setting that some isle has changed: what was there, and what is there now if nobody else
@@ -77,6 +77,7 @@ int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const
 bool want_has_value(enum journal_kind kind);
 int want_add(struct isle *i, enum journal_kind kind, const char *path, const char *value);
 void isle_free(struct isle *i);
+void isle_complete(struct isle *i);                       /* a claim, if it has none */
 void isle_judge(const struct journal *j, struct isle *i); /* alive? */
 int journal_start_time(int proc, pid_t pid, uint64_t *start);
 void journal_read_world(int proc, char boot[40], uint64_t *space);

@@ -85,6 +85,67 @@ void launcher_read(struct launcher *l)
         *l = (struct launcher){"Slurm", rank, ranks, true};
 }
 
+uint64_t launcher_start(pid_t pid, pid_t *parent)
+{
+    char path[40], text[1024];
+    unsigned long long start = 0;
+    int ppid = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = '\0';
+    char *p = strrchr(text, ')'); /* its name may have anything in it */
+    if (!p || sscanf(p + 1,
+                     " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
+                     " %llu",
+                     &ppid, &start) != 2)
+        start = 0;
+    if (parent)
+        *parent = ppid;
+    return start;
+}
+
+/* Was a process started as a rank? One that is not ours to look at is a launcher. A batch script of
+   Slurm's has SLURM_LOCALID, and may start several launches. */
+static bool is_rank(pid_t pid, bool slurm)
+{
+    static const char *const marks[] = {"MPI_LOCALRANKID=", "OMPI_COMM_WORLD_LOCAL_RANK=",
+                                        "PMI_LOCAL_RANK=",  "PMI_RANK=",
+                                        "PMIX_RANK=",       "SLURM_LOCALID="};
+    const size_t n = sizeof marks / sizeof marks[0] - !slurm;
+    char path[40], *word = NULL;
+    size_t size = 0;
+    bool found = false;
+    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+    FILE *f = fopen(path, "re");
+    while (f && !found && getdelim(&word, &size, '\0', f) > 0)
+        for (size_t i = 0; i < n; i++)
+            found = found || strncmp(word, marks[i], strlen(marks[i])) == 0;
+    free(word);
+    if (f)
+        fclose(f);
+    return found;
+}
+
+void launcher_identity(const struct launcher *l, pid_t *pid, uint64_t *start)
+{
+    pid_t at = getpid(), parent;
+    *start = launcher_start(at, &parent);
+    if (l->ranks > 1) {
+        do {
+            at = parent;
+            *start = launcher_start(at, &parent);
+        } while (*start && parent > 0 && is_rank(at, l->slurm));
+    }
+    if (*start == 0) { /* it has gone, or is not to be seen: nothing in common with anybody */
+        at = getpid();
+        *start = launcher_start(at, NULL);
+    }
+    *pid = at;
+}
+
 /* The next mask ("0x3") or CPU ("4") of a list into `set`. What follows, NULL: nonsense. */
 static const char *next_binding(const char *p, bool mask, hwloc_cpuset_t set)
 {

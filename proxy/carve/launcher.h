@@ -6,6 +6,7 @@
 #include <hwloc.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct launcher {
     const char *name;     /* "Hydra", "Slurm", "Open MPI", "PALS"; NULL: none */
@@ -20,6 +21,17 @@ struct launcher {
  * rank on a node; those who use it set one of these.)
  */
 void launcher_read(struct launcher *l);
+
+/*
+ * What tells one launch on this node from another: the nearest ancestor that was not started as a
+ * rank itself (Hydra's proxy, slurmstepd), so that ranks behind scripts are found too; without a
+ * launcher, or with a single rank, the calling process. *start: as of launcher_start().
+ */
+void launcher_identity(const struct launcher *l, pid_t *pid, uint64_t *start);
+
+/* When a process started, clock ticks since boot (/proc/PID/stat); 0: there is none. *parent may be
+   NULL. */
+uint64_t launcher_start(pid_t pid, pid_t *parent);
 
 /*
  * Slurm says in SLURM_CPU_BIND which CPUs each rank of the node is bound to. False: it says

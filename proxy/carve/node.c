@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "carve/node.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "carve/host.h"
-#include "carve/journal.h"
+#include "carve/isles.h"
 #include "message.h"
 
 static int finish(FILE *out)
@@ -46,30 +43,6 @@ static void print_mem(char *out, size_t size, uint64_t bytes)
         snprintf(out, size, "%" PRIu64 "M", bytes >> 20);
 }
 
-static int by_pid(const void *a, const void *b)
-{
-    const struct journal_isle *x = a, *y = b;
-    return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
-/* Records of users who have a directory of their own, as far as this one may read them. */
-static void scan_users(const char *root, struct journal_isle **isle, size_t *n)
-{
-    char path[600];
-    int at = host_open(root);
-    int fd = at < 0 ? -1 : openat(at, "run/user", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        snprintf(path, sizeof path, "/run/user/%s/lull", e->d_name);
-        if (e->d_name[0] != '.')
-            journal_scan(root, path, isle, n);
-    }
-    if (d)
-        closedir(d);
-    if (at >= 0)
-        close(at);
-}
-
 static void print_isle(FILE *out, const struct journal_isle *i)
 {
     char cpus[4096], age[32], mem[32], uid[16];
@@ -84,28 +57,18 @@ static void print_isle(FILE *out, const struct journal_isle *i)
 
 int node_ps(const char *root, FILE *out)
 {
-    struct journal_isle *isle = NULL;
-    size_t n = 0;
-    char mine[600];
-    const char *dir = getenv("XDG_RUNTIME_DIR");
-    int err = journal_scan(root, "/run/lull", &isle, &n);
-    if (err && err != -ENOENT) {
+    struct isles all;
+    int err = isles_scan(root, &all);
+    if (err) {
         message("/run/lull cannot be read: %s", strerror(-err));
-        free(isle);
+        isles_free(&all);
         return LULL_EXIT_FAILED;
     }
-    scan_users(root, &isle, &n);
-    if (dir && dir[0] == '/' && snprintf(mine, sizeof mine, "%s/lull", dir) < (int)sizeof mine)
-        journal_scan(root, mine, &isle, &n);
-    if (n > 0)
-        qsort(isle, n, sizeof *isle, by_pid);
     fprintf(out, "%7s %-12s %5s  %-12s %8s %8s  %-10s %s\n", "PID", "OWNER", "CORES", "CPUS", "MEM",
             "AGE", "ENGINE", "PROGRAM");
-    for (size_t k = 0; k < n; k++) {
-        if (k == 0 || isle[k].pid != isle[k - 1].pid) /* one directory may have two names */
-            print_isle(out, &isle[k]);
-    }
-    free(isle);
+    for (size_t k = 0; k < all.n; k++)
+        print_isle(out, &all.isle[k]);
+    isles_free(&all);
     return finish(out);
 }
 

@@ -329,6 +329,7 @@ static enum select_verdict run(hwloc_topology_t topology, hwloc_const_cpuset_t a
     for (unsigned i = 0; i < (every ? request->ranks : 1); i++) {
         plans[i].linux_cpus = left;
         plans[i].idle_cpus = idle;
+        plans[i].all_cpus = s->used;
         if (!request->busy)
             continue;
         CPU_AND(&both, &plans[i].isle_cpus, request->busy);

@@ -203,6 +203,77 @@ bystanders_aside() {
     settings_as_before
 }
 
+records() {
+    find /run/lull -name "isle.$1*" | wc -l
+}
+
+@test "a count keeps off another isle's cores, a list does not" {
+    held
+    background first "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
+    run_to isle taskset -c "$CPUS" "$LULL" --dry-run --cpus 1 "$PROGRAMS/hello"
+    expect 0
+    grep -q "^cores: *1 (CPU $FIRST_CPU) .*off other isles' cores" isle.out
+    lacks '^shared' isle.out
+    run_to isle taskset -c "$CPUS" "$LULL" plan --cpus 1
+    grep -q "CPU $FIRST_CPU;" isle.out
+    run_to isle "$LULL" --dry-run --cpus "$LAST" "$PROGRAMS/hello"
+    grep -q "^cores: *1 (CPU $LAST_CPU) " isle.out
+    grep -q '^shared' isle.out
+    run_to isle "$LULL" --cpus "$LAST" --verbose "$PROGRAMS/hello"
+    expect 0
+    grep -q "CPU $LAST_CPU is shared with another isle, .*/sleeper (process $pid)" isle.err
+    run_to isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/hello"
+    expect 125
+    one_line "CPU $LAST_CPU is held for another isle, .*/sleeper \(process $pid\)"
+    [ "$(records "$pid")" = 1 ]
+    kill -TERM "$pid"
+    ended
+    settings_as_before
+    [ "$(records)" = 0 ]
+}
+
+@test "a plan that comes to nothing is on no record" {
+    held
+    run_to isle "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    run_to isle "$LULL" --cpus "$LAST" --mem 999999G "$PROGRAMS/hello"
+    expect 125
+    run_to isle "$LULL" --cpus "$LIST" --isolate=require "$PROGRAMS/hello"
+    expect 125
+    run_to isle env PATH=/nowhere "$LULL" --engine=qemu --cpus "$LAST" "$PROGRAMS/hello"
+    expect 125
+    one_line 'qemu-system-x86_64'
+    run_to isle "$LULL" --cpus "$LAST" --mem 2M "$PROGRAMS/hello"
+    wait_for 5 nobody || true
+    [ "$(records)" = 0 ]
+}
+
+@test "ranks that start one after the other divide the same cores" {
+    held
+    # what the first one has is missing from everybody's affinity, as below an isolated partition
+    cat >launch <<'END'
+export MPI_LOCALNRANKS=2 OMP_NUM_THREADS=1
+MPI_LOCALRANKID=$1 "$2" "$3/sleeper" >first.out 2>&1 &
+until grep -q ready first.out; do sleep 0.05; done
+core=$("$2" ps | awk -v pid=$! '$1 == pid { print $4 }')
+[ "$core" = "$5" ] && rest=$4 || rest=$5
+taskset -pc "$rest" $$
+MPI_LOCALRANKID=$((1 - $1)) "$2" --dry-run "$3/hello"
+kill -TERM $!
+wait
+echo "rest: $rest"
+END
+    local rank rest
+    for rank in 0 1; do
+        run_to isle taskset -c "$CPUS" bash launch "$rank" "$LULL" "$PROGRAMS" "$FIRST_CPU" "$LAST_CPU"
+        expect 0
+        rest=$(sed -n 's/^rest: //p' isle.out)
+        grep -q "^cores: *1 (CPU $rest) on" isle.out
+        grep -q "rank $((1 - rank)) of 2 here" isle.out
+        lacks '^shared' isle.out
+    done
+}
+
 @test "errors give back too" {
     held
     run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/die" segv-thread

@@ -7,6 +7,7 @@
 
 #include "carve/carve.h"
 #include "carve/launcher.h"
+#include "carve/machine.h"
 #include "carve/memory.h"
 #include "message.h"
 
@@ -243,12 +244,21 @@ static void test_slurm_binding(void **state)
     slurm_group("map_cpu:99999999999999999999", "0", 0, "");
 }
 
+static int plan_here(const struct options *o, struct carve_plan *p)
+{
+    struct machine m;
+    assert_int_equal(machine_read(&m), 0);
+    int rc = carve_plan_on(o, &m, NULL, p);
+    machine_free(&m);
+    return rc;
+}
+
 static void refused(const struct options *o, const char *part)
 {
     struct carve_plan p;
     struct unit_stderr e;
     unit_catch(&e);
-    int rc = carve_plan(o, &p);
+    int rc = plan_here(o, &p);
     unit_one_line(unit_caught(&e), part);
     assert_int_equal(rc, LULL_EXIT_FAILED);
 }
@@ -261,7 +271,7 @@ static void test_this_machine(void **state)
     cpu_set_t mine, both;
     assert_int_equal(sched_getaffinity(0, sizeof mine, &mine), 0);
     unsigned n = (unsigned)CPU_COUNT(&mine);
-    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(plan_here(&o, &p), 0);
     assert_int_equal(p.ncores, 1);
     assert_true(CPU_ISSET(p.cpu[0], &mine));
     assert_true(p.mem >= LULL_HUGE && p.mem % LULL_HUGE == 0);
@@ -272,17 +282,17 @@ static void test_this_machine(void **state)
 
     o = (struct options){.mem = (7ull << 20) + 5};
     setenv("OMP_NUM_THREADS", " 100000 , 2", 1);
-    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(plan_here(&o, &p), 0);
     assert_int_equal(p.ncores, n < LULL_MAX_CORES ? n : LULL_MAX_CORES);
     assert_int_equal(p.mem, 6ull << 20);
     assert_memory_equal(p.why, "OMP_NUM_THREADS", 15);
     setenv("OMP_NUM_THREADS", "1,2", 1);
-    assert_int_equal(carve_plan(&o, &p), 0);
+    assert_int_equal(plan_here(&o, &p), 0);
     assert_int_equal(p.ncores, 1);
     static const char *const nonsense[] = {"", "0", "-1", "many", "1;2", "1x"};
     for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++) {
         setenv("OMP_NUM_THREADS", nonsense[i], 1);
-        assert_int_equal(carve_plan(&o, &p), 0);
+        assert_int_equal(plan_here(&o, &p), 0);
         assert_string_equal(p.why, "all allowed cores but one");
     }
 }
