@@ -20,6 +20,7 @@
 #include "ownfd.h"
 #include "program/program.h"
 #include "report/report.h"
+#include "run/ranks.h"
 #include "run/run.h"
 #include "sigstate.h"
 
@@ -143,6 +144,8 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
         take_signals(req);
         take_survivors(req);
         take_limits(req);
+        if (!opt->exec) /* else the environment is what the program gave to execve(2) */
+            ranks_advise(&plan, req->settings);
         run_isle(req, &result);
         rc = result.status;
     }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
 #include "driver/driver.h"
 
 static bool progress_on;
