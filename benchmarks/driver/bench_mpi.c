@@ -76,7 +76,7 @@ static int prepare(struct bench *b)
         if (bench_prepare(b->o, program[b->fixed][i], b->path[i], sizeof b->path[i]) == 0)
             continue;
         complain(b->fixed ? "make mpich-static, then build again"
-                          : "install MPICH (Debian: mpich, libmpich-dev), then build again");
+                          : "install MPICH (Debian: mpich and libmpich-dev), then build again");
         return -1;
     }
     return !b->o->no_plot && plot_check_gnuplot() ? -1 : 0;

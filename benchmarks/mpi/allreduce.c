@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +23,8 @@ static const char usage[] =
     "time in us, rank 0's. Slowdown: the mean time of an iteration in relation to the shortest\n"
     "time that the slowest rank's work takes alone.\n";
 
-#define BUDGET (64u << 20) /* bytes reduced for a size, unless that were less than LEAST rounds */
-#define LEAST 20
+#define BUDGET (64u << 20) /* bytes reduced for a size */
+#define LEAST 20           /* rounds, however large */
 
 struct options {
     uint64_t iterations, us, work, rounds;

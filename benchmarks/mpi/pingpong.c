@@ -12,9 +12,8 @@
 #include "mpi/mpibench.h"
 
 #define WINDOW 16
-#define BUDGET (256u << 20) /* bytes one way for a size, unless that were less than LEAST rounds   \
-                             */
-#define LEAST 20
+#define BUDGET (256u << 20) /* bytes one way for a size */
+#define LEAST 20            /* rounds, however large */
 #define TAG_PING 1
 #define TAG_STREAM 2
 #define TAG_ACK 3
