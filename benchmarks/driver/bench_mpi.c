@@ -12,7 +12,7 @@
 #include "driver/pairs.h"
 #include "driver/plot.h"
 
-#define PAIRS 7
+#define PAIRS 15
 
 struct bench {
     const struct driver_options *o;

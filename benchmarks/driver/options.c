@@ -30,7 +30,7 @@ static const char usage[] =
     "                and the same tuned; without FILE, apt downloads the kernel once\n"
     "ARGUMENTS go to the benchmark's own program.\n"
     "\n"
-    "  --pairs N      pairs of runs (os 5, fwq 3, strassen 7, pread 5, start 21, mpi 7), one more\n"
+    "  --pairs N      pairs of runs (os 5, fwq 3, strassen 7, pread 5, start 21, mpi 15), one more\n"
     "                 each before them is not counted\n"
     "  --cpus N|LIST  CPUs for both sides (2, or all that are allowed if fewer; mpi: all\n"
     "                 that are allowed, two for the ranks, the others for Linux)\n"

@@ -132,3 +132,12 @@ advised() {
         jq -e '(.system_calls.forwarded.by_name.process_vm_readv // 0) == 0' "m-$r.json"
     done
 }
+
+@test "lull-bench mpi: the ranks of both sides are on the same CPUs" {
+    need_two_cpus
+    limit "$BUILD/bin/lull-bench" --dir out --no-plot --pairs 1 mpi --quick >bench.out
+    grep -q '^latency 8 B ' bench.out
+    grep -q '^slowdown ' bench.out
+    jq -e '.rank_cpus[0] != .rank_cpus[1]' out/mpi.json
+    jq -e '[.pingpong, .allreduce] | all(.table.isle_note == .table.native_note)' out/mpi.json
+}
