@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What both MPI programs share. Every function but mpi_count() is collective or of any rank. */
+/* What both MPI programs share. */
 #ifndef MPI_MPIBENCH_H
 #define MPI_MPIBENCH_H
 
@@ -11,7 +11,7 @@
 
 extern int mpi_rank, mpi_ranks;
 
-/* Begins MPI; notes on which CPU this rank is. Wrong number of ranks: ends the program. */
+/* Begins MPI; notes on which CPU this rank is. */
 void mpi_begin(int *argc, char ***argv, const char *program);
 /*
  * "rank 0 on CPU 0, rank 1 on CPU 1; MPICH 4.0.2, ch4:ucx" into r->note, at rank 0. Ends all ranks
@@ -27,7 +27,7 @@ __attribute__((format(printf, 1, 2), noreturn)) void mpi_die(const char *fmt, ..
 /* The marked section begins and ends at all ranks together. */
 void mpi_mark_begin(struct bench_result *r);
 void mpi_mark_end(void);
-/* "8 B", "4 KiB", "1 MiB"; in static memory for each size below 2^40 that is a power of two. */
+/* "PREFIX 8 B", "PREFIX 4 KiB", "PREFIX 1 MiB"; in static memory, 64 of them at most. */
 const char *mpi_size_name(const char *prefix, size_t bytes);
 
 #endif
