@@ -20,6 +20,7 @@
 #include "ownfd.h"
 #include "program/program.h"
 #include "report/report.h"
+#include "run/ranks.h"
 #include "run/run.h"
 #include "sigstate.h"
 
@@ -136,13 +137,15 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
     req->program = &program;
     req->plan = &plan;
     req->rank = launcher_job_rank();
-    rc = claim_plan("", req->hold ? hold_journal(req->hold) : NULL, opt, program.path, &plan);
+    rc = claim_plan("", req->hold, opt, program.path, &plan);
     if (rc == 0 && opt->dry_run) {
         rc = print_plan(req);
     } else if (rc == 0) {
         take_signals(req);
         take_survivors(req);
         take_limits(req);
+        if (!opt->exec) /* else the environment is what the program gave to execve(2) */
+            ranks_advise(&plan, req->settings);
         run_isle(req, &result);
         rc = result.status;
     }

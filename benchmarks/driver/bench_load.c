@@ -92,7 +92,7 @@ static int read_report(struct bench *b, unsigned round, const char *path)
 {
     json_t *own = json_object();
     double seconds = 0;
-    int rc = own ? events_add_report(own, &seconds, path, &b->cpus) : -1;
+    int rc = own ? events_add_report(own, &seconds, path, &b->cpus, b->cpus.n) : -1;
     if (rc == 0) {
         json_t *none = json_object();
         b->value[LOAD_ISLE][PREEMPTED][round] = events_count(own, "thread", "nivcsw");

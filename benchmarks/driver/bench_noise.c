@@ -89,7 +89,7 @@ static int run_isle(const struct driver_options *o, const struct noise_options *
     r->cpus = one;
     r->events = json_object();
     if (noise_read(r, o->dir, NOISE_ISLE, false) ||
-        events_add_report(r->events, &seconds, report, &one))
+        events_add_report(r->events, &seconds, report, &one, 1))
         return -1;
     /* what Linux did meanwhile took no virtual time, and the mark is fwq's own call */
     json_object_del(r->events, "thread");

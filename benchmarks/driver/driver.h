@@ -20,6 +20,7 @@ struct driver_options {
     unsigned pairs; /* 0: the benchmark's own default */
     struct cpus allowed;
     struct cpus cpus; /* what both sides get */
+    bool cpus_given;
     char lull[PATH_MAX], bin[PATH_MAX], dir[PATH_MAX - 64];
     bool json, mpirun, verbose, no_plot;
     double timeout_s; /* of one run */
@@ -51,6 +52,9 @@ void complaint_add(const char *text);
 __attribute__((format(printf, 1, 2))) void progress(const char *fmt, ...);
 void progress_enable(bool on);
 
+/* Whether $PATH has it. */
+bool program_on_path(const char *program);
+
 /* The benchmarks: 0, or 1 after a line on stderr; nothing is printed of a run that failed. */
 int bench_os(const struct driver_options *o);
 int bench_os_dynamic(const struct driver_options *o);
@@ -58,6 +62,7 @@ int bench_strassen(const struct driver_options *o);
 int bench_fwq(const struct driver_options *o);
 int bench_pread(const struct driver_options *o);
 int bench_start(const struct driver_options *o);
+int bench_mpi(const struct driver_options *o);
 int bench_noise(const struct driver_options *o);
 
 #endif

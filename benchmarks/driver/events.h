@@ -19,10 +19,12 @@ json_t *events_read_interrupts_from(const char *path, const struct cpus *cpus);
 /* sum += after - before. 0, or -1 after a line. */
 int events_add_difference(json_t *sum, const json_t *before, const json_t *after);
 /*
- * sum += the marked section of a report of `lull --report=FILE`; *seconds += its length.
+ * sum += the marked section of a report of `lull --report=FILE`; *seconds += its length. It is to
+ * be about `cores` of the cpus (an MPI rank has not all of them).
  * 0, or -1 after a line, also when there is no marked section.
  */
-int events_add_report(json_t *sum, double *seconds, const char *path, const struct cpus *cpus);
+int events_add_report(json_t *sum, double *seconds, const char *path, const struct cpus *cpus,
+                      unsigned cores);
 /* Sum over all causes of a kind, all cores; without: a cause that is not counted, or NULL. */
 double events_total(const json_t *events, const char *kind, const char *without);
 /* Of one cause, all cores; 0 when it never occurred. */

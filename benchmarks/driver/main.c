@@ -11,7 +11,7 @@ static const struct {
 } benches[] = {{"os", bench_os, true},       {"os-dynamic", bench_os_dynamic, true},
                {"fwq", bench_fwq, true},     {"strassen", bench_strassen, true},
                {"pread", bench_pread, true}, {"start", bench_start, true},
-               {"noise", bench_noise, false}};
+               {"mpi", bench_mpi, true},     {"noise", bench_noise, false}};
 #define BENCHES (sizeof benches / sizeof *benches)
 
 /* Each in turn; those behind one that failed still run, but the exit code remembers. */
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < BENCHES; i++)
         if (strcmp(o.name, benches[i].name) == 0)
             return benches[i].run(&o);
-    complain("no benchmark is called %s: os, os-dynamic, fwq, strassen, pread, start, noise or all",
-             o.name);
+    complain(
+        "no benchmark is called %s: os, os-dynamic, fwq, strassen, pread, start, mpi, noise or all",
+        o.name);
     return 2;
 }

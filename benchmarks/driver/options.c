@@ -20,6 +20,9 @@ static const char usage[] =
     "  strassen [N]  OpenMP tasks; N is 2048 unless given\n"
     "  pread         a forwarded 4 KiB pread, with one core left to Linux and with none\n"
     "  start         from the launch to the first instruction of main\n"
+    "  mpi           two ranks of MPICH: latency, bandwidth, allreduce, and how much noise costs\n"
+    "                computing and reducing in turns, with a plot; --mpi static: the MPICH of\n"
+    "                `make mpich-static`; --only pingpong|allreduce; --quick: figures mean little\n"
     "  all           all of these\n"
     "  noise --virtual [--samples N] [--us US] [--kernel FILE]\n"
     "                fwq under QEMU, time being counted instructions: isle, Debian's cloud "
@@ -27,14 +30,16 @@ static const char usage[] =
     "                and the same tuned; without FILE, apt downloads the kernel once\n"
     "ARGUMENTS go to the benchmark's own program.\n"
     "\n"
-    "  --pairs N      pairs of runs (os 5, fwq 3, strassen 7, pread 5, start 21), one more each\n"
-    "                 before them is not counted\n"
-    "  --cpus N|LIST  CPUs for both sides (2, or all that are allowed if fewer)\n"
+    "  --pairs N      pairs of runs (os 5, fwq 3, strassen 7, pread 5, start 21, mpi 15), one "
+    "more\n"
+    "                 each before them is not counted\n"
+    "  --cpus N|LIST  CPUs for both sides (2, or all that are allowed if fewer; mpi: all\n"
+    "                 that are allowed, two for the ranks, the others for Linux)\n"
     "  --lull PATH    the launcher (lull beside lull-bench)\n"
     "  --dir OUT      where data, plots and JSON go (./lull-bench-out)\n"
     "  --json         print the JSON document instead of the table\n"
     "  --mpirun       launch both sides by mpirun -n 1\n"
-    "  --no-plot      fwq and noise without gnuplot\n"
+    "  --no-plot      fwq, mpi and noise without gnuplot\n"
     "  --timeout S    end a run that takes longer, seconds (600)\n"
     "  --verbose      show commands and what they print\n"
     "\n"
@@ -89,6 +94,7 @@ static bool set_option(int c, struct driver_options *o)
         o->pairs = (unsigned)v;
         return true;
     case 'c':
+        o->cpus_given = true;
         return cpus_parse(optarg, &o->allowed, &o->cpus);
     case 'l':
         return set_path("--lull", o->lull, sizeof o->lull, optarg);
@@ -137,7 +143,7 @@ int driver_options_parse(int argc, char **argv, struct driver_options *o)
             goto bad;
     }
     if (optind == argc) {
-        complain("which benchmark? os, fwq, strassen, pread, start, noise or all");
+        complain("which benchmark? os, fwq, strassen, pread, start, mpi, noise or all");
         goto bad;
     }
     o->name = argv[optind];

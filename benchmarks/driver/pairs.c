@@ -21,9 +21,20 @@ struct files {
     char json[PATH_MAX], out[PATH_MAX], report[PATH_MAX];
 };
 
+/* The report's file of a rank: lull puts its number in the place of %r. */
+static void report_of(const struct files *f, unsigned rank, char *path, size_t size)
+{
+    const char *r = strstr(f->report, "%r");
+    if (r)
+        snprintf(path, size, "%.*s%u%s", (int)(r - f->report), f->report, rank, r + 2);
+    else
+        snprintf(path, size, "%s", f->report);
+}
+
 /* The program's arguments with this run's files; what an earlier run left there is removed. */
 static char **run_argv(const struct pairs *p, enum side side, int pair, struct files *f)
 {
+    char path[PATH_MAX];
     size_t n = 0;
     while (p->argv[n])
         n++;
@@ -32,10 +43,14 @@ static char **run_argv(const struct pairs *p, enum side side, int pair, struct f
         return NULL;
     pairs_path(p, side, WARM_UP, ".metrics.json", f->json, sizeof f->json);
     pairs_path(p, side, pair, ".dat", f->out, sizeof f->out);
-    pairs_path(p, side, WARM_UP, ".report.json", f->report, sizeof f->report);
+    pairs_path(p, side, WARM_UP, p->ranks ? ".report-%r.json" : ".report.json", f->report,
+               sizeof f->report);
     unlink(f->json);
     unlink(f->out);
-    unlink(f->report);
+    for (unsigned i = 0; i < (p->ranks ? RANKS : 1); i++) {
+        report_of(f, i, path, sizeof path);
+        unlink(path);
+    }
     v[0] = p->argv[0];
     size_t at = 1;
     if (p->metrics) {
@@ -50,6 +65,20 @@ static char **run_argv(const struct pairs *p, enum side side, int pair, struct f
     return v;
 }
 
+static int count_isle(struct pairs *p, const struct files *f)
+{
+    char path[PATH_MAX];
+    if (!p->ranks)
+        return events_add_report(p->during, &p->during_s, f->report, &p->cpus, p->cpus.n);
+    for (unsigned i = 0; i < RANKS; i++) {
+        double at_once = 0;
+        report_of(f, i, path, sizeof path);
+        if (events_add_report(p->during, i ? &at_once : &p->during_s, path, &p->cpus, 1))
+            return -1;
+    }
+    return 0;
+}
+
 static int count_events(struct pairs *p, enum side side, const struct files *f,
                         const json_t *before, const struct run_output *out)
 {
@@ -60,7 +89,7 @@ static int count_events(struct pairs *p, enum side side, const struct files *f,
     json_decref(after);
     p->around_s[side] += (double)(out->end_ns - out->start_ns) * 1e-9;
     if (rc == 0 && side == ISLE)
-        rc = events_add_report(p->during, &p->during_s, f->report, &p->cpus);
+        rc = count_isle(p, f);
     return rc;
 }
 
@@ -93,6 +122,7 @@ static int run_one(struct pairs *p, enum side side, int pair)
                     .side = side,
                     .cpus = &p->cpus,
                     .report = p->events ? f.report : NULL,
+                    .ranks = p->ranks,
                     .argv = argv,
                     .what = what};
     note_command(p, &r);

@@ -12,17 +12,18 @@
 
 struct pairs {
     const struct driver_options *o;
-    const char *name;      /* of the benchmark: part of file names */
-    unsigned n;            /* pairs */
-    struct cpus cpus;      /* of both sides */
-    char *const *argv;     /* program and arguments */
-    bool metrics;          /* the program takes --json FILE: read into table */
-    bool samples;          /* the program takes --out FILE: DIR/NAME-SIDE-PAIR.dat */
-    bool events;           /* count the isle's events and the host's interrupts */
-    struct table table;    /* table_init() before */
-    json_t *during;        /* isle, marked sections (events.h); NULL without events */
-    double during_s;       /* their length */
-    json_t *around[SIDES]; /* the host's interrupts on these CPUs, around each whole run */
+    const char *name;          /* of the benchmark: part of file names */
+    unsigned n;                /* pairs */
+    struct cpus cpus;          /* of both sides */
+    char *const *argv;         /* program and arguments */
+    const struct ranks *ranks; /* an MPI program, each rank on one of cpus; NULL: none */
+    bool metrics;              /* the program takes --json FILE: read into table */
+    bool samples;              /* the program takes --out FILE: DIR/NAME-SIDE-PAIR.dat */
+    bool events;               /* count the isle's events and the host's interrupts */
+    struct table table;        /* table_init() before */
+    json_t *during;            /* isle, marked sections (events.h); NULL without events */
+    double during_s;           /* their length */
+    json_t *around[SIDES];     /* the host's interrupts on these CPUs, around each whole run */
     double around_s[SIDES];
     char command[SIDES][2048];
     /* after every run; pair is WARM_UP or 0..n-1. 0, or -1 after a line. May be NULL. */

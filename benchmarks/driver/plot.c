@@ -213,23 +213,9 @@ static int run_gnuplot(const char *dir, const char *argument)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static bool on_path(const char *program)
-{
-    const char *path = getenv("PATH");
-    char file[PATH_MAX];
-    while (path && *path) {
-        int len = (int)strcspn(path, ":");
-        snprintf(file, sizeof file, "%.*s/%s", len, path, program);
-        if (access(file, X_OK) == 0)
-            return true;
-        path += len + (path[len] == ':');
-    }
-    return false;
-}
-
 int plot_check_gnuplot(void)
 {
-    if (on_path("gnuplot"))
+    if (program_on_path("gnuplot"))
         return 0;
     complain("the plot is drawn by gnuplot, which is not installed (Debian: gnuplot-nox); "
              "--no-plot does without");

@@ -20,14 +20,49 @@
 
 const char *const side_name[SIDES] = {"native", "isle"};
 
+/* v: room for RANKS times the arguments and 12 more each. */
+static void ranks_command(const struct run *r, char **v, size_t argc, char *buf, size_t size)
+{
+    static char cpus[] = "--cpus", one[] = "1", n_option[] = "-n", list[] = "-c", end[] = "--";
+    static char count[] = {'0' + RANKS, 0}, taskset[] = "taskset", also[] = ":";
+    size_t n = 0, used = 0;
+    v[n++] = (char *)r->ranks->mpirun;
+    if (r->side == ISLE) {
+        char *const lull[] = {n_option, count, (char *)r->o->lull, cpus, one};
+        memcpy(v + n, lull, sizeof lull);
+        n += sizeof lull / sizeof *lull;
+        if (r->report) {
+            snprintf(buf, size, "--report=%s", r->report);
+            v[n++] = buf;
+        }
+        v[n++] = end;
+        memcpy(v + n, r->argv, argc * sizeof *v);
+        return;
+    }
+    for (unsigned i = 0; i < RANKS; i++) {
+        char *const bound[] = {n_option, one, taskset, list, buf + used};
+        used += (size_t)snprintf(buf + used, size - used, "%d", r->ranks->cpu[i]) + 1;
+        if (i > 0)
+            v[n++] = also;
+        memcpy(v + n, bound, sizeof bound);
+        n += sizeof bound / sizeof *bound;
+        memcpy(v + n, r->argv, argc * sizeof *v);
+        n += argc;
+    }
+}
+
 char **run_command(const struct run *r, char *buf, size_t size)
 {
     size_t n = 0, argc = 0;
     while (r->argv[argc])
         argc++;
-    char **v = calloc(argc + 12, sizeof *v);
+    char **v = calloc(RANKS * (argc + 12), sizeof *v);
     if (!v)
         return NULL;
+    if (r->ranks) {
+        ranks_command(r, v, argc, buf, size);
+        return v;
+    }
     if (r->o->mpirun) {
         v[n++] = (char *)"mpirun";
         v[n++] = (char *)"-n";
@@ -218,8 +253,8 @@ int run_child(const struct run *r, struct run_output *out)
     struct command c = {.argv = argv,
                         .what = r->what,
                         .where = r->side == ISLE ? "on an isle" : "natively",
-                        .cpus = r->cpus,
-                        .pin = r->side == NATIVE,
+                        .cpus = r->ranks ? &r->ranks->pool : r->cpus,
+                        .pin = r->ranks || r->side == NATIVE,
                         .timeout_s = r->o->timeout_s,
                         .verbose = r->o->verbose};
     int rc = command_run(&c, out);

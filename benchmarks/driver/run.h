@@ -10,15 +10,24 @@
 
 struct tune;
 
+#define RANKS 2u
+/* A program with MPI: two ranks on a CPU each. */
+struct ranks {
+    const char *mpirun;
+    struct cpus pool; /* isles take their cores from these, and Linux keeps the others */
+    int cpu[RANKS];   /* native: where each rank is bound; isle: where each is found to be */
+};
+
 struct run {
     const struct driver_options *o;
     enum side side;
-    const struct cpus *cpus; /* native: affinity of the program; isle: --cpus */
-    const char *report;      /* isle: --report=FILE; NULL: none */
-    bool virtual_time;       /* isle: --virtual-time */
-    bool isolated;           /* isle: --isolate=require */
-    char *const *argv;       /* program and arguments, NULL at the end */
-    const char *what;        /* for messages: "fwq, pair 2" */
+    const struct cpus *cpus;   /* native: affinity of the program; isle: --cpus */
+    const char *report;        /* isle: --report=FILE; NULL: none */
+    const struct ranks *ranks; /* NULL: no MPI */
+    bool virtual_time;         /* isle: --virtual-time */
+    bool isolated;             /* isle: --isolate=require */
+    char *const *argv;         /* program and arguments, NULL at the end */
+    const char *what;          /* for messages: "fwq, pair 2" */
 };
 
 struct run_output {

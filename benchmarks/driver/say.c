@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "driver/driver.h"
 
@@ -57,4 +59,18 @@ void progress(const char *fmt, ...)
 void progress_enable(bool on)
 {
     progress_on = on;
+}
+
+bool program_on_path(const char *program)
+{
+    const char *path = getenv("PATH");
+    char file[PATH_MAX];
+    while (path && *path) {
+        int len = (int)strcspn(path, ":");
+        snprintf(file, sizeof file, "%.*s/%s", len, path, program);
+        if (access(file, X_OK) == 0)
+            return true;
+        path += len + (path[len] == ':');
+    }
+    return false;
 }

@@ -159,7 +159,12 @@ static double median_of(const double *v, unsigned n)
     return m;
 }
 
-static double ratio_of(const struct table *t, const struct row *r)
+double table_median(const struct table *t, const struct row *r, enum side side)
+{
+    return median_of(r->value[side], t->pairs);
+}
+
+double table_ratio(const struct table *t, const struct row *r)
 {
     double *scratch = malloc(t->pairs * sizeof *scratch);
     if (!scratch)
@@ -191,7 +196,7 @@ void table_print(FILE *f, const struct table *t)
         fprintf(f, "%-26s %-8s", r->name, r->unit);
         print_number(f, median_of(r->value[NATIVE], t->pairs), 10);
         print_number(f, median_of(r->value[ISLE], t->pairs), 10);
-        double ratio = ratio_of(t, r);
+        double ratio = table_ratio(t, r);
         if (isfinite(ratio))
             fprintf(f, " %8.3f", ratio);
         else
@@ -221,7 +226,7 @@ json_t *table_json(const struct table *t)
     for (size_t i = 0; i < t->n; i++) {
         const struct row *r = &t->row[i];
         json_t *m = json_pack("{s:s, s:s, s:o}", "name", r->name, "unit", r->unit, "ratio",
-                              number(ratio_of(t, r)));
+                              number(table_ratio(t, r)));
         for (int s = 0; s < SIDES; s++)
             json_object_set_new(m, side_name[s],
                                 json_pack("{s:o, s:o, s:o}", "median",

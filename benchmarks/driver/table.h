@@ -31,6 +31,10 @@ int table_set(struct table *t, enum side side, unsigned pair, const char *name, 
 int table_read(struct table *t, enum side side, unsigned pair, const char *path);
 /* 0 when every metric has a value of both sides in every pair; else -1 after a line. */
 int table_check(const struct table *t);
+/* Over the pairs; NAN when there is none. */
+double table_median(const struct table *t, const struct row *r, enum side side);
+/* Isle to native, median of the pairs'; NAN when there is none. */
+double table_ratio(const struct table *t, const struct row *r);
 void table_print(FILE *f, const struct table *t);
 json_t *table_json(const struct table *t);
 

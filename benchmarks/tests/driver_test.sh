@@ -99,6 +99,38 @@ if command -v mpirun >/dev/null; then
     json "$dir/out/strassen.json" 'd["result"]["isle_command"].startswith("mpirun -n 1 ")'
 fi
 
+if [ "$cpus" -ge 2 ] && [ -x "$bin/mpi-pingpong" ]; then
+    export STAND_IN_COUNT="$dir/mpi-count"
+    expect 0 "mpi" "^Plot: .*mpi.png" bench --cpus 2 --pairs 2 mpi --quick
+    for f in mpi.png mpi.json mpi.gp mpi-latency.dat mpi-bandwidth.dat mpi-allreduce-isle-ccdf.dat \
+        mpi-allreduce-native-1.dat mpi-allreduce-isle-2.dat; do
+        [ -s "$dir/out/$f" ] || fail "mpi: no $f"
+    done
+    head -c 8 "$dir/out/mpi.png" | grep -q PNG || fail "mpi: mpi.png is no PNG"
+    grep -q "made 12 exits to the proxy" "$dir/stdout" || fail "mpi: wrong count of exits"
+    [ "$(grep -vc '^#' "$dir/out/mpi-latency.dat")" -eq 8 ] || fail "mpi: not every size has a latency"
+    [ "$(grep -vc '^#' "$dir/out/mpi-allreduce-isle-2.dat")" -eq 200 ] ||
+        fail "mpi: not every iteration was kept"
+    json "$dir/out/mpi.json" 'len(set(d["rank_cpus"]))==2 and d["mpi"]=="debian" and d["mpirun"]'
+    json "$dir/out/mpi.json" 'all("rank 0 on CPU %d, rank 1 on CPU %d; MPICH" % tuple(d["rank_cpus"]) in d[k]["table"][n] for k in ("pingpong","allreduce") for n in ("native_note","isle_note"))'
+    json "$dir/out/mpi.json" '{m["name"] for m in d["pingpong"]["table"]["metrics"]} >= {"latency 8 B","latency 64 KiB","bandwidth 8 B","bandwidth 64 KiB"}'
+    json "$dir/out/mpi.json" '{m["name"] for m in d["allreduce"]["table"]["metrics"]} >= {"allreduce 8 B","work alone","work + allreduce","work + allreduce, max","slowdown"}'
+    json "$dir/out/mpi.json" 'd["pingpong"]["isle_during_marked"]["events"]["exits"]["park"]==[6,6]'
+    expect 0 "mpi --only, --json" '"lull-bench-1"' \
+        bench --cpus 2 --no-plot --json --pairs 1 mpi --only allreduce --quick
+    json "$dir/stdout" '"allreduce" in d and "pingpong" not in d'
+    STAND_IN_SWAP_AT=5 expect 1 "mpi: a rank is elsewhere" "expected \"rank 0 on CPU" \
+        bench --cpus 2 --no-plot --pairs 1 mpi --quick
+    no_table "mpi: a rank is elsewhere"
+    STAND_IN_SAME_CPU=1 expect 1 "mpi: ranks share a CPU" "no two CPUs in" \
+        bench --cpus 2 --no-plot --pairs 1 mpi --quick
+    STAND_IN_NO_REPORT=1 expect 1 "mpi: no report" "lull's report" \
+        bench --cpus 2 --no-plot --pairs 1 mpi --quick
+    expect 1 "mpi on one CPU" "mpi needs two CPUs" bench mpi --quick
+    expect 2 "mpi, wrong usage" "expected --mpi debian or static" bench mpi --mpi x
+    expect 2 "mpi, another argument" "unexpected argument x" bench mpi x
+fi
+
 # noise: what the systems send is made up, what the driver makes of it is not
 mkdir "$dir/qemu"
 cp "$(dirname "$0")/stand-in-qemu.sh" "$dir/qemu/qemu-system-x86_64"

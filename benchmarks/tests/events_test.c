@@ -92,8 +92,8 @@ static void test_report(void **state)
     double seconds = 0;
     json_t *sum = json_object();
     put(report);
-    assert_int_equal(events_add_report(sum, &seconds, path, &cpus), 0);
-    assert_int_equal(events_add_report(sum, &seconds, path, &cpus), 0);
+    assert_int_equal(events_add_report(sum, &seconds, path, &cpus, 2), 0);
+    assert_int_equal(events_add_report(sum, &seconds, path, &cpus, 2), 0);
     assert_true(seconds == 3);
     /* ordered by CPU, not by core; "total" is no cause */
     assert_int_equal((int)events_total(sum, "exits", "mark"), 16);
@@ -126,7 +126,7 @@ static void test_bad_reports(void **state)
     json_t *sum = json_object();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         put(bad[i]);
-        if (events_add_report(sum, &seconds, path, &cpus) != -1)
+        if (events_add_report(sum, &seconds, path, &cpus, 2) != -1)
             fail_msg("accepted: %s", bad[i]);
     }
     assert_true(seconds == 0);

@@ -64,6 +64,38 @@ TMPDIR=/nonexistent expect 1 "$bin/preadbench" --count 1
 expect 0 "$bin/hello-tsc"
 check "hello-tsc: two numbers" grep -qE '^[0-9]+ [0-9]+$' "$dir/out"
 
+if [ -x "$bin/mpi-pingpong" ]; then
+    # ranks COMMAND...: two of them, bound to the first and the last CPU
+    ranks() {
+        local cpu=(0 $(($(nproc) - 1)))
+        mpirun.mpich -n 1 taskset -c "${cpu[0]}" "$@" : -n 1 taskset -c "${cpu[1]}" "$@"
+    }
+    for p in mpi-pingpong mpi-pingpong-static; do
+        [ -x "$bin/$p" ] || continue
+        expect 0 ranks "$bin/$p" --rounds 20 --json "$dir/json"
+        check "$p: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+        check "$p: all sizes" test "$(grep -c '"bandwidth\|"latency' "$dir/json")" -eq 22
+        expect 0 ranks "$bin/$p" --where
+        check "$p --where" grep -q '^rank 0 on CPU 0, rank 1 on CPU [0-9]*; MPICH [0-9.]*, ch' "$dir/out"
+    done
+    for p in mpi-allreduce mpi-allreduce-static; do
+        [ -x "$bin/$p" ] || continue
+        expect 0 ranks "$bin/$p" --rounds 5 --iterations 30 --us 20 --json "$dir/json" --out "$dir/dat"
+        check "$p: JSON" python3 -m json.tool "$dir/json" "$dir/json.out"
+        check "$p: a line for each iteration" test "$(grep -vc '^#' "$dir/dat")" -eq 30
+        expect 0 ranks "$bin/$p" --calibrate
+        check "$p: one count" grep -qxE '[0-9]+' "$dir/out"
+        expect 1 ranks "$bin/$p" --rounds 5 --iterations 30 --us 20 --out /nonexistent/x
+    done
+    expect 1 mpirun.mpich -n 1 taskset -c 0 "$bin/mpi-pingpong"
+    if [ "$(nproc)" -gt 1 ]; then
+        expect 1 mpirun.mpich -n 2 "$bin/mpi-pingpong"
+        check "an unbound rank" grep -q 'CPUs are allowed, not one: bind each rank' "$dir/out"
+    fi
+    expect 2 "$bin/mpi-pingpong" --max 7
+    expect 2 "$bin/mpi-allreduce" x
+fi
+
 # ordinary static programs that are not position-independent
 for p in fwq strassen osbench preadbench hello-tsc; do
     check "$p is of type EXEC" sh -c "readelf -h '$bin/$p' | grep -q 'Type:.*EXEC'"

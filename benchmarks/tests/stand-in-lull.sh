@@ -4,6 +4,8 @@
 # after writing a report of the right shape. Not an isle: what is timed with it means nothing.
 # --virtual-time: the program does not run; its samples are made up.
 # STAND_IN_FAIL_AT=N: the Nth call (counted in the file STAND_IN_COUNT) fails.
+# STAND_IN_SWAP_AT=N: so counted, MPI ranks are from the Nth call on where others are. With
+# STAND_IN_SAME_CPU they are all on one CPU.
 set -eu
 cpus='' report='' virtual=''
 while [ $# -gt 0 ]; do
@@ -22,6 +24,21 @@ if [ -n "${STAND_IN_FAIL_AT:-}" ]; then
         echo "stand-in: told to fail" >&2
         exit 125
     fi
+fi
+if [ "$cpus" = 1 ] && [ -n "${MPI_LOCALRANKID:-}" ]; then # a core of its own for each rank
+    allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)
+    all=()
+    for part in ${allowed//,/ }; do
+        for cpu in $(seq "${part%-*}" "${part#*-}"); do all+=("$cpu"); done
+    done
+    at=$MPI_LOCALRANKID
+    if [ -n "${STAND_IN_SWAP_AT:-}" ]; then
+        echo x >>"$STAND_IN_COUNT"
+        [ "$(wc -l <"$STAND_IN_COUNT")" -lt "$STAND_IN_SWAP_AT" ] || at=$((1 - at))
+    fi
+    [ -z "${STAND_IN_SAME_CPU:-}" ] || at=0
+    cpus=${all[at]}-${all[at]}
+    report=${report/\%r/$PMI_RANK}
 fi
 if [ -n "$report" ] && [ -z "${STAND_IN_NO_REPORT:-}" ]; then
     {

@@ -191,13 +191,15 @@ static bool beside_others(const struct planning *p)
     return false;
 }
 
-static void tell_why(const struct planning *p, struct carve_plan *plan)
+static void tell_rest(const struct planning *p, struct carve_plan *plan)
 {
     memcpy(plan->why, p->why, sizeof plan->why);
     if (p->cores.busy && !p->cores.cpus.list && !plan->shares && beside_others(p))
         text_append(plan->why, sizeof plan->why, ", off other isles' cores");
     if (p->cores.at_most && plan->ncores < p->cores.cpus.n)
         text_append(plan->why, sizeof plan->why, ", as far as there are cores");
+    plan->slow_copies =
+        p->local.ranks > 1 && (unsigned)CPU_COUNT(&plan->linux_cpus) < p->cores.ranks;
 }
 
 static int prepare(struct planning *p, const struct options *opt, const struct machine *m,
@@ -219,7 +221,7 @@ int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_
     enum select_verdict v = select_cores(m->topology, m->allowed, &p.cores, out, &p.detail);
     if (v != SELECT_OK)
         return refuse(&p, v);
-    tell_why(&p, out);
+    tell_rest(&p, out);
     return plan_memory(&p, out);
 }
 
@@ -240,7 +242,7 @@ int carve_plan_all(const struct options *opt, const struct machine *m, const cpu
     if (v != SELECT_OK)
         return refuse(&p, v);
     for (unsigned i = 0; i < *ranks && rc == 0; i++) {
-        tell_why(&p, &(*plans)[i]);
+        tell_rest(&p, &(*plans)[i]);
         rc = plan_memory(&p, &(*plans)[i]);
     }
     return rc;

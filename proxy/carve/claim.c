@@ -203,9 +203,10 @@ static const cpu_set_t *busy_of(const struct view *v, const struct options *opt)
     return opt->exec && !v->known ? NULL : &v->busy;
 }
 
-int claim_plan(const char *root, struct journal *j, const struct options *opt, const char *program,
+int claim_plan(const char *root, struct hold *hold, const struct options *opt, const char *program,
                struct carve_plan *out)
 {
+    struct journal *j = hold ? hold_journal(hold) : NULL;
     struct machine m;
     struct view v;
     int rc = machine_read(&m);
@@ -215,6 +216,8 @@ int claim_plan(const char *root, struct journal *j, const struct options *opt, c
     const bool locked = j && err == 0;
     if (err)
         verbose("the plan is not on record: %s", strerror(-err));
+    if (hold) /* under the lock, else a shield that is raised now moves it aside again */
+        hold_home(hold);
     look(&v, root, j, opt, &m);
     rc = carve_plan_on(opt, &m, busy_of(&v, opt), out);
     if (rc == 0)

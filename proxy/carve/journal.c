@@ -195,7 +195,7 @@ int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus,
                      size_t size)
 {
     const char *found = NULL;
-    int err = lock_take(j);
+    int err = journal_lock(j);
     if (err)
         return err;
     err = journal_load(j);
@@ -213,7 +213,7 @@ int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus,
     if (found)
         snprintf(out, size, "%s", found);
     journal_unload(j);
-    lock_give(j);
+    journal_unlock(j);
     return err ? err : found ? 0 : -ENOENT;
 }
 

@@ -248,6 +248,16 @@ unsigned launcher_job_rank(void)
     return 0;
 }
 
+unsigned launcher_job_ranks(void)
+{
+    static const char *const names[] = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
+    unsigned ranks;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (read_number(names[i], JOB_RANKS_MAX, &ranks))
+            return ranks;
+    return 0;
+}
+
 int launcher_affinity(int pid, hwloc_cpuset_t set)
 {
     size_t size = CPU_ALLOC_SIZE(CPUS_MAX);

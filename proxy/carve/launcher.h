@@ -56,6 +56,8 @@ uint64_t launcher_slurm_memory(unsigned ranks);
  * MPI), SLURM_PROCID; else that on the node, MPI_LOCALRANKID or SLURM_LOCALID; else 0.
  */
 unsigned launcher_job_rank(void);
+/* Ranks of the whole job: PMI_SIZE, OMPI_COMM_WORLD_SIZE, SLURM_STEP_NUM_TASKS; 0: unknown. */
+unsigned launcher_job_ranks(void);
 
 /*
  * True when `allowed` (the calling process's affinity) looks like this rank's own: narrower than

@@ -102,3 +102,42 @@ need_static() {
     [ "$code" = 2 ] || expect 0
     wait_for 10 nothing_left
 }
+
+# advised RANKS VARIABLES...: what the ranks see of the advice that follows from their number
+advised() {
+    limit env "${@:2}" mpirun -n "$1" "$LULL" --cpus 1 sh -c \
+        'echo "${UCX_RNDV_THRESH:-none} ${UCX_CMA_SEG_SIZE:-none}"' | sort -u
+}
+
+@test "where Linux keeps fewer cores than there are ranks, UCX copies less through it" {
+    need_two_cpus
+    local many=$(($(nproc) / 2 + 1))
+    [ "$(advised 1)" = "none none" ]
+    [ "$(advised "$many")" = "2m 8m" ]
+    [ "$(advised "$many" UCX_RNDV_THRESH=auto)" = "auto 8m" ]
+    # ranks on other nodes, too
+    limit mpirun -n "$many" sh -c 'PMI_SIZE=999 exec "$@"' sh "$LULL" --cpus 1 \
+        sh -c 'echo "${UCX_RNDV_THRESH:-none}"' >isle.out
+    [ "$(sort -u isle.out)" = none ]
+}
+
+@test "a message below 2 MiB leaves no isle" {
+    need_two_cpus
+    [ "$(nproc)" = 2 ] || skip "Linux keeps cores here"
+    LULL_REPORT=m-%r.json run_to isle mpirun -n 2 "$LULL" --cpus 1 "$BUILD/bin/mpi-pingpong" \
+        --rounds 50 --max 1048576
+    expect 0
+    grep -q '^latency 1 MiB' isle.out
+    for r in 0 1; do
+        jq -e '(.system_calls.forwarded.by_name.process_vm_readv // 0) == 0' "m-$r.json"
+    done
+}
+
+@test "lull-bench mpi: the ranks of both sides are on the same CPUs" {
+    need_two_cpus
+    limit "$BUILD/bin/lull-bench" --dir out --no-plot --pairs 1 mpi --quick >bench.out
+    grep -q '^latency 8 B ' bench.out
+    grep -q '^slowdown ' bench.out
+    jq -e '.rank_cpus[0] != .rank_cpus[1]' out/mpi.json
+    jq -e '[.pingpong, .allreduce] | all(.table.isle_note == .table.native_note)' out/mpi.json
+}

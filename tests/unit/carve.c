@@ -139,6 +139,25 @@ static void test_job_rank(void **state)
         unsetenv(names[i]);
 }
 
+static void test_job_ranks(void **state)
+{
+    static const char *const names[] = {"SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        unsetenv(names[i]);
+    assert_int_equal(launcher_job_ranks(), 0);
+    for (int i = 0; i < 3; i++) {
+        char value[8];
+        snprintf(value, sizeof value, "%d", 100 + i);
+        setenv(names[i], value, 1);
+        assert_int_equal(launcher_job_ranks(), 100 + i);
+    }
+    setenv("PMI_SIZE", "x", 1);
+    assert_int_equal(launcher_job_ranks(), 101);
+    for (int i = 0; i < 3; i++)
+        unsetenv(names[i]);
+}
+
 static void test_launcher(void **state)
 {
     (void)state;
@@ -347,6 +366,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_slurm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slurm_binding, setup, teardown),
         cmocka_unit_test(test_job_rank),
+        cmocka_unit_test(test_job_ranks),
         cmocka_unit_test_setup_teardown(test_this_machine, setup, teardown),
         cmocka_unit_test_setup_teardown(test_this_machine_refuses, setup, teardown),
     };

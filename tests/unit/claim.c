@@ -82,7 +82,7 @@ static void begin(struct isle *i, struct options opt)
     *i = (struct isle){.opt = opt};
     assert_non_null(i->h = hold_open(root, &i->opt, &i->s));
     assert_non_null(hold_journal(i->h));
-    i->rc = claim_plan(root, hold_journal(i->h), &i->opt, "/bin/prog", &i->plan);
+    i->rc = claim_plan(root, i->h, &i->opt, "/bin/prog", &i->plan);
 }
 
 static void end(struct isle *i)
