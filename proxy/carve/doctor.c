@@ -187,7 +187,7 @@ static void look_watchdogs(struct doctor *d)
             "on: a timer every 4 s on CPUs %s", value(d, "/proc/sys/kernel/watchdog_cpumask"));
     long stat = atol(value(d, "/proc/sys/vm/stat_interval"));
     if (stat > 0 && stat < 10)
-        say(d, NOTE, "vm.stat_interval", "sysctl vm.stat_interval=120",
+        say(d, NOTE, "vm.stat_interval", "as root lull sets 60; sysctl vm.stat_interval=120",
             "%ld s: every core sums up its counters that often", stat);
 }
 
@@ -224,9 +224,16 @@ static void look_cgroups(struct doctor *d)
     const char *mounts = value(d, "/proc/self/mounts");
     bool v1 = strstr(mounts, ",cpuset") != NULL && strstr(mounts, " cgroup ") != NULL;
     bool v2 = strstr(mounts, " cgroup2 ") != NULL;
+    struct utsname u;
+    if (v1 && uname(&u) == 0 && hold_keeps_affinity(u.release)) {
+        say(d, GOOD, "cpuset", NULL,
+            "cgroup v1: exclusive; as root lull moves other programs aside");
+        return;
+    }
     if (v1) {
         say(d, NOTE, "cpuset",
-            "boot with systemd.unified_cgroup_hierarchy=1 for isolated partitions",
+            "Linux 6.2 or newer; or boot with systemd.unified_cgroup_hierarchy=1 for isolated "
+            "partitions",
             "cgroup v1: exclusive, which does not keep processes without a cpuset away");
         return;
     }
