@@ -3,6 +3,7 @@
 load common
 
 MPI=$BUILD/tests/mpi
+FLAG= # for lull
 
 setup() {
     need_isle
@@ -27,7 +28,7 @@ mpi() {
     run_to native mpirun -n "$n" "$@"
     native_code=$code
     rm -f data
-    run_to isle mpirun -n "$n" "$LULL" "$@"
+    run_to isle mpirun -n "$n" "$LULL" ${FLAG:+"$FLAG"} "$@"
     echo "$n ranks: $*"
     expect "$native_code"
     diff <(sort native.out) <(sort isle.out)
@@ -59,6 +60,7 @@ need_static() {
 }
 
 @test "Debian's MPICH, four ranks on the same cores" {
+    FLAG=--oversubscribe
     everything 4 "$MPI"
 }
 
@@ -75,6 +77,7 @@ need_static() {
 
 @test "static MPICH, four ranks on the same cores" {
     need_static
+    FLAG=--oversubscribe
     everything 4 "$MPI/static"
 }
 

@@ -62,6 +62,20 @@ has_state() {
     [ "$(grep '^cores' isle.out | sort -u | wc -l)" = 2 ]
 }
 
+@test "more tasks than cores: Slurm's --overcommit is asking for it, a binding is not" {
+    local cpu
+    run_to isle srun -n 4 --overcommit --mpi=pmi2 "$LULL" "$MPI/hello"
+    expect 0
+    grep -q "checks passed on 4 ranks" isle.out
+    cpu=$FIRST_CPU,$FIRST_CPU
+    run_to isle srun -n 2 --cpu-bind="map_cpu:$cpu" "$LULL" "$PROGRAMS/hello"
+    expect 125
+    [ "$(grep -c '^lull: 2 ranks of 1 core each do not fit on 1 core' isle.err)" = 1 ]
+    run_to isle srun -n 2 --cpu-bind="map_cpu:$cpu" "$LULL" --oversubscribe "$PROGRAMS/hello"
+    expect 0
+    [ "$(cat isle.out)" = $'hello\nhello' ]
+}
+
 @test "openmp.sbatch" {
     sbatch -W -o out --cpus-per-task=2 "$SCRIPTS/openmp.sbatch" "$PROGRAMS/omp" || {
         cat out
