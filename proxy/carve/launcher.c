@@ -83,6 +83,9 @@ void launcher_read(struct launcher *l)
             return;
         }
     }
+    /* a batch script has variables of tasks, but only a step has tasks */
+    if (getenv("SLURM_JOB_ID") && !getenv("SLURM_STEP_ID"))
+        return;
     if (read_number("SLURM_LOCALID", RANKS_MAX, &rank) && slurm_tasks(&ranks) && rank < ranks)
         *l = (struct launcher){"Slurm", rank, ranks, true, "SLURM_LOCALID"};
 }

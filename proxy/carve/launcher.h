@@ -18,8 +18,9 @@ struct launcher {
 /*
  * From MPI_LOCALRANKID/MPI_LOCALNRANKS (Hydra), OMPI_COMM_WORLD_LOCAL_RANK/_SIZE (Open MPI),
  * PMI_LOCAL_RANK/_SIZE (PALS), or SLURM_LOCALID with SLURM_STEP_TASKS_PER_NODE and SLURM_NODEID,
- * SLURM_NTASKS_PER_NODE or SLURM_TASKS_PER_NODE; nonsense: none. (PMIx has no variables for the
- * rank on a node; those who use it set one of these.)
+ * SLURM_NTASKS_PER_NODE or SLURM_TASKS_PER_NODE, unless SLURM_JOB_ID without SLURM_STEP_ID tells of
+ * a batch script; nonsense: none. (PMIx has no variables for the rank on a node; those who use it
+ * set one of these.)
  */
 void launcher_read(struct launcher *l);
 

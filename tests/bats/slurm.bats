@@ -90,16 +90,18 @@ exit_code() {
     run_to isle srun -n 1 --cpus-per-task=2 "$LULL" --dry-run "$PROGRAMS/hello"
     expect 0
     grep -qE '^cores: +1 .* SLURM_CPUS_PER_TASK=2, one core left to Linux$' isle.out
-    # sbatch, not srun, says how much memory; less a tenth it is all that a program gets
-    run_to isle sbatch -W -o mem.out --mem=1000 "$SCRIPTS/openmp.sbatch" python3 -uc \
+    # less a tenth the memory is all that a program gets; srun alone has no variable for it
+    run_to isle salloc -n 1 --mem=1000 srun "$LULL" python3 -uc \
         'a = bytearray(600 << 20); print("so far"); b = bytearray(600 << 20); print("lots")'
     expect 1
-    grep -qE '^memory: +at most 900.0 MiB' mem.out
-    grep -q "^so far" mem.out
-    grep -q "^MemoryError" mem.out
-    LULL_DRY_RUN=1 sbatch -W -o out --ntasks=2 --mem-per-cpu=300 "$SCRIPTS/mpi.sbatch" \
-        "$PROGRAMS/hello"
-    [ "$(grep -cE '^memory: +at most 270.0 MiB' out)" = 2 ]
+    [ "$(cat isle.out)" = "so far" ]
+    grep -q "^MemoryError" isle.err
+    run_to isle salloc -n 1 --mem=1000 srun "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    grep -qE '^memory: +at most 900.0 MiB' isle.out
+    run_to isle salloc -n 2 --mem-per-cpu=300 srun "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    [ "$(grep -cE '^memory: +at most 270.0 MiB' isle.out)" = 2 ]
 }
 
 @test "openmp.sbatch" {
@@ -111,6 +113,13 @@ exit_code() {
     grep -qE "^cores: +2 " out
     jq -e '.status == 0' lull-*.json
     wait_for 30 clean_node
+}
+
+@test "a batch script is none of its job's tasks" {
+    sbatch -W -o out --ntasks=2 --mem=1000 "$SCRIPTS/openmp.sbatch" "$PROGRAMS/hello"
+    grep -q ^hello out
+    grep -qE '^memory: +at most 900.0 MiB' out
+    lacks "rank 0 of" out
 }
 
 @test "a script's exit code is the program's" {
