@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carve/census.h"
 #include "carve/draw_text.h"
 #include "carve/launcher.h"
 #include "carve/machine.h"
@@ -59,7 +60,7 @@ static void read_ranks(struct planning *p)
         launcher_slurm_group(&p->local, p->m->allowed, &r->rank, &r->ranks))
         return;
     if (p->m->here)
-        launcher_group(&p->local, p->m->allowed, !r->cpus.list, &r->rank, &r->ranks);
+        census_group(&p->local, p->m->allowed, &r->rank, &r->ranks);
 }
 
 /* What is asked for, and whose wish it is. */
@@ -100,20 +101,16 @@ static int read_request(struct planning *p, const struct options *opt)
     return 0;
 }
 
-/* One line for the ranks of a node: a launcher ends all when the first, who speaks, has failed. */
+/* One line for all that share: their first says it. */
 static void refuse_crowd(const struct planning *p, const char *list)
 {
     const struct select_detail *d = &p->detail;
-    bool first = p->local.rank == 0;
-    if (p->m->here && !first)
-        launcher_linger(333);
-    if (p->cores.rank == 0)
-        message("%u ranks of %u %s%s each do not fit on %u core%s (CPUs %s), %u would; to let them "
-                "share: --oversubscribe or LULL_OVERSUBSCRIBE=1%s",
-                p->cores.ranks, d->each, p->opt->smt ? "CPU" : "core", d->each > 1 ? "s" : "", d->n,
-                d->n > 1 ? "s" : "", list, d->ranks, d->smt ? "; to use hyperthreads: --smt" : "");
-    if (p->m->here && first && p->local.ranks > 1)
-        launcher_linger(111); /* the others may still be counting */
+    if (p->cores.rank > 0)
+        return;
+    message("%u ranks of %u %s%s each do not fit on %u core%s (CPUs %s), %u would; to let them "
+            "share: --oversubscribe or LULL_OVERSUBSCRIBE=1%s",
+            p->cores.ranks, d->each, p->opt->smt ? "CPU" : "core", d->each > 1 ? "s" : "", d->n,
+            d->n > 1 ? "s" : "", list, d->ranks, d->smt ? "; to use hyperthreads: --smt" : "");
 }
 
 static int refuse(const struct planning *p, enum select_verdict v)
@@ -237,6 +234,7 @@ int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_
     if (rc != 0)
         return rc;
     enum select_verdict v = select_cores(m->topology, m->allowed, &p.cores, out, &p.detail);
+    out->crowded = v == SELECT_CROWDED;
     if (v != SELECT_OK)
         return refuse(&p, v);
     tell_rest(&p, out);

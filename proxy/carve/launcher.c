@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "carve/launcher.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CPUS_MAX 8192u /* the greatest NR_CPUS of x86-64 */
@@ -79,7 +77,7 @@ void launcher_read(struct launcher *l)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (read_number(names[i][1], RANKS_MAX, &rank) &&
             read_number(names[i][2], RANKS_MAX, &ranks) && rank < ranks) {
-            *l = (struct launcher){names[i][0], rank, ranks, false, names[i][1]};
+            *l = (struct launcher){names[i][0], rank, ranks, false};
             return;
         }
     }
@@ -87,7 +85,7 @@ void launcher_read(struct launcher *l)
     if (getenv("SLURM_JOB_ID") && !getenv("SLURM_STEP_ID"))
         return;
     if (read_number("SLURM_LOCALID", RANKS_MAX, &rank) && slurm_tasks(&ranks) && rank < ranks)
-        *l = (struct launcher){"Slurm", rank, ranks, true, "SLURM_LOCALID"};
+        *l = (struct launcher){"Slurm", rank, ranks, true};
 }
 
 uint64_t launcher_start(pid_t pid, pid_t *parent)
@@ -284,120 +282,4 @@ bool launcher_overcommits(void)
 {
     unsigned on;
     return read_number("SLURM_OVERCOMMIT", UINT16_MAX, &on) && on > 0;
-}
-
-void launcher_linger(unsigned ms)
-{
-    nanosleep(&(struct timespec){.tv_nsec = (long)ms * 1000000}, NULL);
-}
-
-/* False also where it may not be read: another user's, such as Slurm's. */
-static bool has_variable(int pid, const char *variable)
-{
-    char path[64], *word = NULL;
-    size_t size = 0, n = strlen(variable);
-    bool has = false;
-    snprintf(path, sizeof path, "/proc/%d/environ", pid);
-    FILE *f = fopen(path, "re");
-    while (f && !has && getdelim(&word, &size, '\0', f) > 0)
-        has = strncmp(word, variable, n) == 0 && word[n] == '=';
-    free(word);
-    if (f)
-        fclose(f);
-    return has;
-}
-
-static int parent_of(int pid)
-{
-    char path[64], text[512];
-    int parent = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return 0;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = '\0';
-    const char *behind_name = strrchr(text, ')');
-    return behind_name && sscanf(behind_name, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
-/* *child: this rank's own process below it, this one or an ancestor (a script). 0: there is none.
- */
-static int find_launcher(const char *variable, int *child)
-{
-    *child = getpid();
-    for (int pid = getppid(); pid > 0; pid = parent_of(pid)) {
-        if (!has_variable(pid, variable))
-            return pid;
-        *child = pid;
-    }
-    return 0;
-}
-
-/* Who of a launcher's children is bound, and who of these to CPUs of ours. */
-struct census {
-    hwloc_const_cpuset_t ours, launchers;
-    int child; /* our own rank's */
-    bool seen; /* it is among them */
-    unsigned bound, sharers, place;
-};
-
-/* A rank that still has the launcher's own mask is about to be bound: it tells nothing. */
-static void count_child(struct census *c, int pid, hwloc_cpuset_t set)
-{
-    hwloc_bitmap_zero(set);
-    bool own = pid == c->child;
-    if (!own && (launcher_affinity(pid, set) != 0 || hwloc_bitmap_isequal(set, c->launchers)))
-        return;
-    c->seen = c->seen || own;
-    c->bound++;
-    if (!own && !hwloc_bitmap_intersects(set, c->ours))
-        return;
-    c->sharers++;
-    c->place += pid < c->child;
-}
-
-static void count_children(struct census *c, int launcher)
-{
-    char path[320];
-    snprintf(path, sizeof path, "/proc/%d/task", launcher);
-    DIR *threads = opendir(path);
-    hwloc_cpuset_t set = hwloc_bitmap_alloc();
-    for (struct dirent *d; set && threads && (d = readdir(threads));) {
-        snprintf(path, sizeof path, "/proc/%d/task/%s/children", launcher, d->d_name);
-        FILE *f = d->d_name[0] == '.' ? NULL : fopen(path, "re");
-        for (int pid; f && fscanf(f, "%d", &pid) == 1;)
-            count_child(c, pid, set);
-        if (f)
-            fclose(f);
-    }
-    hwloc_bitmap_free(set);
-    if (threads)
-        closedir(threads);
-}
-
-bool launcher_group(const struct launcher *l, hwloc_const_cpuset_t allowed, bool wait,
-                    unsigned *rank, unsigned *ranks)
-{
-    struct census c = {.seen = false};
-    int child, launcher = find_launcher(l->variable, &child);
-    hwloc_cpuset_t launchers = hwloc_bitmap_alloc();
-    bool bound = launchers && launcher > 0 && launcher_affinity(launcher, launchers) == 0 &&
-                 hwloc_bitmap_isincluded(allowed, launchers) &&
-                 !hwloc_bitmap_isequal(allowed, launchers);
-    for (unsigned ms = 0; bound && ms < (wait ? 100 : 1); ms++) {
-        c = (struct census){.ours = allowed, .launchers = launchers, .child = child};
-        count_children(&c, launcher);
-        if (c.bound >= l->ranks || !c.seen)
-            break;
-        if (wait)
-            launcher_linger(1);
-    }
-    hwloc_bitmap_free(launchers);
-    if (!bound)
-        return false;
-    *rank = c.sharers == l->ranks ? l->rank : c.seen ? c.place : 0;
-    *ranks = c.seen ? c.sharers : 1;
-    return true;
 }

@@ -12,7 +12,6 @@ struct launcher {
     const char *name;     /* "Hydra", "Slurm", "Open MPI", "PALS"; NULL: none */
     unsigned rank, ranks; /* on this node; 0, 1 without a launcher */
     bool slurm;           /* Slurm itself started it, so its binding is this process's */
-    const char *variable; /* that has the rank; no launcher has it in its own environment */
 };
 
 /*
@@ -63,19 +62,6 @@ unsigned launcher_job_ranks(void);
 
 /* Slurm was told to put more tasks on a node than it has CPUs: SLURM_OVERCOMMIT. */
 bool launcher_overcommits(void);
-
-/*
- * The launcher is the nearest ancestor without l->variable in its environment. Where `allowed` (the
- * calling process's affinity) is narrower than its, ranks are bound, and *rank and *ranks are
- * replaced by this rank's place among those of its children that are bound to some of the same
- * CPUs, 0 of 1 when it is alone. With `wait` up to a tenth of a second until all l->ranks are there
- * and bound. False: not bound.
- */
-bool launcher_group(const struct launcher *l, hwloc_const_cpuset_t allowed, bool wait,
-                    unsigned *rank, unsigned *ranks);
-
-/* Sleeps, less than a second: ranks that fail for the same reason leave each other time. */
-void launcher_linger(unsigned ms);
 
 /* Affinity mask of a process (0: the caller) added to `set`. 0 or -errno. */
 int launcher_affinity(int pid, hwloc_cpuset_t set);

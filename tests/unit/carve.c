@@ -229,7 +229,7 @@ static void test_slurm(void **state)
 /* Who is bound to the same CPUs: expected "rank of ranks", or "" where nothing can be told. */
 static void slurm_group(const char *bind, const char *allowed, unsigned rank, const char *expected)
 {
-    struct launcher l = {"Slurm", rank, 4, true, "SLURM_LOCALID"};
+    struct launcher l = {"Slurm", rank, 4, true};
     unsigned r = 0, n = 0;
     char text[32] = "";
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
