@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "carve/census.h"
 #include "carve/draw_text.h"
 #include "carve/launcher.h"
 #include "carve/machine.h"
@@ -46,9 +47,10 @@ static void read_ranks(struct planning *p)
     struct select_request *r = &p->cores;
     launcher_read(&p->local);
     if (p->opt->ranks > 0)
-        p->local = (struct launcher){"--ranks", 0, p->opt->ranks, false};
+        p->local = (struct launcher){.name = "--ranks", .ranks = p->opt->ranks};
     r->rank = p->local.rank;
     r->ranks = p->local.ranks;
+    r->oversubscribe = p->opt->oversubscribe || launcher_overcommits();
     if (p->opt->exec && r->busy) {
         r->rank = 0;
         r->ranks = 1;
@@ -57,10 +59,8 @@ static void read_ranks(struct planning *p)
     if (p->opt->ranks > 0 || p->local.ranks == 1 ||
         launcher_slurm_group(&p->local, p->m->allowed, &r->rank, &r->ranks))
         return;
-    if (p->m->here && launcher_binds(p->m->allowed)) {
-        r->rank = 0;
-        r->ranks = 1;
-    }
+    if (p->m->here)
+        census_group(&p->local, p->m->allowed, &r->rank, &r->ranks);
 }
 
 /* What is asked for, and whose wish it is. */
@@ -68,10 +68,6 @@ static int read_request(struct planning *p, const struct options *opt)
 {
     struct select_request *r = &p->cores;
     unsigned threads = omp_num_threads(), tasks = launcher_slurm_cpus();
-    if (opt->cpus && options_parse_cpus(opt->cpus, &r->cpus) != 0) {
-        message("--cpus '%s': expected a number of cores, or a list such as 0,2-3", opt->cpus);
-        return LULL_EXIT_FAILED;
-    }
     if (opt->nodes && options_parse_nodes(opt->nodes, &r->nodes) != 0) {
         message("--nodes '%s': expected a number of nodes, or a list such as 0,2-3", opt->nodes);
         return LULL_EXIT_FAILED;
@@ -103,6 +99,18 @@ static int read_request(struct planning *p, const struct options *opt)
         text_append(p->why, sizeof p->why, ", rank %u of %u here (%s)", p->local.rank,
                     p->local.ranks, p->local.name);
     return 0;
+}
+
+/* One line for all that share: their first says it. */
+static void refuse_crowd(const struct planning *p, const char *list)
+{
+    const struct select_detail *d = &p->detail;
+    if (p->cores.rank > 0)
+        return;
+    message("%u ranks of %u %s%s each do not fit on %u core%s (CPUs %s), %u would; to let them "
+            "share: --oversubscribe or LULL_OVERSUBSCRIBE=1%s",
+            p->cores.ranks, d->each, p->opt->smt ? "CPU" : "core", d->each > 1 ? "s" : "", d->n,
+            d->n > 1 ? "s" : "", list, d->ranks, d->smt ? "; to use hyperthreads: --smt" : "");
 }
 
 static int refuse(const struct planning *p, enum select_verdict v)
@@ -147,6 +155,9 @@ static int refuse(const struct planning *p, enum select_verdict v)
         break;
     case SELECT_NO_MEMORY:
         message("no memory for planning");
+        break;
+    case SELECT_CROWDED:
+        refuse_crowd(p, list);
         break;
     default:
         message("no CPU may be used here: look at the affinity mask (taskset -p $$) and cpuset");
@@ -206,6 +217,10 @@ static int prepare(struct planning *p, const struct options *opt, const struct m
                    const cpu_set_t *busy)
 {
     *p = (struct planning){.opt = opt, .m = m, .cores.busy = busy};
+    if (opt->cpus && options_parse_cpus(opt->cpus, &p->cores.cpus) != 0) {
+        message("--cpus '%s': expected a number of cores, or a list such as 0,2-3", opt->cpus);
+        return LULL_EXIT_FAILED;
+    }
     read_ranks(p);
     return read_request(p, opt);
 }
@@ -219,6 +234,7 @@ int carve_plan_on(const struct options *opt, const struct machine *m, const cpu_
     if (rc != 0)
         return rc;
     enum select_verdict v = select_cores(m->topology, m->allowed, &p.cores, out, &p.detail);
+    out->crowded = v == SELECT_CROWDED;
     if (v != SELECT_OK)
         return refuse(&p, v);
     tell_rest(&p, out);

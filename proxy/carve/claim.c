@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "carve/census.h"
 #include "carve/host.h"
 #include "carve/isles.h"
 #include "carve/launcher.h"
@@ -207,11 +208,15 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
                struct carve_plan *out)
 {
     struct journal *j = hold ? hold_journal(hold) : NULL;
+    struct launcher l;
     struct machine m;
     struct view v;
     int rc = machine_read(&m);
     if (rc)
         return rc;
+    launcher_read(&l);
+    if (!opt->exec)
+        census_await(&l);
     const int err = j ? journal_lock(j) : 0;
     const bool locked = j && err == 0;
     if (err)
@@ -228,6 +233,9 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
         journal_unlock(j);
     view_free(&v);
     machine_free(&m);
+    /* a launcher may end all ranks when one fails: not before the first has spoken */
+    if (rc && out->crowded)
+        census_linger(l.rank == 0 ? 111 : 333);
     return rc;
 }
 

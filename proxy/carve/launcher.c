@@ -73,7 +73,7 @@ void launcher_read(struct launcher *l)
         {"PALS", "PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"},
     };
     unsigned rank, ranks;
-    *l = (struct launcher){NULL, 0, 1, false};
+    *l = (struct launcher){.ranks = 1};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (read_number(names[i][1], RANKS_MAX, &rank) &&
             read_number(names[i][2], RANKS_MAX, &ranks) && rank < ranks) {
@@ -81,6 +81,9 @@ void launcher_read(struct launcher *l)
             return;
         }
     }
+    /* a batch script has variables of tasks, but only a step has tasks */
+    if (getenv("SLURM_JOB_ID") && !getenv("SLURM_STEP_ID"))
+        return;
     if (read_number("SLURM_LOCALID", RANKS_MAX, &rank) && slurm_tasks(&ranks) && rank < ranks)
         *l = (struct launcher){"Slurm", rank, ranks, true};
 }
@@ -275,35 +278,8 @@ int launcher_affinity(int pid, hwloc_cpuset_t set)
     return rc;
 }
 
-/* A sibling that still has the parent's own mask is about to be bound: it tells nothing. */
-static bool overlaps_sibling(hwloc_const_cpuset_t allowed, hwloc_const_cpuset_t parents, int parent)
+bool launcher_overcommits(void)
 {
-    char path[64];
-    int pid;
-    bool overlaps = false;
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
-    FILE *f = fopen(path, "re");
-    hwloc_cpuset_t other = hwloc_bitmap_alloc();
-    while (f && other && !overlaps && fscanf(f, "%d", &pid) == 1) {
-        hwloc_bitmap_zero(other);
-        if (pid == getpid() || launcher_affinity(pid, other) != 0)
-            continue;
-        overlaps = !hwloc_bitmap_isequal(other, parents) && hwloc_bitmap_intersects(other, allowed);
-    }
-    hwloc_bitmap_free(other);
-    if (f)
-        fclose(f);
-    return overlaps;
-}
-
-bool launcher_binds(hwloc_const_cpuset_t allowed)
-{
-    int parent = getppid();
-    hwloc_cpuset_t parents = hwloc_bitmap_alloc();
-    bool binds = parents && launcher_affinity(parent, parents) == 0 &&
-                 hwloc_bitmap_isincluded(allowed, parents) &&
-                 !hwloc_bitmap_isequal(allowed, parents) &&
-                 !overlaps_sibling(allowed, parents, parent);
-    hwloc_bitmap_free(parents);
-    return binds;
+    unsigned on;
+    return read_number("SLURM_OVERCOMMIT", UINT16_MAX, &on) && on > 0;
 }

@@ -17,8 +17,9 @@ struct launcher {
 /*
  * From MPI_LOCALRANKID/MPI_LOCALNRANKS (Hydra), OMPI_COMM_WORLD_LOCAL_RANK/_SIZE (Open MPI),
  * PMI_LOCAL_RANK/_SIZE (PALS), or SLURM_LOCALID with SLURM_STEP_TASKS_PER_NODE and SLURM_NODEID,
- * SLURM_NTASKS_PER_NODE or SLURM_TASKS_PER_NODE; nonsense: none. (PMIx has no variables for the
- * rank on a node; those who use it set one of these.)
+ * SLURM_NTASKS_PER_NODE or SLURM_TASKS_PER_NODE, unless SLURM_JOB_ID without SLURM_STEP_ID tells of
+ * a batch script; nonsense: none. (PMIx has no variables for the rank on a node; those who use it
+ * set one of these.)
  */
 void launcher_read(struct launcher *l);
 
@@ -59,12 +60,8 @@ unsigned launcher_job_rank(void);
 /* Ranks of the whole job: PMI_SIZE, OMPI_COMM_WORLD_SIZE, SLURM_STEP_NUM_TASKS; 0: unknown. */
 unsigned launcher_job_ranks(void);
 
-/*
- * True when `allowed` (the calling process's affinity) looks like this rank's own: narrower than
- * the parent's, and disjoint from every narrowed one of the parent's other children. The ranks'
- * cores are then divided already.
- */
-bool launcher_binds(hwloc_const_cpuset_t allowed);
+/* Slurm was told to put more tasks on a node than it has CPUs: SLURM_OVERCOMMIT. */
+bool launcher_overcommits(void);
 
 /* Affinity mask of a process (0: the caller) added to `set`. 0 or -errno. */
 int launcher_affinity(int pid, hwloc_cpuset_t set);

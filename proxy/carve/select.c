@@ -12,6 +12,7 @@ struct selection {
     struct cores c;
     const struct select_request *r;
     struct pool free, all; /* `free` without busy cores */
+    bool spill;            /* when `free` is used up, take of the rest */
     unsigned nbusy, max_nodes;
     struct carve_plan *plans; /* of all ranks, or of r->rank alone */
     bool every;
@@ -126,23 +127,28 @@ static void note_plan(struct selection *s, const struct carve_plan *p)
  */
 static bool assign(struct selection *s, unsigned want, int kind, bool spare, bool write)
 {
-    struct pool left = s->free, chosen;
+    struct pool left = s->free, rest = s->all, chosen;
     unsigned taken = 0;
-    bool shares = false;
+    bool shares = false, spill = s->spill;
     for (unsigned rank = 0; rank < s->r->ranks; rank++) {
         struct carve_plan p = {.ncores = 0};
-        if (!place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen)) {
+        bool placed = place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen);
+        if (!placed && spill) {
+            left = rest;
+            spill = false;
+            placed = place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen);
+        }
+        if (!placed) {
             left = s->free;
             shares = true;
             if (!write)
                 return false;
-            if (!place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen)) {
-                left = s->all; /* and with other isles */
-                place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen);
-            }
+            place_choose(&s->c, &left, want, s->max_nodes, kind, &chosen);
         }
-        for (unsigned i = 0; i < s->c.nunits; i++)
+        for (unsigned i = 0; i < s->c.nunits; i++) {
             taken += chosen.n[i] > 0;
+            rest.n[i] = chosen.n[i] > 0 ? 0 : rest.n[i];
+        }
         if (!write)
             continue;
         write_plan(s, &chosen, &p);
@@ -169,10 +175,16 @@ static unsigned most(struct selection *s, unsigned limit, int kind, bool spare)
     return low;
 }
 
+static bool fits_in(const struct selection *s, const struct pool *in, unsigned want,
+                    unsigned max_nodes)
+{
+    struct pool left = *in, chosen;
+    return place_choose(&s->c, &left, want, max_nodes, -1, &chosen);
+}
+
 static bool fits_alone(const struct selection *s, unsigned want, unsigned max_nodes)
 {
-    struct pool all = s->all, chosen;
-    return place_choose(&s->c, &all, want, max_nodes, -1, &chosen);
+    return fits_in(s, &s->all, want, max_nodes);
 }
 
 /* The most that one isle alone could have on so many nodes. */
@@ -206,17 +218,64 @@ static enum select_verdict explain(struct selection *s, unsigned want)
     return !s->r->smt && want <= s->c.npus ? SELECT_NEED_SMT : SELECT_TOO_MANY;
 }
 
+static unsigned ranks_that_fit(const struct selection *s, unsigned want)
+{
+    struct pool left = s->all, chosen;
+    unsigned n = 0;
+    while (n < s->r->ranks && place_choose(&s->c, &left, want, s->max_nodes, -1, &chosen))
+        n++;
+    return n;
+}
+
+/* Why ranks would have to share. */
+static enum select_verdict explain_crowd(struct selection *s, unsigned want)
+{
+    struct select_detail *d = s->detail;
+    d->each = want;
+    d->ranks = ranks_that_fit(s, want);
+    d->n = 0;
+    for (unsigned i = 0; i < s->c.ndomains; i++)
+        if (s->c.domain[i].listed)
+            d->n += s->c.domain[i].last - s->c.domain[i].first;
+    for (unsigned i = 0; i < s->c.nunits; i++)
+        s->all.n[i] = s->c.unit[i].npus;
+    d->smt = !s->r->smt && ranks_that_fit(s, want) == s->r->ranks;
+    return SELECT_CROWDED;
+}
+
+/* `want` CPUs for each rank: free ones, else with other isles, else with each other if they may. */
+static enum select_verdict take_each(struct selection *s, unsigned want)
+{
+    struct pool unused = s->free;
+    bool fit = assign(s, want, -1, false, false);
+    if (!fit) {
+        s->spill = true;
+        fit = assign(s, want, -1, false, false);
+    }
+    if (!fit) {
+        s->spill = false;
+        s->free = s->all;
+        fit = assign(s, want, -1, false, false);
+    }
+    if (!fit && !s->r->oversubscribe)
+        return explain_crowd(s, want);
+    if (!fit && fits_in(s, &unused, want, s->max_nodes))
+        s->free = unused;
+    assign(s, want, -1, false, true);
+    return SELECT_OK;
+}
+
 /* The default: as many as can be, on the fastest cores that there are enough of. */
-static void take_most(struct selection *s, unsigned limit)
+static enum select_verdict take_most(struct selection *s, unsigned limit)
 {
     for (unsigned k = 0; k <= s->c.nkinds; k++) {
         unsigned n = most(s, limit, (int)k, true);
         if (n > 0) {
             assign(s, n, (int)k, false, true);
-            return;
+            return SELECT_OK;
         }
     }
-    assign(s, 1, -1, false, true);
+    return take_each(s, 1);
 }
 
 static unsigned largest_kind(const struct selection *s)
@@ -234,10 +293,8 @@ static enum select_verdict take_count(struct selection *s)
     const struct select_request *r = s->r;
     unsigned count = r->cpus.n;
     unsigned limit = s->c.npus < LULL_MAX_CORES ? s->c.npus : LULL_MAX_CORES;
-    if (count == 0 || r->spare) {
-        take_most(s, count > 0 && count < limit ? count : limit);
-        return SELECT_OK;
-    }
+    if (count == 0 || r->spare)
+        return take_most(s, count > 0 && count < limit ? count : limit);
     if (r->at_most) {
         unsigned part = largest_kind(s) / r->ranks;
         count = count < part ? count : part > 0 ? part : 1;
@@ -248,8 +305,7 @@ static enum select_verdict take_count(struct selection *s)
         unsigned n = most(s, count, -1, false);
         count = n > 0 ? n : 1;
     }
-    assign(s, count, -1, false, true);
-    return SELECT_OK;
+    return take_each(s, count);
 }
 
 static enum select_verdict take_list(struct selection *s)

@@ -13,6 +13,7 @@ struct select_request {
     bool at_most;              /* a count beyond this rank's part of what there is is cut down */
     bool spare;                /* n is the most, and one core is Linux's, whatever is left for us */
     bool smt;                  /* hyperthreads are cores, too */
+    bool oversubscribe;        /* ranks that have no cores of their own share */
     struct node_request nodes; /* all 0: one node */
     const cpu_set_t *busy;     /* better left alone (of other isles); NULL: none */
     unsigned rank, ranks;      /* of this isle among those that share `allowed`; 0, 1: alone */
@@ -30,10 +31,14 @@ enum select_verdict {
     SELECT_NEED_NODES,  /* n: the most that fits; nodes: how many nodes it takes */
     SELECT_NEED_SMT,    /* n: cores, without hyperthreads */
     SELECT_MIXED,       /* n: the most cores of one kind */
+    SELECT_CROWDED,     /* not all ranks have a place of their own. n: whole cores for all together;
+                           each:     cores that each would have; ranks: as many as fit; smt: with
+                           hyperthreads     all would */
 };
 
 struct select_detail {
-    unsigned n, nodes;
+    unsigned n, nodes, each, ranks;
+    bool smt;
     /* cores of all ranks together by node (OS index) */
     unsigned on_node[OPTIONS_MAX_NODE];
 };
@@ -47,8 +52,10 @@ struct select_detail {
  * node, or of as few as will do of those that --nodes allows, in one package if they can be;
  * there as close together as the free ones allow: L3, L2, the tightest place that fits, away from
  * the first CPU, which Linux likes best. Every rank computes the choices of the ranks before it, so
- * equal requests give disjoint cores; if there are not enough, ranks share.
- * A list of nodes of which none has a CPU does not say where the cores are.
+ * equal requests give disjoint cores, if need be those that are busy; if there are not enough, it
+ * is SELECT_CROWDED, or, with `oversubscribe`, ranks share. What is busy makes no difference to
+ * that, so every rank comes to the same answer. A list may be shared: it was asked for. A list of
+ * nodes of which none has a CPU does not say where the cores are.
  */
 enum select_verdict select_cores(hwloc_topology_t topology, hwloc_const_cpuset_t allowed,
                                  const struct select_request *request, struct carve_plan *plan,

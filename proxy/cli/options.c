@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "rlimits.h"
 #include "message.h"
+#include "rlimits.h"
 
 /*
  * One row per option. A setter returns NULL, or what was expected. `value` is NULL for an option
@@ -193,6 +193,11 @@ static const char *set_smt(struct options *o, const char *value)
     return set_flag(&o->smt, value);
 }
 
+static const char *set_oversubscribe(struct options *o, const char *value)
+{
+    return set_flag(&o->oversubscribe, value);
+}
+
 static const char *set_virtual_time(struct options *o, const char *value)
 {
     return set_flag(&o->virtual_time, value);
@@ -253,6 +258,7 @@ static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"nodes", required_argument, "LULL_NODES", set_nodes},
     {"smt", no_argument, "LULL_SMT", set_smt},
+    {"oversubscribe", no_argument, "LULL_OVERSUBSCRIBE", set_oversubscribe},
     {"mem", required_argument, "LULL_MEM", set_mem},
     {"engine", required_argument, "LULL_ENGINE", set_engine},
     {"isolate", required_argument, "LULL_ISOLATE", set_isolate},

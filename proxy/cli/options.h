@@ -55,6 +55,7 @@ struct options {
     const char *nodes;         /* --nodes / LULL_NODES: "N" or a list, as for cpus
                                   (options_parse_nodes); NULL: one node */
     bool smt;                  /* --smt / LULL_SMT: hyperthreads are cores, too */
+    bool oversubscribe;        /* --oversubscribe / LULL_OVERSUBSCRIBE: ranks may share cores */
     uint64_t mem;              /* --mem / LULL_MEM: bytes, >= 2 MiB; 0: decided by carve */
     enum engine_choice engine; /* --engine / LULL_ENGINE */
     enum isolate_choice isolate; /* --isolate / LULL_ISOLATE */

@@ -3,6 +3,7 @@
 load common
 
 MPI=$BUILD/tests/mpi
+FLAG= # for lull
 
 setup() {
     need_isle
@@ -27,7 +28,7 @@ mpi() {
     run_to native mpirun -n "$n" "$@"
     native_code=$code
     rm -f data
-    run_to isle mpirun -n "$n" "$LULL" "$@"
+    run_to isle mpirun -n "$n" "$LULL" ${FLAG:+"$FLAG"} "$@"
     echo "$n ranks: $*"
     expect "$native_code"
     diff <(sort native.out) <(sort isle.out)
@@ -59,6 +60,7 @@ need_static() {
 }
 
 @test "Debian's MPICH, four ranks on the same cores" {
+    FLAG=--oversubscribe
     everything 4 "$MPI"
 }
 
@@ -75,6 +77,7 @@ need_static() {
 
 @test "static MPICH, four ranks on the same cores" {
     need_static
+    FLAG=--oversubscribe
     everything 4 "$MPI/static"
 }
 
@@ -93,14 +96,69 @@ need_static() {
     done
 }
 
-@test "Ctrl-C at mpirun ends all ranks" {
+# Hydra's own code, natively too: 2 when it sees a rank's end before its own, else 0. A terminal sends
+# it to the whole group.
+@test "Ctrl-C at mpirun ends all ranks, waiting or computing" {
     need_two_cpus
-    background isle mpirun -n 2 "$LULL" "$MPI/fails" wait 0
-    kill -INT "$pid"
+    local who whom
+    for who in 0 1; do
+        for whom in mpirun group; do
+            background isle setsid mpirun -n 2 "$LULL" "$MPI/fails" wait $who
+            if [ $whom = group ]; then
+                kill -INT -- "-$pid"
+            else
+                kill -INT "$pid"
+            fi
+            ended
+            [ "$code" = 2 ] || expect 0
+            wait_for 10 nothing_left
+        done
+    done
+}
+
+# killed_rank NAME N LULL...: the Nth of two ranks is killed; sets $code.
+killed_rank() {
+    local name=$1 n=$2 ranks
+    shift 2
+    background "$name" mpirun -n 2 "$@" "$MPI/fails" wait 0
+    wait_for 10 two_ranks
+    ranks=($(rank_pids))
+    kill -KILL "${ranks[n]}"
     ended
-    # Hydra's own, natively too: 2 when it sees a rank's end before its own, else 0
-    [ "$code" = 2 ] || expect 0
-    wait_for 10 nothing_left
+    wait_for 10 no_ranks
+}
+
+rank_pids() {
+    local p
+    for p in /proc/[0-9]*; do
+        if tr '\0' '\n' 2>/dev/null <"$p/environ" | grep -qx "LULL_TEST_MARK=$BATS_TEST_TMPDIR" &&
+            tr '\0' '\n' <"$p/environ" | grep -q ^MPI_LOCALRANKID=; then
+            echo "${p#/proc/}"
+        fi
+    done 2>/dev/null
+}
+
+two_ranks() {
+    [ "$(rank_pids | wc -l)" = 2 ]
+}
+
+no_ranks() {
+    [ -z "$(rank_pids)" ]
+}
+
+@test "SIGKILL of one rank ends all, with the native code" {
+    need_two_cpus
+    local n
+    export LULL_TEST_MARK=$BATS_TEST_TMPDIR
+    for n in 0 1; do
+        killed_rank native $n
+        native_code=$code
+        [ "$native_code" != 0 ]
+        ls /dev/shm >shm.before # what it left
+        killed_rank isle $n "$LULL"
+        expect "$native_code"
+        wait_for 10 nothing_left
+    done
 }
 
 # advised RANKS VARIABLES...: what the ranks see of the advice that follows from their number

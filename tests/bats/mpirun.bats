@@ -36,7 +36,67 @@ no_lull() {
     [ "$(grep '^thread 0: runs on' isle.out | sort -u | wc -l)" = 2 ]
 }
 
+# placed CORES OPTIONS...: the ranks of mpirun OPTIONS take so many different cores.
+placed() {
+    local n=$1
+    shift
+    run_to isle taskset -c "$CPUS" mpirun "$@" --dry-run "$PROGRAMS/hello"
+    expect 0
+    [ "$(grep '^cores:' isle.out | sed 's/, by.*//' | sort -u | wc -l)" = "$n" ] || {
+        show isle.out
+        fail "mpirun $*"
+    }
+}
+
+# crowded TEXT OPTIONS...: refused with one line.
+crowded() {
+    local text=$1
+    shift
+    run_to isle taskset -c "$CPUS" mpirun "$@"
+    expect 125
+    [ "$(grep -c '^lull: ' isle.err)" = 1 ] && grep -q "^lull: $text" isle.err &&
+        grep -q "to let them share: --oversubscribe" isle.err || {
+        show isle.err
+        fail "mpirun $*"
+    }
+    lacks hello isle.out
+    no_lull
+}
+
+@test "more ranks than cores are refused, once, unless they may share" {
+    need_two_cpus
+    crowded "3 ranks of 1 core each do not fit on 2 cores" -n 3 "$LULL" "$PROGRAMS/hello"
+    crowded "2 ranks of 2 cores each do not fit on 2 cores.*, 1 would" \
+        -n 2 "$LULL" --cpus 2 "$PROGRAMS/hello"
+    crowded "3 ranks of 1 core each" -n 3 "$LULL" --dry-run "$PROGRAMS/hello"
+    OMP_NUM_THREADS=1 crowded "3 ranks of 1 core each" -n 3 "$LULL" "$PROGRAMS/hello"
+    # a program with more threads than cores is no reason
+    OMP_NUM_THREADS=8 placed 2 -n 2 "$LULL"
+    placed 2 -n 4 "$LULL" --oversubscribe
+    LULL_OVERSUBSCRIBE=1 run_to isle mpirun -n 4 "$LULL" "$PROGRAMS/hello"
+    expect 0
+    [ "$(grep -c hello isle.out)" = 4 ]
+    lacks lull: isle.err
+}
+
+@test "binding by mpirun is kept, ranks bound to the same cores divide them" {
+    need_two_cpus
+    local same=$FIRST_CPU,$FIRST_CPU
+    [ "$CPUS" = 0,1 ] || skip "Hydra counts CPUs in its own way where not all are allowed"
+    placed 2 -n 2 -bind-to core "$LULL"
+    placed 2 -n 2 -bind-to user:0-1 "$LULL"
+    # of a script that starts it without exec, too
+    # shellcheck disable=SC2016
+    placed 2 -n 2 -bind-to core sh -c '"$@"; exit $?' sh "$LULL"
+    # shellcheck disable=SC2016
+    placed 2 -n 2 sh -c 'taskset -c "$MPI_LOCALRANKID" "$@"; exit $?' sh "$LULL"
+    crowded "2 ranks of 1 core each do not fit on 1 core" -n 2 -bind-to "user:$same" "$LULL" \
+        "$PROGRAMS/hello"
+    placed 1 -n 2 -bind-to "user:$same" "$LULL" --oversubscribe
+}
+
 @test "every rank writes a report of its own" {
+    need_two_cpus
     LULL_REPORT=r-%r.json run_to isle mpirun -n 2 "$LULL" "$PROGRAMS/exitcode" 0
     expect 0
     jq -e '.status == 0' r-0.json
@@ -105,6 +165,7 @@ no_lull() {
 
 @test "who yields on a core of several isles gives it up" {
     need_engine "there the core is a thread of QEMU" kvm
+    # a list is taken as it is, without a flag
     # two ranks that are told the same CPU; alone it is theirs
     LULL_REPORT=y-%r.json run_to isle mpirun -n 2 "$LULL" --cpus "$FIRST" \
         perl -e 'syscall(24) for 1 .. 1000'

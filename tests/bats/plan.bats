@@ -45,7 +45,7 @@ refused() {
         echo "$f"
         plan --topology "$f"
         shown
-        plan --topology "$f" --ranks 3 --smt
+        plan --topology "$f" --ranks 3 --smt --oversubscribe
         shown
         plan --topology "$f" --cpus 1 --mem 100M
         shown
@@ -92,7 +92,7 @@ refused() {
     plan --topology "$TOPOLOGIES/cpuset.xml"
     shown
     says 'x x \. \.$'
-    plan --topology 'core:2 pu:1' --ranks 3 --cpus 1
+    plan --topology 'core:2 pu:1' --ranks 3 --cpus 1 --oversubscribe
     shown
     says 'several isles'
 }
@@ -129,6 +129,8 @@ refused() {
     refused 'cpus 3: one NUMA node has at most 2 cores.*--nodes 2'
     plan --topology "$TOPOLOGIES/laptop-smt.xml" --cpus 3
     refused 'only 2 cores.*--smt'
+    plan --topology 'core:2 pu:1' --ranks 3 --cpus 1
+    refused '3 ranks of 1 core each do not fit on 2 cores .CPUs 0-1., 2 would.*--oversubscribe'
     plan --topology "$TOPOLOGIES/hybrid.xml" --cpus 9
     refused 'one kind.*--cpus LIST'
     plan --topology "$TOPOLOGIES/two-by-two.xml" --nodes 0,5

@@ -124,6 +124,16 @@ wait_in_read() {
     jq -e 'all(.run.cores[].cpu_time_us; add > 0)' r.json
 }
 
+@test "who waits for lull sees its cores' time (getrusage)" {
+    local code='1 for 1 .. 2e7; print +(times)[0]' program mine theirs
+    # the program's own count, then its parent's of what it waited for
+    theirs=$(perl -e 'print qx(@ARGV); printf " %.2f", (times)[2]' \
+        "$LULL" --cpus "$FIRST" perl -e "'$code'")
+    read -r mine program <<<"$theirs"
+    echo "the program counts $mine s of user time, its parent $program"
+    awk -v m="$mine" -v p="$program" 'BEGIN { exit !(m > 0.2 && p >= 0.9 * m) }'
+}
+
 @test "lull-report merges ranks, in their order" {
     report 1 "$PROGRAMS/hello"
     report 0 "$PROGRAMS/hello"

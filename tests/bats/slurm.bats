@@ -16,6 +16,7 @@ setup_file() {
     printf '#!/bin/sh\nLULL=%s exec %s/prolog\n' "$LULL" "$SCRIPTS" >"$BATS_FILE_TMPDIR/prolog"
     chmod +x "$BATS_FILE_TMPDIR/epilog" "$BATS_FILE_TMPDIR/prolog"
     export LULL_TEST_PROLOG=$BATS_FILE_TMPDIR/prolog LULL_TEST_EPILOG=$BATS_FILE_TMPDIR/epilog
+    host_settings >"$BATS_FILE_TMPDIR/settings"
     SLURM_CONF=$("$CLUSTER" start "$BATS_FILE_TMPDIR/slurm") || fail "Slurm does not start"
     export SLURM_CONF
 }
@@ -34,7 +35,11 @@ setup() {
 }
 
 clean_node() {
-    [ -z "$(lull_pids)" ] && ls /dev/shm | diff shm.before -
+    [ -z "$(lull_pids)" ] && ls /dev/shm | diff shm.before - && [ "$(sinfo -h -o %t)" = idle ]
+}
+
+as_before() {
+    host_settings | diff "$BATS_FILE_TMPDIR/settings" -
 }
 
 # job_state ID: RUNNING, TIMEOUT ...
@@ -46,6 +51,11 @@ has_state() {
     [ "$(job_state "$1")" = "$2" ]
 }
 
+# exit_code ID: "status:signal"
+exit_code() {
+    scontrol -o show job "$1" | sed 's/.* ExitCode=\([0-9:]*\).*/\1/'
+}
+
 @test "srun --mpi=pmi2: an isle for each task, the output as natively" {
     run_to native srun -n 2 --mpi=pmi2 "$MPI/hello"
     run_to isle srun -n 2 --mpi=pmi2 "$LULL" "$MPI/hello"
@@ -53,13 +63,45 @@ has_state() {
     diff <(sort native.out) <(sort isle.out)
     run_to isle srun -n 2 --mpi=pmi2 "$LULL" "$MPI/collectives"
     expect 0
-    wait_for 5 clean_node
+    wait_for 30 clean_node
 }
 
 @test "tasks that Slurm binds take their own core" {
     run_to isle srun -n 2 --cpu-bind=cores "$LULL" --dry-run "$PROGRAMS/hello"
     expect 0
     [ "$(grep '^cores' isle.out | sort -u | wc -l)" = 2 ]
+}
+
+@test "more tasks than cores: Slurm's --overcommit is asking for it, a binding is not" {
+    local cpu
+    run_to isle srun -n 4 --overcommit --mpi=pmi2 "$LULL" "$MPI/hello"
+    expect 0
+    grep -q "checks passed on 4 ranks" isle.out
+    cpu=$FIRST_CPU,$FIRST_CPU
+    run_to isle srun -n 2 --cpu-bind="map_cpu:$cpu" "$LULL" "$PROGRAMS/hello"
+    expect 125
+    [ "$(grep -c '^lull: 2 ranks of 1 core each do not fit on 1 core' isle.err)" = 1 ]
+    run_to isle srun -n 2 --cpu-bind="map_cpu:$cpu" "$LULL" --oversubscribe "$PROGRAMS/hello"
+    expect 0
+    [ "$(cat isle.out)" = $'hello\nhello' ]
+}
+
+@test "a task's cores and memory are what Slurm gives it" {
+    run_to isle srun -n 1 --cpus-per-task=2 "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    grep -qE '^cores: +1 .* SLURM_CPUS_PER_TASK=2, one core left to Linux$' isle.out
+    # less a tenth the memory is all that a program gets; srun alone has no variable for it
+    run_to isle salloc -n 1 --mem=1000 srun "$LULL" python3 -uc \
+        'a = bytearray(600 << 20); print("so far"); b = bytearray(600 << 20); print("lots")'
+    expect 1
+    [ "$(cat isle.out)" = "so far" ]
+    grep -q "^MemoryError" isle.err
+    run_to isle salloc -n 1 --mem=1000 srun "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    grep -qE '^memory: +at most 900.0 MiB' isle.out
+    run_to isle salloc -n 2 --mem-per-cpu=300 srun "$LULL" --dry-run "$PROGRAMS/hello"
+    expect 0
+    [ "$(grep -cE '^memory: +at most 270.0 MiB' isle.out)" = 2 ]
 }
 
 @test "openmp.sbatch" {
@@ -70,7 +112,14 @@ has_state() {
     grep -q "checks passed" out
     grep -qE "^cores: +2 " out
     jq -e '.status == 0' lull-*.json
-    wait_for 5 clean_node
+    wait_for 30 clean_node
+}
+
+@test "a batch script is none of its job's tasks" {
+    sbatch -W -o out --ntasks=2 --mem=1000 "$SCRIPTS/openmp.sbatch" "$PROGRAMS/hello"
+    grep -q ^hello out
+    grep -qE '^memory: +at most 900.0 MiB' out
+    lacks "rank 0 of" out
 }
 
 @test "a script's exit code is the program's" {
@@ -90,7 +139,7 @@ has_state() {
         grep -q "checks passed on 2 ranks" out
         [ "$(ls lull-*.json | wc -l)" = 2 ]
     done
-    wait_for 5 clean_node
+    wait_for 30 clean_node
 }
 
 @test "hybrid.sbatch" {
@@ -99,7 +148,7 @@ has_state() {
         fail "sbatch: $?"
     }
     grep -q "checks passed on 1 ranks" out
-    wait_for 5 clean_node
+    wait_for 30 clean_node
 }
 
 @test "noise.sbatch" {
@@ -116,35 +165,66 @@ has_state() {
     wait_for 30 grep -q ready out
     scancel "$id"
     wait_for 20 has_state "$id" CANCELLED
-    wait_for 10 clean_node
+    wait_for 30 clean_node
 }
 
-@test "a rank that crashes: FAILED, nothing left" {
-    local id
-    id=$(sbatch --parsable -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" crash 1)
-    wait_for 40 has_state "$id" FAILED
-    wait_for 10 clean_node
+@test "a rank that aborts or crashes: FAILED with the native exit code, nothing left" {
+    local how id code
+    for how in crash abort; do
+        id=$(LULL=env sbatch --parsable -o native.out --ntasks=2 "$SCRIPTS/mpi.sbatch" \
+            "$MPI/fails" $how 1)
+        wait_for 40 has_state "$id" FAILED
+        code=$(exit_code "$id")
+        id=$(sbatch --parsable -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" $how 1)
+        wait_for 40 has_state "$id" FAILED
+        echo "$how: $code natively, $(exit_code "$id") on isles"
+        [ "$(exit_code "$id")" = "$code" ]
+        wait_for 30 clean_node
+    done
 }
 
-@test "a job over its time limit: TIMEOUT, nothing left" {
-    local id
-    # one minute is the shortest that Slurm knows
-    id=$(sbatch --parsable --time=1 -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/fails" wait 0)
-    wait_for 110 has_state "$id" TIMEOUT
-    wait_for 20 clean_node
+# One minute is the shortest limit that Slurm knows, so both at once; KillWait is 3 s.
+@test "jobs over their time limit: TERM, then KILL, TIMEOUT, nothing left" {
+    local mpi deaf
+    mpi=$(sbatch --parsable --time=1 -o mpi.out --ntasks=2 --overcommit "$SCRIPTS/mpi.sbatch" \
+        "$MPI/fails" wait 0)
+    cat >deaf <<'END'
+$| = 1;
+$SIG{TERM} = sub { print "no\n"; $n = time };
+print "ready\n";
+while (1) { sleep 1; print "deaf for ", time - $n, " s\n" if $n }
+END
+    deaf=$(sbatch --parsable --time=1 -o deaf.out "$SCRIPTS/openmp.sbatch" perl deaf)
+    wait_for 30 grep -q ready mpi.out
+    wait_for 30 grep -q ready deaf.out
+    wait_for 120 has_state "$mpi" TIMEOUT
+    wait_for 20 has_state "$deaf" TIMEOUT
+    wait_for 30 clean_node
+    show deaf.out
+    [ "$(grep -c '^no$' deaf.out)" = 1 ]
+    grep -q "^deaf for [12] s" deaf.out
+}
+
+# burnt STEP SECONDS: of CPU time, as Slurm sees it
+burnt() {
+    sstat -n -P -j "$1" -o AveCPU |
+        awk -F: -v s="$2" '{ if ($1 * 3600 + $2 * 60 + $3 >= s) yes = 1 } END { exit !yes }'
 }
 
 @test "Slurm counts the isle's CPU time" {
     srun -J burn -n 1 "$LULL" "$PROGRAMS/sleeper" compute >burn.out 2>&1 &
     pid=$!
     wait_for 10 grep -q ready burn.out
-    sleep 4
-    local id used
+    local id
     id=$(squeue -h -n burn -o %i)
-    used=$(sstat -n -P -j "$id.0" -o AveCPU | awk -F: '{ print $1 * 3600 + $2 * 60 + $3 }')
+    wait_for 60 burnt "$id.0" 3 # without its cores' time it would stay below 1
     scancel "$id"
     wait "$pid" || true
     pid=0
-    echo "AveCPU: $used"
-    [ "$used" -ge 2 ]
+}
+
+@test "after all that the node is as it was" {
+    wait_for 30 clean_node
+    wait_for 5 as_before
+    [ "$(sinfo -h -R)" = "" ]
 }

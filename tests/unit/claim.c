@@ -274,12 +274,13 @@ static void test_ranks(void **state)
         for (int k = 0; k < 3; k++)
             other_end(&o[k], 0);
     }
-    /* with an isle beside them when the first came, but not when the second did */
+    /* with an isle beside them when the first came, but not when the second did: rather its core
+       than each other's */
     other_start(&o[2], ANY(.cpus = list(b)));
     other_start(&o[0], RANK(0, true, true));
     other_end(&o[2], 0);
     other_start(&o[1], RANK(1, true, true));
-    assert_true(o[0].plan.cpu[0] == a && o[1].plan.cpu[0] == a && o[1].plan.shares);
+    assert_true(o[0].plan.cpu[0] == a && o[1].plan.cpu[0] == b && !o[0].plan.shares);
     other_end(&o[0], 0);
     other_end(&o[1], 0);
     /* bound by their launcher: each divides nothing */

@@ -170,8 +170,10 @@ static void make_plan(struct machine *m, const char *line, char *text, size_t si
         check_ranks(&opt, m, busy, &p);
         plan_text(&p, text, size);
     } else {
-        unit_one_line(said, "");
-        snprintf(text, size, "refused: %.*s", (int)strcspn(said + 6, "\n"), said + 6);
+        if (*said) /* else another rank says it */
+            unit_one_line(said, "");
+        said = *said ? said + 6 : "silently";
+        snprintf(text, size, "refused: %.*s", (int)strcspn(said, "\n"), said);
     }
     m->allowed = all;
     free_one(&one);

@@ -8,12 +8,12 @@ static hwloc_topology_t topology;
 static struct carve_plan plan;
 static struct select_detail detail;
 static const char *nodes; /* as --nodes; NULL: one */
-static bool smt;
+static bool smt, oversubscribe;
 
 static void machine(const char *description)
 {
     nodes = NULL;
-    smt = false;
+    smt = oversubscribe = false;
     if (topology)
         hwloc_topology_destroy(topology);
     assert_int_equal(hwloc_topology_init(&topology), 0);
@@ -43,6 +43,7 @@ static enum select_verdict run(const char *allowed, const char *cpus, unsigned r
     if (nodes)
         assert_int_equal(options_parse_nodes(nodes, &r.nodes), 0);
     r.smt = smt;
+    r.oversubscribe = oversubscribe;
     memset(&plan, 0, sizeof plan);
     enum select_verdict v = select_cores(topology, set, &r, &plan, &detail);
     hwloc_bitmap_free(set);
@@ -328,7 +329,14 @@ static void test_ranks(void **state)
     rank_chooses(1, 2, NULL, "1 2 3", "0,4");
     rank_chooses(0, 8, NULL, "7", "");
     rank_chooses(7, 8, NULL, "0", "");
-    /* not enough for all: two ranks to a core */
+    /* not enough for all: two ranks to a core, if they may */
+    assert_int_equal(run(NULL, NULL, 9, 10, false), SELECT_CROWDED);
+    assert_true(detail.n == 8 && detail.each == 1 && detail.ranks == 8 && !detail.smt);
+    assert_int_equal(run(NULL, "3", 0, 3, false), SELECT_CROWDED); /* one on each node */
+    assert_true(detail.n == 8 && detail.each == 3 && detail.ranks == 2);
+    assert_int_equal(run("0-1", "1", 0, 3, false), SELECT_CROWDED);
+    assert_int_equal(detail.n, 2);
+    oversubscribe = true;
     rank_chooses(8, 10, "1", "7", "");
     rank_chooses(9, 10, "1", "6", "");
 }
@@ -343,8 +351,14 @@ static void test_ranks_hyperthreads(void **state)
     assert_false(plan.shares);
     rank_chooses(1, 2, "1", "4", "0-3");
     idle("5,7");
+    assert_int_equal(run(NULL, "4", 1, 2, false), SELECT_CROWDED);
+    assert_true(detail.n == 4 && detail.each == 4 && detail.ranks == 1 && detail.smt);
+    assert_int_equal(run(NULL, "2", 1, 5, false), SELECT_CROWDED);
+    assert_true(detail.n == 4 && detail.each == 2 && detail.ranks == 2 && !detail.smt);
+    oversubscribe = true;
     rank_chooses(1, 2, "4", "0 2 4 6", "1,3,5,7");
     assert_true(plan.shares);
+    oversubscribe = false;
     smt = true;
     rank_chooses(0, 2, "4", "4 6 5 7", "");
     rank_chooses(1, 2, "4", "0 2 1 3", "");
