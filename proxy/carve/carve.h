@@ -33,6 +33,7 @@ struct carve_plan {
     cpu_set_t linux_cpus; /* left to Linux, no rank's core nor sibling among them; when no core is
                              left the idle siblings, else empty */
     bool shares;          /* cores of other ranks, or of `busy`, are among the isle's */
+    bool crowded;         /* those of other ranks: so all of them know it */
     bool slow_copies;     /* one of several ranks, and Linux keeps fewer cores than ranks share */
     uint64_t mem;         /* limit in bytes, multiple of 2 MiB */
     unsigned nmemory;     /* >= 1 on the machine at hand */

@@ -166,7 +166,8 @@ static int settle(struct view *v, const struct options *opt, struct carve_plan *
     /* a rank's plan knows nothing of isles that came after the first of its launch */
     if (mask_less(&rest, &p->linux_cpus, &v->others))
         p->linux_cpus = rest;
-    p->shares = p->shares || shares_with_ranks(v, &p->isle_cpus);
+    p->crowded = p->crowded || shares_with_ranks(v, &p->isle_cpus);
+    p->shares = p->shares || p->crowded;
     const struct journal_isle *i = opt->exec ? NULL : holder(v, &p->isle_cpus);
     if (!i)
         return 0;

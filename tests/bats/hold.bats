@@ -59,6 +59,19 @@ settings_as_before() {
     [ ! -e "/sys/fs/cgroup/cpuset/lull.$pid" ]
 }
 
+@test "ranks that share a core take the turns of Linux's programs" {
+    held
+    need_engine "another process has the threads" kvm
+    background isle env MPI_LOCALNRANKS=2 MPI_LOCALRANKID=0 "$LULL" --cpus "$LAST" \
+        --report=report "$PROGRAMS/sleeper"
+    local tid
+    tid=$(grep -lx lull-core0 "/proc/$pid/task/"*/comm | sed 's,.*/task/,,; s,/comm,,')
+    chrt -p "$tid" | grep SCHED_OTHER
+    kill -TERM "$pid"
+    ended
+    expect 42
+}
+
 @test "a program's own cpuset has its isle's cores, wherever the proxy's Linux side is put" {
     held
     need_engine "another process has the threads" kvm
