@@ -35,6 +35,7 @@ struct carve_plan {
     bool shares;          /* cores of other ranks, or of `busy`, are among the isle's */
     bool crowded;         /* nothing else is valid: ranks have no cores of their own, which only the
                              first of those that share says */
+    bool with_ranks;      /* those of other ranks: so all of them know it */
     bool slow_copies;     /* one of several ranks, and Linux keeps fewer cores than ranks share */
     uint64_t mem;         /* limit in bytes, multiple of 2 MiB */
     unsigned nmemory;     /* >= 1 on the machine at hand */

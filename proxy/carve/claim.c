@@ -167,7 +167,8 @@ static int settle(struct view *v, const struct options *opt, struct carve_plan *
     /* a rank's plan knows nothing of isles that came after the first of its launch */
     if (mask_less(&rest, &p->linux_cpus, &v->others))
         p->linux_cpus = rest;
-    p->shares = p->shares || shares_with_ranks(v, &p->isle_cpus);
+    p->with_ranks = p->with_ranks || shares_with_ranks(v, &p->isle_cpus);
+    p->shares = p->shares || p->with_ranks;
     const struct journal_isle *i = opt->exec ? NULL : holder(v, &p->isle_cpus);
     if (!i)
         return 0;

@@ -82,7 +82,7 @@ bool hold_may_preempt(const char *release, long rt_runtime_us)
     return rt_runtime_us < 0; /* the administrator wants it so */
 }
 
-static void choose_policy(struct hold *h)
+static void choose_policy(struct hold *h, bool with_ranks)
 {
     char text[64];
     struct utsname u;
@@ -91,6 +91,11 @@ static void choose_policy(struct hold *h)
     h->realtime = false;
     if (sched_getscheduler(0) != SCHED_OTHER) {
         settings_add(h->settings, policy_row, NULL, NULL, "whoever started lull has set one");
+        return;
+    }
+    if (with_ranks) { /* one that spins for the other's message would do so for 100 ms */
+        settings_add(h->settings, policy_row, "SCHED_OTHER", NULL,
+                     "ranks share a core: they take Linux's short turns");
         return;
     }
     getrlimit(RLIMIT_RTPRIO, &limit);
@@ -283,7 +288,7 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
             settings_add(h->settings, "isolation", NULL, NULL, "no core is left to Linux");
         return 0;
     }
-    choose_policy(h);
+    choose_policy(h, plan->with_ranks);
     take_shared(h);
     lock_memory(h);
     hold_latency(h);

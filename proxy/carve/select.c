@@ -157,7 +157,7 @@ static bool assign(struct selection *s, unsigned want, int kind, bool spare, boo
             s->plans[s->every ? rank : 0] = p;
     }
     for (unsigned i = 0; write && i < (s->every ? s->r->ranks : 1); i++)
-        s->plans[i].shares = shares;
+        s->plans[i].shares = s->plans[i].with_ranks = shares;
     return !spare || taken + s->nbusy < s->c.nunits;
 }
 
@@ -327,7 +327,7 @@ static enum select_verdict take_list(struct selection *s)
         CPU_SET(p.cpu[i], &p.isle_cpus);
     }
     p.ncores = list->n;
-    p.shares = s->r->ranks > 1;
+    p.shares = p.with_ranks = s->r->ranks > 1;
     for (unsigned rank = 0; rank < s->r->ranks; rank++) {
         note_plan(s, &p);
         if (s->every || rank == 0)

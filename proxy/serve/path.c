@@ -303,6 +303,14 @@ static int64_t finish_open_sys(struct call *c, int64_t fd, const char *path)
     return fd;
 }
 
+static int64_t finish_open_cgroup(struct call *c, int64_t fd, const char *path)
+{
+    struct text t = {0};
+    if (c->env->view && opened_to_read(fd) && view_cgroup(c, path, &t))
+        return view_publish((int)fd, &t);
+    return fd;
+}
+
 /* Directory, path and flags of an open that may meet a file that is there. */
 static bool open_meets_file(const struct call *c, int *dir, const char **path, uint64_t *flags)
 {
@@ -401,10 +409,13 @@ int64_t finish_open(struct call *c, int64_t fd)
 {
     struct statfs fs;
     char path[512];
-    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 ||
-        (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC) ||
-        !path_of_fd(fd, path, sizeof path))
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0)
         return fd;
-    return fs.f_type == PROC_SUPER_MAGIC ? finish_open_proc(c, fd, path)
-                                         : finish_open_sys(c, fd, path);
+    bool proc = fs.f_type == PROC_SUPER_MAGIC, sys = fs.f_type == SYSFS_MAGIC,
+         cgroup = fs.f_type == CGROUP_SUPER_MAGIC || fs.f_type == CGROUP2_SUPER_MAGIC;
+    if ((!proc && !sys && !cgroup) || !path_of_fd(fd, path, sizeof path))
+        return fd;
+    return proc  ? finish_open_proc(c, fd, path)
+           : sys ? finish_open_sys(c, fd, path)
+                 : finish_open_cgroup(c, fd, path);
 }

@@ -81,6 +81,8 @@ bool view_comm_written(const struct call *c, int64_t *answer);
 /* -- view_sys.c ------------------------------------------------------------------------------- */
 /* `name`: behind .../devices/system/, such as cpu/online. */
 bool view_sys(const struct call *c, int fd, const char *name, struct text *out);
+/* `path`: of a file of a cgroup file system. */
+bool view_cgroup(const struct call *c, const char *path, struct text *out);
 bool view_has_cpu(const struct view *v, unsigned cpu);
 void view_put_nodes(struct text *out, const struct lull_nodes *nodes); /* "0,2-3" and a new line */
 bool view_has_node(const struct view *v, unsigned node);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "serve/call.h"
@@ -179,4 +180,69 @@ bool view_sys(const struct call *c, int fd, const char *name, struct text *out)
         list_filter(real.p, v, kind == NODE_LIST, out);
     text_free(&real);
     return ok;
+}
+
+/* ---- the cpuset of this process ---- */
+
+/* Is `path` where a file system is mounted? */
+static bool is_mount_root(const char *path)
+{
+    char up[512];
+    struct stat here, above;
+    memset(&here, 0, sizeof here);
+    memset(&above, 0, sizeof above);
+    return snprintf(up, sizeof up, "%s/..", path) < (int)sizeof up &&
+           server_syscall(SYS_stat, (long)path, (long)&here, 0, 0) == 0 &&
+           server_syscall(SYS_stat, (long)up, (long)&above, 0, 0) == 0 &&
+           here.st_dev != above.st_dev;
+}
+
+/* Is the directory `dir` what /proc/self/cpuset names? It is changed. */
+static bool is_own_cpuset(char *dir)
+{
+    static const char self[] = "/proc/self/cpuset";
+    struct text own = {0};
+    long fd = server_syscall(SYS_open, (long)self, O_RDONLY | O_CLOEXEC, 0, 0);
+    bool ok = fd >= 0 && view_read((int)fd, &own) == 0 && own.len > 1;
+    if (fd >= 0)
+        server_syscall(SYS_close, fd, 0, 0, 0);
+    if (ok) {
+        own.p[own.len - 1] = '\0'; /* the new line */
+        const char *name = strcmp(own.p, "/") ? own.p : "";
+        ok = ends_with(dir, name);
+        dir[strlen(dir) - (ok ? strlen(name) : 0)] = '\0';
+        ok = ok && is_mount_root(dir);
+    }
+    text_free(&own);
+    return ok;
+}
+
+/*
+ * The proxy's Linux side may be in a cpuset that has none of the isle's cores: another isle shields
+ * its own so. Who takes what both this and /sys/devices/system/cpu have (hwloc) would be left with
+ * none. cgroups(7), cpuset(7).
+ */
+bool view_cgroup(const struct call *c, const char *path, struct text *out)
+{
+    static const char *const files[] = {"/cpuset.cpus",           "/cpuset.mems",
+                                        "/cpuset.effective_cpus", "/cpuset.effective_mems",
+                                        "/cpuset.cpus.effective", "/cpuset.mems.effective"};
+    const struct view *v = c->env->view;
+    char dir[512];
+    struct numbers n = {0};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!ends_with(path, files[i]))
+            continue;
+        int len = (int)(strlen(path) - strlen(files[i]));
+        if (snprintf(dir, sizeof dir, "%.*s", len, path) >= (int)sizeof dir || !is_own_cpuset(dir))
+            return false;
+        for (unsigned k = 0; k < v->ncores; k++)
+            n.has[v->cpu[k] % NUMBERS_MAX] = true;
+        if (i % 2)
+            view_put_nodes(out, v->nodes);
+        else
+            list_print(&n, out);
+        return true;
+    }
+    return false;
 }

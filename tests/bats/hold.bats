@@ -59,6 +59,39 @@ settings_as_before() {
     [ ! -e "/sys/fs/cgroup/cpuset/lull.$pid" ]
 }
 
+@test "ranks that share a core take the turns of Linux's programs" {
+    held
+    need_engine "another process has the threads" kvm
+    background isle env MPI_LOCALNRANKS=2 MPI_LOCALRANKID=0 "$LULL" --cpus "$LAST" \
+        --report=report "$PROGRAMS/sleeper"
+    local tid
+    tid=$(grep -lx lull-core0 "/proc/$pid/task/"*/comm | sed 's,.*/task/,,; s,/comm,,')
+    chrt -p "$tid" | grep SCHED_OTHER
+    kill -TERM "$pid"
+    ended
+    expect 42
+}
+
+@test "a program's own cpuset has its isle's cores, wherever the proxy's Linux side is put" {
+    held
+    need_engine "another process has the threads" kvm
+    local dir=/sys/fs/cgroup/cpuset
+    [ -e $dir/tasks ] || skip "no cgroup v1 cpusets here"
+    background isle "$LULL" --cpus "$LAST" bash -c "echo ready
+        while [ ! -e go ]; do sleep 0.1; done
+        read -r own </proc/self/cpuset
+        for f in cpus effective_cpus mems; do read -r x <$dir\$own/cpuset.\$f; echo \$x; done"
+    mkdir $dir/lull-test
+    echo "$FIRST_CPU" >$dir/lull-test/cpuset.cpus
+    cat $dir/cpuset.mems >$dir/lull-test/cpuset.mems
+    echo "$pid" >$dir/lull-test/tasks
+    touch go
+    ended
+    rmdir $dir/lull-test
+    expect 0
+    sed -n 2,4p isle.out | diff - <(printf '%s\n' "$LAST_CPU" "$LAST_CPU" "$(cat $dir/cpuset.mems)")
+}
+
 @test "what is started on an isle is on Linux's cores, with Linux's policy" {
     held
     need_engine "no fork" kvm
