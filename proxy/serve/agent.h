@@ -23,12 +23,14 @@ void agents_kill(struct agents *a);
 
 /* A new child; its pid, or -errno. */
 int agent_start(struct agents *a);
-/* The agent with this pid; NULL: there is none. */
-struct agent *agent_find(struct agents *a, uint32_t pid);
+/* The agent with this pid, for one call of the child's, until agent_release(). -ESRCH: there is
+   none; -EBUSY: it makes a call already. */
+int agent_take(struct agents *a, uint32_t pid, struct agent **out);
+void agent_release(struct agents *a, struct agent *g);
 bool agents_have(struct agents *a, int pid);
 /* A system call by the agent: its result. -ESRCH: it is gone. */
 long agent_syscall(struct agent *g, long nr, const long arg[6]);
-/* It ends, with this status; forgotten. */
+/* It ends, with this status; forgotten, but for who has taken it. */
 void agent_exit(struct agents *a, struct agent *g, int status);
 /* 0: it is that program now, and forgotten; or -errno. */
 struct exec_request;
