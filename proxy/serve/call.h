@@ -160,7 +160,8 @@ uint64_t signalfd_inherited(void);
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
-/* Is that process the proxy's memory? Its own number, or a vfork child's (path.c). */
+/* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).
+ */
 bool call_shows_proxy(const struct call *c, long pid);
 /* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
    file. */
@@ -191,7 +192,7 @@ int64_t call_leave(struct call *c);
 int64_t call_children(struct call *c);
 /* LULL_NR_LIMIT (limit.c) */
 int64_t call_limit(struct call *c);
-/* paths (path.c) */
+/* paths (path.c, path_proc.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
