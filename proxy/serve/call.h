@@ -74,6 +74,7 @@ struct call {
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
+    int *made;                 /* SO_PEERPIDFD: own copy */
     uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
