@@ -237,6 +237,11 @@ void agent_set_death_signal(struct agent *g, int signo)
     g->death_signal = signo;
 }
 
+int agent_death_signal(const struct agent *g)
+{
+    return (int)g->death_signal;
+}
+
 /* False: it is gone. */
 static bool ask(struct agent *g)
 {

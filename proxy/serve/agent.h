@@ -38,6 +38,7 @@ int agent_exec(struct agents *a, struct agent *g, const struct exec_request *req
 
 /* The signal that the child gets when its parent dies (prctl(2)), once it has executed. */
 void agent_set_death_signal(struct agent *g, int signo);
+int agent_death_signal(const struct agent *g);
 
 /* While set for this thread, server_syscall_fn() asks the agent instead of the proxy. */
 void agent_act_as(struct agent *g);
