@@ -29,6 +29,7 @@ u64 tsc_to_ns(u64 ticks);
 long forward_call(struct frame *f, const struct lull_sysdesc *d);
 long forward_resume(struct frame *f, u32 nr, u64 end); /* goes on until CLOCK_MONOTONIC end ns */
 long forward_raw(u32 nr, const u64 arg[6]);            /* the kernel's own calls; may block */
+long forward_alone(u32 nr, const u64 arg[6]); /* the same; no other thread runs here meanwhile */
 void forward_reap(void);
 void forward_cancel(struct thread *t);
 
@@ -50,7 +51,7 @@ void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);
-void cores_reset(void); /* in a forked child */
+void cores_reset(void);         /* in a forked child */
 void cores_ignore_others(void); /* until then: nobody waits for them */
 void cores_flush(u64 start,
                  u64 pages); /* TLB: here, and on every core that runs application code */

@@ -141,6 +141,31 @@ long file_dontneed(u64 start, u64 end)
     return r < 0 ? r : 0;
 }
 
+/* Nobody has mapped anything there since hold(). */
+static bool held(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        const struct lull_map *m = vma_at(at);
+        if (!m || !(m->flags & LULL_MAP_HOLD))
+            return false;
+        at = m->end;
+    }
+    return true;
+}
+
+/* Is that still the mapping that it was, with whatever rights it has now? Else -errno. */
+static long mapping_again(struct lull_map *m)
+{
+    const struct lull_map *now = vma_at(m->start);
+    if (!now || now->end < m->end || now->file != m->file ||
+        now->offset + (m->start - now->start) != m->offset ||
+        (now->flags ^ m->flags) & (LULL_MAP_WINDOW | LULL_MAP_BEYOND))
+        return -EFAULT;
+    *m = vma_piece(now, m->start, m->end);
+    return 0;
+}
+
+/* While the file is read other threads map and unmap: as if they had done so before. */
 long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room)
 {
     u64 old = m.start, at = old;
@@ -160,12 +185,16 @@ long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room)
     spin_unlock(&mm_lock);
     long r = read_again(&tail);
     spin_lock(&mm_lock);
+    bool intact = held(from, tail.end);
     vma_change_begin();
     hold_end(from, tail.end);
     blocks_mark_used(from, tail.end);
-    if (r < 0) {
+    if (r >= 0 && !intact)
+        r = -ENOMEM;
+    long changed = r < 0 ? r : mapping_again(&m);
+    if (changed) {
         vma_change_end();
-        return r;
+        return changed;
     }
     if (!room) {
         m.start = at;
@@ -185,6 +214,7 @@ long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room)
         vma_insert(m);
         mm_unmap(old, old + old_len);
     }
+    tail.prot = m.prot;
     tail.flags = m.flags;
     int opened = open_range(tail, (u64)r);
     vma_change_end();

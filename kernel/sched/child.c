@@ -167,6 +167,8 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
         survivors_show();
     }
     long r = forward_raw(LULL_NR_EXEC, arg);
+    if (!t->child)
+        signals_show_end();
     return r == -ENOSYS ? refuse(59) : r;
 }
 

@@ -11,6 +11,7 @@ long futex_resume(struct frame *f, u64 deadline); /* a timed wait that was inter
 void futex_wake_addr(uaddr addr, i32 n);
 void futexes_reset(void); /* nobody waits any more */
 void robust_list_release(struct thread *t);
+void robust_lists_release(void); /* all threads end: nothing of the application runs from here on */
 
 /* Priority inheritance. */
 void pi_init(struct thread *t);

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* Robust lists: what a thread that ends held (Documentation/locking/robust-futex-ABI.rst). */
 #include "kernel.h"
+#include "sched/child.h"
 #include "sched/futex.h"
 #include "sched/futex_priv.h"
+#include "sys/sys.h"
 
 #define ROBUST_LIMIT 2048
 #define ENTRY_PI 1ul /* in the lowest bit of a link */
+
+static bool all_end; /* no application code runs any more */
 
 /* Who waits in a window, unless privately, waits on Linux's side. */
 static void wake_one(uaddr futex)
 {
     u64 arg[6] = {futex, FUTEX_WAKE, 1};
     if (futex_in_window(futex))
-        forward_raw(LULL_NR_FUTEX, arg);
+        all_end ? forward_alone(LULL_NR_FUTEX, arg) : forward_raw(LULL_NR_FUTEX, arg);
     futex_wake_addr(futex, 1);
 }
 
@@ -40,13 +44,12 @@ static void robust_release(uaddr futex, u32 tid, bool pi, bool pending)
         wake_one(futex);
 }
 
-void robust_list_release(struct thread *t)
+static void list_release(u64 head, u32 tid)
 {
-    u64 head = t->robust_list, entry, offset, pending;
+    u64 entry, offset, pending;
     if (!head || copy_in(&entry, head, 8) || copy_in(&offset, head + 8, 8) ||
         copy_in(&pending, head + 16, 8))
         return;
-    u32 tid = (u32)t->tid;
     u64 pending_at = pending & ~ENTRY_PI;
     for (unsigned i = 0; i < ROBUST_LIMIT && (entry & ~ENTRY_PI) != head; i++) {
         u64 next, at = entry & ~ENTRY_PI;
@@ -59,4 +62,60 @@ void robust_list_release(struct thread *t)
     }
     if (pending_at)
         robust_release(pending_at + offset, tid, pending & ENTRY_PI, true);
+}
+
+void robust_list_release(struct thread *t)
+{
+    list_release(t->robust_list, (u32)t->tid);
+}
+
+/* The list of thread number `n`; false: there is none. */
+static bool list_of(u32 n, u64 *head)
+{
+    struct list *l;
+    spin_lock(&threads_lock);
+    for (l = threads_all.next; l != &threads_all && n; l = l->next)
+        n--;
+    bool found = l != &threads_all;
+    *head = found ? CONTAINER(l, struct thread, all)->robust_list : 0;
+    spin_unlock(&threads_lock);
+    return found;
+}
+
+static bool any_holds(void)
+{
+    u64 head, entry, pending;
+    for (u32 n = 0; list_of(n, &head); n++) {
+        if (head && !copy_in(&entry, head, 8) && !copy_in(&pending, head + 16, 8) &&
+            ((entry & ~ENTRY_PI) != head || pending))
+            return true;
+    }
+    return false;
+}
+
+/* Takes a list that is left. */
+static bool list_take(u64 *head, u32 *tid)
+{
+    *head = 0;
+    spin_lock(&threads_lock);
+    for (struct list *l = threads_all.next; l != &threads_all && !*head; l = l->next) {
+        struct thread *t = CONTAINER(l, struct thread, all);
+        *head = t->robust_list;
+        *tid = (u32)(t->child ? t->child->tid : t->tid);
+        t->robust_list = 0;
+    }
+    spin_unlock(&threads_lock);
+    return *head;
+}
+
+void robust_lists_release(void)
+{
+    u64 head;
+    u32 tid;
+    if (!any_holds())
+        return;
+    cores_stop(); /* for good */
+    all_end = true;
+    while (list_take(&head, &tid))
+        list_release(head, tid);
 }

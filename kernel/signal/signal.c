@@ -3,6 +3,7 @@
 #include "signal/signal.h"
 
 #include "kernel.h"
+#include "sched/futex.h"
 #include "sched/rseq.h"
 #include "sched/thread.h"
 #include "signal/frame.h"
@@ -15,7 +16,7 @@
 spinlock signal_lock;
 struct sigaction signal_actions[NSIG];
 u64 process_pending;
-static struct sigshort process_info[NSIG];
+struct sigshort process_info[NSIG];
 
 /*
  * Real-time signals queue (signal(7)): the first of a number stands in info[], further ones here.
@@ -145,6 +146,7 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
         else if (signo >= SIGRTMIN_KERNEL)
             queue_add(t, signo, info);
         __atomic_fetch_or(pending, bit, __ATOMIC_SEQ_CST);
+        signal_survives(t, signo);
     }
     spin_unlock(&signal_lock);
     if (!drop && target && wants(target, signo))
@@ -198,7 +200,7 @@ static bool ring_take(int *signo, struct sigshort *info)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
     spin_lock(&ring_lock);
-    bool any = s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
+    bool any = !signals_stay() && s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
     if (any) {
         u32 at = s->head % LULL_SIGNAL_RING;
         *signo = s->entry[at].signo;
@@ -220,23 +222,6 @@ void signals_from_proxy(void)
         signal_send(NULL, signo, &info);
 }
 
-/* For execve(2): what is pending stays so; of real-time signals the first of a number. */
-void signals_show(struct lull_proc *p)
-{
-    const struct thread *t = current();
-    spin_lock(&signal_lock);
-    p->pending = process_pending | t->sig.pending;
-    for (int i = 0; i < NSIG; i++) {
-        const struct sigshort *s =
-            t->sig.pending & sig_bit(i + 1) ? &t->sig.info[i] : &process_info[i];
-        p->pending_info[i].code = s->code;
-        p->pending_info[i].pid = s->pid;
-        p->pending_info[i].uid = (i32)s->uid;
-        p->pending_info[i].value = s->value;
-    }
-    spin_unlock(&signal_lock);
-}
-
 void signals_forked(struct thread *t)
 {
     ring_lock = (spinlock){0}; /* of a core that is not here */
@@ -244,6 +229,7 @@ void signals_forked(struct thread *t)
     t->sig.pending = t->sig.waiting = 0;
     memset(queue, 0, sizeof queue);
     queue_used = 0;
+    signals_show_forked();
     signalfds_forked();
 }
 
@@ -278,11 +264,14 @@ void signal_set_mask(u64 mask)
 {
     struct thread *t = current();
     spin_lock(&signal_lock); /* a sender sees the old mask, or this thread what was sent */
-    u64 left = process_pending & mask & ~t->sig.mask;
+    u64 blocked = mask & ~t->sig.mask, left = process_pending & blocked;
+    u64 stays = (process_pending | t->sig.pending) & blocked;
     t->sig.mask = mask & ~UNBLOCKABLE;
     spin_unlock(&signal_lock);
     if (left)
         signals_retarget(t, left);
+    if (stays) /* for who reads them */
+        signalfds_tell(stays, false);
     if (signal_pending(t))
         thread_set_work(t, WORK_SIGNAL);
 }
@@ -330,6 +319,7 @@ int signal_dequeue(struct thread *t, u64 set, struct sigshort *info)
         if (!queue_next(NULL, signo, &process_info[signo - 1]))
             __atomic_fetch_and(&process_pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
     }
+    signal_survives(NULL, signo);
     return signo;
 }
 
@@ -401,6 +391,7 @@ static void die(struct frame *f, const struct siginfo *info, const struct fault_
         .r15 = f->r15,
     };
     d->nframes = backtrace(f, d->frame, ARRAY_LEN(d->frame));
+    robust_lists_release();
     for (;;)
         proxy_call(LULL_OP_DIE, d->signo, (u64)d, 0);
 }

@@ -12,10 +12,21 @@
 extern spinlock signal_lock; /* all that is pending, all actions */
 extern struct sigaction signal_actions[NSIG];
 extern u64 process_pending;
+extern struct sigshort process_info[NSIG];
 
 /* A hint: no further one of this number can wait. */
 bool signal_queue_full(int signo);
-void signals_show(struct lull_proc *p); /* what an execve of this thread keeps */
+
+/*
+ * survive.c: what an execve of this thread keeps stands in `p`, and is kept there as it changes;
+ * what the proxy has still to pass on stays with it. Until signals_show_end(): it was none.
+ */
+void signals_show(struct lull_proc *p);
+void signals_show_end(void);
+void signals_show_forked(void);
+bool signals_stay(void);
+/* Under signal_lock: whether it is pending, for the process or t, may have changed. */
+void signal_survives(const struct thread *t, int signo);
 
 /* All four under signal_lock. */
 bool signal_ignored(int signo);

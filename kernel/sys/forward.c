@@ -22,6 +22,9 @@
 #define NR_PPOLL 271
 #define NR_EPOLL_PWAIT 281
 #define NR_EPOLL_PWAIT2 441
+#define FUTEX_WAIT 0u
+#define FUTEX_WAIT_BITSET 9u
+#define FUTEX_CMD_MASK 127u
 
 static struct lull_channel *channel(unsigned core)
 {
@@ -51,6 +54,14 @@ static bool evictable(u32 nr, const u64 arg[6])
     default:
         return false;
     }
+}
+
+/* The kernel's own, but for waits in a window: nobody expects that a signal ends them. */
+static bool ends_by_itself(u32 nr, const u64 arg[6])
+{
+    u64 op = arg[1] & FUTEX_CMD_MASK;
+    return syscall_table[nr].class == LULL_SYS_INTERNAL &&
+           (nr != LULL_NR_FUTEX || (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET));
 }
 
 static int slot_take(struct runq *q, struct thread *t)
@@ -100,8 +111,8 @@ static void slot_evict(struct runq *q)
     }
 }
 
-/* Sleeps until a slot of this core may be free, or a signal has come. */
-static void slot_wait(struct thread *t)
+/* Sleeps until a slot of this core may be free, or, unless `firm`, a signal has come. */
+static void slot_wait(struct thread *t, bool firm)
 {
     struct runq *q = &runqs[this_cpu()->index];
     spin_lock(&q->lock);
@@ -109,7 +120,8 @@ static void slot_wait(struct thread *t)
     spin_unlock(&q->lock);
     while (q == &runqs[this_cpu()->index]) {
         thread_prepare_block();
-        if (list_empty(&t->slot_wait) || q->ninflight < LULL_CHAN_DEPTH || signal_pending(t)) {
+        if (list_empty(&t->slot_wait) || q->ninflight < LULL_CHAN_DEPTH ||
+            (!firm && signal_pending(t))) {
             thread_cancel_block();
             break;
         }
@@ -175,18 +187,8 @@ static void spin_for_answer(struct thread *t)
     }
 }
 
-static long forward_once(u32 nr, const u64 arg[6])
+static void submit(struct thread *t, int slot, u32 nr, const u64 arg[6])
 {
-    struct thread *t = current();
-    int slot;
-    while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0) {
-        forward_reap();
-        if (runqs[this_cpu()->index].ninflight < LULL_CHAN_DEPTH)
-            continue;
-        if (signal_pending(t))
-            return -EINTR;
-        slot_wait(t);
-    }
     unsigned core = this_cpu()->index;
     struct lull_channel *ch = channel(core);
     t->fwd_done = false;
@@ -197,8 +199,39 @@ static long forward_once(u32 nr, const u64 arg[6])
     lull_chan_submit(ch, (u32)slot, nr, arg, t->child ? (u64)t->child->pid : 0);
     if (lull_chan_must_ring(ch))
         proxy_call(LULL_OP_CHANNEL, 0, 0, 0);
+}
+
+long forward_alone(u32 nr, const u64 arg[6])
+{
+    struct thread *t = current();
+    int slot;
+    while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0)
+        forward_reap();
+    submit(t, slot, nr, arg);
+    while (!answered(t)) {
+        core_serve_requests();
+        cpu_relax();
+        forward_reap();
+    }
+    return t->fwd_result;
+}
+
+static long forward_once(u32 nr, const u64 arg[6])
+{
+    struct thread *t = current();
+    bool firm = ends_by_itself(nr, arg);
+    int slot;
+    while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0) {
+        forward_reap();
+        if (runqs[this_cpu()->index].ninflight < LULL_CHAN_DEPTH)
+            continue;
+        if (!firm && signal_pending(t))
+            return -EINTR;
+        slot_wait(t, firm);
+    }
+    submit(t, slot, nr, arg);
     spin_for_answer(t);
-    bool cancelled = false;
+    bool cancelled = firm;
     while (!answered(t)) {
         thread_prepare_block();
         if (answered(t)) {

@@ -154,6 +154,6 @@ long sys_exit(struct frame *f)
 
 long sys_exit_group(struct frame *f)
 {
-    robust_list_release(current());
+    robust_lists_release();
     isle_exit((int)f->rdi & 0xff);
 }

@@ -107,9 +107,38 @@ static struct timeval to_timeval(uint64_t ns)
     return (struct timeval){(time_t)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
 }
 
-/* Timers and pending signals become the process's own, so that Linux keeps them. */
-static void hand_on(const struct lull_proc *p)
+/* What was made pending for this thread, by number. */
+struct kept {
+    unsigned n[65];
+};
+
+static void keep(struct kept *k, int signo, siginfo_t *info)
 {
+    info->si_signo = signo;
+    sigstate_keep(signo, info);
+    k->n[signo]++;
+}
+
+/* What the kernel has not taken yet, and will not take now. Under signal_lock. */
+static void hand_on_ring(const struct run *r, struct kept *k)
+{
+    const struct lull_signals *s = (const struct lull_signals *)LULL_SIGNALS;
+    uint32_t n = r->signal_tail - __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+    for (uint32_t i = r->signal_tail - n; n <= LULL_SIGNAL_RING && i != r->signal_tail; i++) {
+        siginfo_t info = {.si_code = s->entry[i % LULL_SIGNAL_RING].code};
+        int signo = s->entry[i % LULL_SIGNAL_RING].signo;
+        info.si_pid = s->entry[i % LULL_SIGNAL_RING].pid;
+        info.si_uid = s->entry[i % LULL_SIGNAL_RING].uid;
+        info.si_value.sival_ptr = (void *)s->entry[i % LULL_SIGNAL_RING].value;
+        if (signo >= 1 && signo <= 64)
+            keep(k, signo, &info);
+    }
+}
+
+/* Timers and pending signals become the process's own, so that Linux keeps them. */
+static void hand_on(const struct run *r, const struct lull_proc *p, struct kept *k)
+{
+    memset(k, 0, sizeof *k);
     for (int i = 0; i < 3; i++) {
         struct itimerval it = {to_timeval(p->itimer[i].interval), to_timeval(p->itimer[i].left)};
         if (p->itimer[i].left && !it.it_value.tv_sec && !it.it_value.tv_usec)
@@ -117,17 +146,19 @@ static void hand_on(const struct lull_proc *p)
         setitimer((__itimer_which_t)i, &it, NULL);
     }
     for (int n = 1; n <= 64; n++) {
-        siginfo_t info = {.si_signo = n, .si_code = p->pending_info[n - 1].code};
+        siginfo_t info = {.si_code = p->pending_info[n - 1].code};
         if (!(p->pending >> (n - 1) & 1))
             continue;
         info.si_pid = p->pending_info[n - 1].pid;
         info.si_uid = (uid_t)p->pending_info[n - 1].uid;
         info.si_value.sival_ptr = (void *)p->pending_info[n - 1].value;
-        sigstate_keep(n, &info);
+        keep(k, n, &info);
     }
+    hand_on_ring(r, k);
 }
 
-static void take_back(const struct lull_proc *p)
+/* Of a number a thread's own come before the process's. */
+static void take_back(const struct kept *k)
 {
     struct itimerval none = {{0, 0}, {0, 0}};
     for (int i = 0; i < 3; i++)
@@ -136,7 +167,7 @@ static void take_back(const struct lull_proc *p)
         sigset_t set;
         sigemptyset(&set);
         sigaddset(&set, n);
-        if (p->pending >> (n - 1) & 1)
+        for (unsigned i = 0; i < (n < SIGRTMIN ? k->n[n] > 0 : k->n[n]); i++)
             sigtimedwait(&set, NULL, &(struct timespec){0, 0});
     }
 }
@@ -171,10 +202,12 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
     struct sigstate own, inherited;
     struct lull_proc proc;
-    memcpy(&proc, r->view.proc, sizeof proc);
+    struct kept kept;
     sigstate_save(&own);
     sigstate_for_exec(&inherited, req->mask, req->ignored);
-    hand_on(&proc);
+    pthread_mutex_lock(&r->signal_lock); /* what comes from here on stays with Linux */
+    memcpy(&proc, r->view.proc, sizeof proc);
+    hand_on(r, &proc, &kept);
     sigstate_set(&inherited);
     limits_lift();
     identity_before_exec();
@@ -184,7 +217,8 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     isle_numa_exec(&r->isle, false);
     limits_lower();
     sigstate_set(&own);
-    take_back(&proc);
+    take_back(&kept);
+    pthread_mutex_unlock(&r->signal_lock);
     hold_exec(r->req->hold, false);
 out:
     if (device >= 0)

@@ -23,6 +23,7 @@ enum { GONE = 0, BUSY = 1, DONE = 2 }; /* state: Linux itself writes GONE (clone
 
 struct agent {
     struct agent *next;
+    bool taken, listed; /* agents.lock; neither: free */
     pid_t pid;
     cpu_set_t cpus;
     void *stack;
@@ -114,6 +115,13 @@ struct agents *agents_create(const cpu_set_t *cpus)
     return a;
 }
 
+static void agent_free(struct agent *g)
+{
+    munmap(g->stack, STACK_SIZE);
+    free(g);
+}
+
+/* By who has taken it: not to be found any more. */
 static void unlink_agent(struct agents *a, struct agent *g)
 {
     pthread_mutex_lock(&a->lock);
@@ -122,16 +130,16 @@ static void unlink_agent(struct agents *a, struct agent *g)
         at = &(*at)->next;
     if (*at)
         *at = g->next;
+    g->listed = false;
     pthread_mutex_unlock(&a->lock);
-    munmap(g->stack, STACK_SIZE);
-    free(g);
 }
 
 void agents_kill(struct agents *a)
 {
     pthread_mutex_lock(&a->lock);
     for (struct agent *g = a->first; g; g = g->next)
-        kill(g->pid, SIGKILL);
+        if (__atomic_load_n(&g->state, __ATOMIC_ACQUIRE) != GONE) /* not what it became */
+            kill(g->pid, SIGKILL);
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -141,9 +149,12 @@ void agents_free(struct agents *a)
         return;
     while (a->first) {
         struct agent *g = a->first;
-        kill(g->pid, SIGKILL);
-        waitpid(g->pid, NULL, 0);
-        unlink_agent(a, g);
+        if (__atomic_load_n(&g->state, __ATOMIC_ACQUIRE) != GONE) {
+            kill(g->pid, SIGKILL);
+            waitpid(g->pid, NULL, 0);
+        }
+        a->first = g->next;
+        agent_free(g);
     }
     pthread_mutex_destroy(&a->lock);
     free(a);
@@ -176,29 +187,59 @@ int agent_start(struct agents *a)
         return -err;
     }
     g->next = a->first;
+    g->listed = true;
     a->first = g;
     pthread_mutex_unlock(&a->lock);
     return g->pid;
 }
 
-struct agent *agent_find(struct agents *a, uint32_t pid)
+/* Under the lock. */
+static struct agent *find(const struct agents *a, uint32_t pid)
 {
-    pthread_mutex_lock(&a->lock);
     struct agent *g = a->first;
     while (g && (uint32_t)g->pid != pid)
         g = g->next;
-    pthread_mutex_unlock(&a->lock);
     return g;
+}
+
+int agent_take(struct agents *a, uint32_t pid, struct agent **out)
+{
+    pthread_mutex_lock(&a->lock);
+    struct agent *g = find(a, pid);
+    int rc = !g ? -ESRCH : g->taken ? -EBUSY : 0;
+    if (rc == 0)
+        g->taken = true;
+    pthread_mutex_unlock(&a->lock);
+    *out = rc ? NULL : g;
+    return rc;
+}
+
+void agent_release(struct agents *a, struct agent *g)
+{
+    pthread_mutex_lock(&a->lock);
+    bool listed = g->listed;
+    g->taken = false;
+    pthread_mutex_unlock(&a->lock);
+    if (!listed)
+        agent_free(g);
 }
 
 bool agents_have(struct agents *a, int pid)
 {
-    return agent_find(a, (uint32_t)pid) != NULL;
+    pthread_mutex_lock(&a->lock);
+    bool found = find(a, (uint32_t)pid) != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return found;
 }
 
 void agent_set_death_signal(struct agent *g, int signo)
 {
     g->death_signal = signo;
+}
+
+int agent_death_signal(const struct agent *g)
+{
+    return (int)g->death_signal;
 }
 
 /* False: it is gone. */

@@ -23,12 +23,14 @@ void agents_kill(struct agents *a);
 
 /* A new child; its pid, or -errno. */
 int agent_start(struct agents *a);
-/* The agent with this pid; NULL: there is none. */
-struct agent *agent_find(struct agents *a, uint32_t pid);
+/* The agent with this pid, for one call of the child's, until agent_release(). -ESRCH: there is
+   none; -EBUSY: it makes a call already. */
+int agent_take(struct agents *a, uint32_t pid, struct agent **out);
+void agent_release(struct agents *a, struct agent *g);
 bool agents_have(struct agents *a, int pid);
 /* A system call by the agent: its result. -ESRCH: it is gone. */
 long agent_syscall(struct agent *g, long nr, const long arg[6]);
-/* It ends, with this status; forgotten. */
+/* It ends, with this status; forgotten, but for who has taken it. */
 void agent_exit(struct agents *a, struct agent *g, int status);
 /* 0: it is that program now, and forgotten; or -errno. */
 struct exec_request;
@@ -36,6 +38,7 @@ int agent_exec(struct agents *a, struct agent *g, const struct exec_request *req
 
 /* The signal that the child gets when its parent dies (prctl(2)), once it has executed. */
 void agent_set_death_signal(struct agent *g, int signo);
+int agent_death_signal(const struct agent *g);
 
 /* While set for this thread, server_syscall_fn() asks the agent instead of the proxy. */
 void agent_act_as(struct agent *g);

@@ -335,6 +335,7 @@ bool call_decode(struct call *c, int64_t *answer)
     c->addr = NULL;
     c->pollfd = NULL;
     c->pair = NULL;
+    c->made = NULL;
     c->task = 0;
     c->refused = false;
     for (unsigned i = 0; i < d->nargs; i++)
@@ -455,6 +456,10 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_socketpair:
         if (r == 0 && c->pair)
             r = finish_fd_pair(c);
+        break;
+    case SYS_getsockopt:
+        if (r == 0 && c->made && finish_fd(c, *c->made) < 0)
+            r = -EMFILE;
         break;
     case SYS_readlink:
     case SYS_readlinkat:

@@ -74,6 +74,7 @@ struct call {
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
+    int *made;                 /* SO_PEERPIDFD: own copy */
     uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
@@ -160,7 +161,8 @@ uint64_t signalfd_inherited(void);
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
-/* Is that process the proxy's memory? Its own number, or a vfork child's (path.c). */
+/* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).
+ */
 bool call_shows_proxy(const struct call *c, long pid);
 /* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
    file. */
@@ -191,7 +193,7 @@ int64_t call_leave(struct call *c);
 int64_t call_children(struct call *c);
 /* LULL_NR_LIMIT (limit.c) */
 int64_t call_limit(struct call *c);
-/* paths (path.c) */
+/* paths (path.c, path_proc.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);

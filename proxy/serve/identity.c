@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -61,6 +62,17 @@ static bool no_new_privs_call(const struct call *c, bool set, int64_t *answer)
     return call_answer(answer, set ? 0 : atomic_load(&no_new_privs));
 }
 
+/* The agent's own ends it with the proxy. */
+static bool child_death_signal(struct call *c, const struct agent *g, int64_t *answer)
+{
+    int signo = agent_death_signal(g);
+    void *dst = call_mem(c, c->user[1], sizeof signo);
+    if (!dst)
+        return call_answer(answer, -EFAULT);
+    memcpy(dst, &signo, sizeof signo);
+    return call_answer(answer, 0);
+}
+
 /* Names, timer slack and the like are the isle kernel's business: they are a thread's. */
 bool decode_prctl(struct call *c, int64_t *answer)
 {
@@ -100,6 +112,9 @@ bool decode_prctl(struct call *c, int64_t *answer)
     case PR_SET_ENDIAN:
         return call_answer(answer, -EINVAL);
     case PR_GET_PDEATHSIG:
+        if (g)
+            return child_death_signal(c, g, answer);
+        /* fall through */
     case PR_GET_CHILD_SUBREAPER:
     case PR_GET_TSC:
         c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));

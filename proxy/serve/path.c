@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paths: one copy, which Linux gets, and what /proc says of the process. The program is the process
+ * Paths: one copy, which Linux gets, and files of /proc that are opened. The program is the process
  * there, but its memory, command line and threads are in the isle: files that would show the
  * proxy's instead are made anew (view.h) or refused.
  */
@@ -19,8 +19,7 @@
 #include <lull/syscalls.h>
 
 #include "message.h"
-#include "serve/agent.h"
-#include "serve/call.h"
+#include "serve/path_priv.h"
 #include "serve/view.h"
 
 char *path_copy(struct call *c, uint64_t va, bool *fault)
@@ -47,106 +46,6 @@ char *path_copy(struct call *c, uint64_t va, bool *fault)
     }
     own[PATH_MAX] = 0;
     return own;
-}
-
-/* Steps over one component if it is `name`; NULL: it is not. Slashes and "." are skipped. */
-static const char *skip_dots(const char *p)
-{
-    for (;;) {
-        while (*p == '/')
-            p++;
-        if (p[0] != '.' || (p[1] != '/' && p[1] != 0))
-            return p;
-        p++;
-    }
-}
-
-static const char *component(const char *p, const char *name)
-{
-    size_t n = strlen(name);
-    if (strncmp(p, name, n) || (p[n] != '/' && p[n] != 0))
-        return NULL;
-    return skip_dots(p + n);
-}
-
-static const char *number(const char *p, long *value)
-{
-    char *end;
-    if (*p < '0' || *p > '9')
-        return NULL;
-    errno = 0;
-    *value = strtol(p, &end, 10);
-    return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
-}
-
-bool call_shows_proxy(const struct call *c, long pid)
-{
-    return pid == c->env->pid ||
-           (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
-}
-
-/* What comes after /proc/self/ or its other names; NULL: the path is not there. */
-static const char *own_proc_rest(const struct call *c, const char *path)
-{
-    long n;
-    if (*path != '/')
-        return NULL;
-    const char *p = component(skip_dots(path), "proc"), *q;
-    if (!p)
-        return NULL;
-    if ((q = component(p, "self")) || (q = component(p, "thread-self")))
-        p = q;
-    else if ((q = number(p, &n)) && call_shows_proxy(c, n))
-        p = q;
-    else
-        return NULL;
-    q = component(p, "task");
-    if (q && *q && (q = number(q, &n)))
-        p = q;
-    return p;
-}
-
-static bool follows_links(const struct call *c, unsigned i)
-{
-    switch (c->nr) {
-    case SYS_open:
-        return i == 0 && !(c->user[1] & O_NOFOLLOW);
-    case SYS_openat:
-        return !(c->user[2] & O_NOFOLLOW);
-    case SYS_openat2:
-    case SYS_stat:
-    case SYS_access:
-    case SYS_faccessat:
-    case SYS_statfs:
-    case SYS_getxattr:
-        return i < 2 && !(c->nr == SYS_getxattr && i);
-    case SYS_newfstatat:
-    case SYS_faccessat2:
-        return !(c->user[3] & AT_SYMLINK_NOFOLLOW);
-    case SYS_statx:
-        return !(c->user[2] & AT_SYMLINK_NOFOLLOW);
-    default:
-        return false;
-    }
-}
-
-/* readlink of /proc/self/exe, answered here. */
-static bool answer_exe_link(struct call *c, int64_t *answer)
-{
-    unsigned i = c->nr == SYS_readlinkat ? 2 : 1; /* buffer; its size is the next */
-    int room = (int)c->user[i + 1];
-    if (room <= 0)
-        return call_answer(answer, -EINVAL);
-    size_t len = strlen(c->env->exe_path);
-    if (len > (size_t)room)
-        len = (size_t)room;
-    if (c->user[LULL_ARG_HAVE] && len > c->user[LULL_ARG_HAVE])
-        return call_answer(answer, -EFAULT);
-    void *dst = call_mem(c, c->user[i], len);
-    if (!dst)
-        return call_answer(answer, -EFAULT);
-    memcpy(dst, c->env->exe_path, len);
-    return call_answer(answer, (int64_t)len);
 }
 
 static bool path_is_file_name(uint32_t nr, unsigned i)
@@ -186,33 +85,7 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
     c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
     if (!own || !path_is_file_name(c->nr, i))
         return true;
-    if (!view_task_path(c, &own, answer))
-        return false;
-    c->arg[i] = (long)own;
-    const char *rest = own_proc_rest(c, own), *p;
-    if (rest && c->env->exe_path && !strcmp(rest, "exe")) {
-        if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
-            return answer_exe_link(c, answer);
-        if (follows_links(c, i))
-            c->arg[i] = (long)c->env->exe_path;
-        return true;
-    }
-    long fd;
-    if (!rest) {
-        p = *own == '/' ? component(skip_dots(own), "dev") : NULL;
-        p = p ? component(p, "fd") : NULL;
-    } else if (!(p = component(rest, "fd"))) {
-        p = component(rest, "fdinfo");
-    }
-    if (p && *p && number(p, &fd) && fd >= c->env->fd_low)
-        return call_answer(answer, -ENOENT);
-    return true;
-}
-
-const char *path_exe(const struct call *c, const char *path)
-{
-    const char *rest = own_proc_rest(c, path);
-    return rest && !strcmp(rest, "exe") ? c->env->exe_path : NULL;
+    return decode_proc_name(c, i, own, answer);
 }
 
 /* Of /proc/PID and /proc/PID/task/TID. */
@@ -225,36 +98,9 @@ static bool file_shows_proxy(const char *rest)
         "status",      "syscall",   "task",     "timers",     "timerslack_ns", "wchan",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (component(rest, names[i]))
+        if (path_component(rest, names[i]))
             return true;
     return false;
-}
-
-/* Where the file behind fd is, as Linux names it. False: not to be had. */
-static bool path_of_fd(int64_t fd, char *path, size_t size)
-{
-    char link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)fd);
-    long n = server_syscall(SYS_readlink, (long)link, (long)path, (long)size - 1, 0);
-    if (n < 0)
-        return false;
-    path[n] = 0;
-    return true;
-}
-
-const char *path_proc_rest(const struct call *c, const char *path)
-{
-    for (const char *p = path; (p = strchr(p, '/'));) {
-        long pid;
-        const char *rest = number(++p, &pid), *q;
-        if (!rest || !call_shows_proxy(c, pid))
-            continue;
-        q = component(rest, "task");
-        if (q && *q && (q = number(q, &pid)))
-            rest = q;
-        return rest;
-    }
-    return NULL;
 }
 
 /* Only who reads sees a copy: writing, or a name alone (O_PATH), is the file's own business. */
@@ -335,7 +181,7 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
         !path_of_fd(fd, path, sizeof path))
         return false;
     const char *rest = path_proc_rest(c, path);
-    if (!rest || !file_shows_proxy(rest) || (read && !component(rest, "mem")) ||
+    if (!rest || !file_shows_proxy(rest) || (read && !path_component(rest, "mem")) ||
         !strcmp(rest, "comm"))
         return false;
     say_refused(path);

@@ -62,26 +62,43 @@ void finish_sockaddr(struct call *c, int64_t r)
     call_back(c, a->len_dst, &a->own_len, sizeof a->own_len, false);
 }
 
+/* Linux has them since 6.5 and 6.7; not in every linux/socket.h, linux/tcp.h. */
+#define SO_PEERPIDFD_NR 77
+#define SO_LAST_KNOWN 83 /* SO_INQ */
+#define TCP_AO_GET_KEYS_NR 41
+#define TCP_LAST_KNOWN 46 /* TCP_DELACK_MAX_US */
+#define UDP_LAST_KNOWN 104
+#define NETLINK_LAST_KNOWN 12
+
+/* Linux may get it one day; a number that lies further off has no meaning, and Linux says so. */
+static bool option_is_new(int name, int last)
+{
+    return name > last && name < 256;
+}
+
 /*
- * Options whose value is just its bytes. Others carry pointers into the caller's memory (socket
- * filters, TCP_ZEROCOPY_RECEIVE, tables of netfilter) or lengths in other units.
+ * Options whose value is just its bytes, of those that are known. Others carry pointers into the
+ * caller's memory (socket filters, TCP_ZEROCOPY_RECEIVE, tables of netfilter), lengths in other
+ * units (TCP_AO_GET_KEYS), or make descriptors.
  */
 static bool option_is_plain(int level, int name)
 {
     switch (level) {
     case SOL_SOCKET:
-        return name != SO_ATTACH_FILTER && name != SO_ATTACH_BPF &&
-               name != SO_ATTACH_REUSEPORT_CBPF && name != SO_ATTACH_REUSEPORT_EBPF;
+        return !option_is_new(name, SO_LAST_KNOWN) && name != SO_ATTACH_FILTER &&
+               name != SO_ATTACH_BPF && name != SO_ATTACH_REUSEPORT_CBPF &&
+               name != SO_ATTACH_REUSEPORT_EBPF;
     case IPPROTO_IP:
         return name < 64;
     case IPPROTO_IPV6:
         return name < 64 || name == IPV6_RECVTCLASS || name == IPV6_TCLASS ||
                (name >= 70 && name <= 78);
     case IPPROTO_TCP:
-        return name != TCP_ZEROCOPY_RECEIVE && name < 64;
+        return name <= TCP_LAST_KNOWN && name != TCP_ZEROCOPY_RECEIVE && name != TCP_AO_GET_KEYS_NR;
     case IPPROTO_UDP:
+        return !option_is_new(name, UDP_LAST_KNOWN);
     case SOL_NETLINK:
-        return true;
+        return !option_is_new(name, NETLINK_LAST_KNOWN);
     default:
         return false;
     }
@@ -116,6 +133,23 @@ bool decode_setsockopt(struct call *c, int64_t *answer)
     return option_passes(c) ? true : call_refuse(c, answer);
 }
 
+/* SO_PEERPIDFD: Linux makes a descriptor, and its number is looked at before the isle has it. */
+static bool decode_peer_descriptor(struct call *c, int *len, int64_t *answer)
+{
+    void *dst = call_mem(c, c->user[3], sizeof *c->made);
+    if (*len < (int)sizeof *c->made)
+        return *len < 0 ? true : call_refuse(c, answer);
+    c->arg[3] = (long)LULL_BAD_PTR;
+    if (!dst)
+        return true;
+    c->made = arena_alloc(c->mem, sizeof *c->made);
+    if (!c->made)
+        return call_answer(answer, -ENOMEM);
+    c->arg[3] = (long)c->made;
+    call_back(c, dst, c->made, sizeof *c->made, false);
+    return true;
+}
+
 bool decode_getsockopt(struct call *c, int64_t *answer)
 {
     if (!option_passes(c))
@@ -132,5 +166,7 @@ bool decode_getsockopt(struct call *c, int64_t *answer)
         c->arg[3] = (long)call_ptr(c, c->user[3], (uint64_t)*len);
     c->arg[4] = (long)len;
     call_back(c, call_mem(c, c->user[4], sizeof *len), len, sizeof *len, true);
+    if ((int)c->user[1] == SOL_SOCKET && (int)c->user[2] == SO_PEERPIDFD_NR)
+        return decode_peer_descriptor(c, len, answer);
     return true;
 }

@@ -266,25 +266,28 @@ static void call_end(struct server *s, struct flight *f, struct call *c, int64_t
     flight_complete(s, f, r);
 }
 
-/* The child in whose name the call is made; false: there is none such. */
-static bool act_as(struct server *s, const struct flight *f)
+/* The child in whose name the call is made: 0 or -errno. It makes one call after another. */
+static int64_t act_as(struct server *s, const struct flight *f, struct agent **out)
 {
-    struct agent *g = NULL;
-    if (f->sqe.as && !(s->env.agents && f->sqe.as <= INT32_MAX &&
-                       (g = agent_find(s->env.agents, (uint32_t)f->sqe.as))))
-        return false;
-    agent_act_as(g);
-    return true;
+    *out = NULL;
+    if (!f->sqe.as)
+        return 0;
+    if (!s->env.agents || f->sqe.as > INT32_MAX)
+        return -ESRCH;
+    int rc = agent_take(s->env.agents, (uint32_t)f->sqe.as, out);
+    if (rc == -EBUSY)
+        server_break(s, f->core, "two calls at once of one child");
+    agent_act_as(*out);
+    return rc;
 }
 
 void flight_run(struct server *s, struct flight *f, struct arena *mem)
 {
     struct call c;
-    int64_t r;
+    struct agent *g;
     call_init(&c, s, f, mem);
-    if (!act_as(s, f)) {
-        r = -ESRCH;
-    } else if (call_decode(&c, &r)) {
+    int64_t r = act_as(s, f, &g);
+    if (r == 0 && call_decode(&c, &r)) {
         call_skip(&c, f->done);
         r = invoke(f, &c, c.nr, c.arg);
         if (r == -EINTR)
@@ -294,6 +297,8 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
             r = interrupted(&c);
     }
     agent_act_as(NULL);
+    if (g)
+        agent_release(s->env.agents, g);
     if (r >= 0 && s->config.signalled &&
         (c.nr == SYS_wait4 || c.nr == SYS_waitid || c.nr == SYS_kill ||
          c.nr == SYS_pidfd_send_signal))

@@ -16,6 +16,9 @@
  */
 #define CONTROL_SEND_MAX (1u << 20)
 #define CONTROL_RECEIVE_MAX (64u << 10)
+/* Of all messages of one call together; what does not fit is left for the next call. */
+#define MESSAGES_MAX (8u << 20)
+#define SCM_PIDFD_NR 4 /* Linux since 6.5 */
 
 struct msg_copy {
     struct msghdr *own; /* what Linux gets */
@@ -202,6 +205,7 @@ bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
  */
 static int64_t messages_check(struct call *c, struct mmsg_copy *mm, bool send)
 {
+    size_t total = 0;
     for (unsigned i = 0; i < mm->n; i++) {
         struct msg_copy *k = &mm->copy[i];
         k->own = &mm->own[i].msg_hdr;
@@ -211,6 +215,10 @@ static int64_t messages_check(struct call *c, struct mmsg_copy *mm, bool send)
             return err;
         if (err)
             mm->n = i;
+        total += k->own->msg_iovlen > CALL_MAX_IOV ? 0 : k->own->msg_iovlen * sizeof(struct iovec);
+        total += send || k->recv_control ? k->own->msg_controllen : 0;
+        if (total > MESSAGES_MAX && i + 1 < mm->n)
+            mm->n = i + 1;
     }
     return 0;
 }
@@ -245,6 +253,18 @@ bool decode_messages(struct call *c, bool send, int64_t *answer)
     return send ? true : decode_timespec(c, 4, answer);
 }
 
+/* As where Linux could not make it. */
+static void pidfd_drop_high(const struct call_env *env, char *data)
+{
+    int fd;
+    memcpy(&fd, data, sizeof fd);
+    if (fd < env->fd_low)
+        return;
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    fd = -EMFILE;
+    memcpy(data, &fd, sizeof fd);
+}
+
 /* Descriptors that came with numbers the application may not have: as if there was no room. */
 static void control_drop_high(const struct call_env *env, struct msghdr *m)
 {
@@ -274,6 +294,9 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
             memcpy(control + at, &h, sizeof h);
             h.cmsg_len = old;
         }
+        if (h.cmsg_level == SOL_SOCKET && h.cmsg_type == SCM_PIDFD_NR &&
+            h.cmsg_len >= CMSG_LEN(sizeof(int)))
+            pidfd_drop_high(env, control + at + CMSG_LEN(0));
         size_t step = CMSG_ALIGN(h.cmsg_len);
         if (step > m->msg_controllen - at)
             return;

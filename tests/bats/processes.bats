@@ -38,6 +38,21 @@ load common
     both_ok processes exec-signals
 }
 
+@test "execve loses no signal, whenever it comes" {
+    local s pid
+    "$LULL" --cpus "$FIRST" "$PROGRAMS/survivors" >isle.out 2>isle.err 3>&- &
+    pid=$!
+    wait_for 20 test -e started
+    for s in 10 12 $(seq 40 63); do
+        kill -s "$s" "$pid"
+        sleep 0.011
+    done
+    touch stop
+    wait "$pid"
+    cat isle.err isle.out
+    [ "$(cat isle.out)" = "10 12 $(seq -s ' ' 40 63) pending" ]
+}
+
 @test "execve keeps process, directory and limits of the isle" {
     need_engine "memory shared with QEMU cannot be copied: fork is ENOSYS" kvm
     run_to isle "$LULL" --cpus "$FIRST" --mem 512M --report /bin/bash -c \

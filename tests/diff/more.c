@@ -3,11 +3,13 @@
 #include "diff.h"
 
 #include <mqueue.h>
+#include <poll.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timex.h>
 #include <sys/uio.h>
@@ -323,4 +325,132 @@ CASE(more, pidfd_signal_to_itself)
     R(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, NULL, 0));
     SHOW(came == SIGUSR1); /* before the call has ended */
     close(fd);
+}
+
+/* ---- threads that end with their process ---- */
+
+struct shared {
+    pthread_mutex_t mutex;
+    volatile int locked;
+};
+
+static void *locks_and_waits(void *arg)
+{
+    struct shared *s = arg;
+    pthread_mutex_lock(&s->mutex);
+    s->locked = 1;
+    sleep_ms(60000);
+    return NULL;
+}
+
+static void *locks(void *arg)
+{
+    struct shared *s = arg;
+    int r = pthread_mutex_lock(&s->mutex);
+    return (void *)(intptr_t)r;
+}
+
+/* What another thread of the process holds goes to who waits in another process. */
+static void holder_ends(int by_signal)
+{
+    struct shared *s = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_t a;
+    pthread_t t;
+    void *r;
+    int status = 0;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&s->mutex, &a);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_create(&t, NULL, locks_and_waits, s);
+        while (s->locked < 2)
+            sleep_ms(1);
+        if (by_signal)
+            kill(getpid(), SIGTERM);
+        _exit(7);
+    }
+    while (!s->locked)
+        sleep_ms(1);
+    pthread_create(&t, NULL, locks, s);
+    sleep_ms(50); /* it waits by then, most of the time */
+    s->locked = 2;
+    waitpid(child, &status, 0);
+    SHOW(status);
+    /* who waits is told, whoever comes later is: never a lock that nobody gives back */
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += 5;
+    int late = pthread_timedjoin_np(t, &r, &end);
+    SHOW(late);
+    SHOW(late ? pthread_mutex_trylock(&s->mutex) : (int)(intptr_t)r);
+    fflush(stdout);
+    _exit(0);
+}
+
+CASE(more, holder_exits)
+{
+    holder_ends(0);
+}
+
+CASE(more, holder_is_killed)
+{
+    holder_ends(1);
+}
+
+CASE(more, death_signal_of_children)
+{
+    volatile int first = -1, second = -1, bad = 0;
+    int got;
+    R(prctl(PR_SET_PDEATHSIG, SIGUSR2));
+    pid_t child = vfork();
+    if (child == 0) {
+        prctl(PR_GET_PDEATHSIG, &got);
+        first = got;
+        prctl(PR_SET_PDEATHSIG, SIGHUP);
+        prctl(PR_GET_PDEATHSIG, &got);
+        second = got;
+        bad = prctl(PR_GET_PDEATHSIG, 8) ? errno : 0;
+        _exit(0);
+    }
+    waitpid(child, NULL, 0);
+    SHOW(first);
+    SHOW(second);
+    puts(strerrorname_np(bad));
+    R(prctl(PR_GET_PDEATHSIG, &got));
+    SHOW(got);
+}
+
+/* ---- what a handler blocks while it is pending ---- */
+
+static int both_fd;
+static volatile int seen_inside;
+
+static void looks(int signo)
+{
+    struct pollfd p = {both_fd, POLLIN, 0};
+    (void)signo;
+    seen_inside += poll(&p, 1, 0);
+}
+
+CASE(more, signalfd_of_what_a_handler_blocks)
+{
+    sigset_t set, old;
+    struct signalfd_siginfo i;
+    struct sigaction sa = {.sa_handler = looks};
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sa.sa_mask = set;
+    sigaction(SIGUSR1, &sa, NULL);
+    sigaction(SIGUSR2, &sa, NULL);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    R(both_fd = signalfd(-1, &set, SFD_NONBLOCK));
+    raise(SIGUSR1);
+    raise(SIGUSR2);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    SHOW(seen_inside);
+    R(read(both_fd, &i, sizeof i));
 }

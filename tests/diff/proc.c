@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 
 static char text[1 << 20];
@@ -149,6 +150,32 @@ CASE(proc, descriptors)
     puts(strrchr(link, '/') ? strrchr(link, '/') : link);
     R(readlink("/proc/self/fd/500", link, sizeof link));
     R(open(name, O_RDONLY) > fd);
+}
+
+/* By name from inside, too: nothing but what is the program's. */
+CASE(proc, descriptors_from_inside)
+{
+    char name[32], link[256];
+    int hidden = 0, n = 0;
+    OK(open("/dev/null", O_RDONLY));
+    int dir = (int)OK(open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+    R(fchdir(dir));
+    for (int fd = 0; fd < 24000; fd++) {
+        snprintf(name, sizeof name, "%d", fd);
+        bool there = (fd & 1 ? readlink(name, link, sizeof link)
+                             : readlinkat(dir, name, link, sizeof link)) > 0;
+        n += there;
+        hidden += there && fcntl(fd, F_GETFD) < 0;
+    }
+    SHOW(n > 4);
+    SHOW(hidden);
+    R(chdir(".."));
+    ssize_t len = readlink("exe", link, sizeof link);
+    SHOW(len > 0);
+    printf("%.*s\n", (int)len, link + (len > 5 ? len - 5 : 0));
+    R(chdir("task"));
+    snprintf(name, sizeof name, "%d/comm", (int)gettid());
+    puts(slurp(name) ? text : "none");
 }
 
 CASE(proc, fdinfo)

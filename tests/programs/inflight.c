@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -148,6 +151,94 @@ static void events(void)
     close(epoll);
 }
 
+#define WRITERS 300 /* more than an isle's core has calls on their way */
+
+static int full[2];
+static cpu_set_t second;
+
+static void nothing(int signo)
+{
+    (void)signo;
+}
+
+static void *writes(void *arg)
+{
+    sched_setaffinity(0, sizeof(second), &second);
+    return write(full[1], "w", 1) == 1 ? arg : NULL;
+}
+
+static atomic_int mapped; /* 1: it is about to, 2: it has, 3: it could not */
+
+static void *maps(void *arg)
+{
+    sched_setaffinity(0, sizeof(second), &second);
+    mapped = 1;
+    void *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, file, 0);
+    mapped = p == MAP_FAILED ? 3 : 2;
+    return arg;
+}
+
+/* mmap is not interrupted by signals, whoever is in its way. */
+static void crowd(void)
+{
+    static pthread_t t[WRITERS];
+    static char bytes[65536];
+    struct sigaction sa = {.sa_handler = nothing};
+    cpu_set_t all, first;
+    pthread_t m;
+    void *result;
+    int cpu = 0, good = 0;
+    ssize_t n, in_pipe = 0;
+
+    check_section("a file is mapped while many wait");
+    sched_getaffinity(0, sizeof(all), &all);
+    if (CPU_COUNT(&all) < 2) {
+        return;
+    }
+    while (!CPU_ISSET(cpu, &all)) {
+        cpu++;
+    }
+    CPU_ZERO(&first);
+    CPU_SET(cpu, &first);
+    for (cpu++; !CPU_ISSET(cpu, &all); cpu++) {
+    }
+    CPU_ZERO(&second);
+    CPU_SET(cpu, &second);
+    sched_setaffinity(0, sizeof(first), &first);
+    sigaction(SIGUSR1, &sa, NULL);
+    file = open("/proc/self/exe", O_RDONLY);
+    CHECK(file >= 0 && pipe2(full, O_NONBLOCK) == 0);
+    while ((n = write(full[1], bytes, sizeof(bytes))) > 0) {
+        in_pipe += n;
+    }
+    CHECK(fcntl(full[1], F_SETFL, 0) == 0 && fcntl(full[0], F_SETFL, 0) == 0);
+    for (int i = 0; i < WRITERS; i++) {
+        CHECK(pthread_create(&t[i], NULL, writes, full) == 0);
+    }
+    sleep_ms(300);
+    CHECK(pthread_create(&m, NULL, maps, NULL) == 0);
+    while (!mapped) {
+        sleep_ms(1);
+    }
+    for (int i = 0; i < 30; i++) {
+        pthread_kill(m, SIGUSR1);
+        sleep_ms(3);
+    }
+    for (in_pipe += WRITERS; in_pipe > 0 && (n = read(full[0], bytes, sizeof(bytes))) > 0;) {
+        in_pipe -= n;
+    }
+    CHECK(in_pipe == 0);
+    for (int i = 0; i < WRITERS; i++) {
+        good += pthread_join(t[i], &result) == 0 && result == full;
+    }
+    CHECK(good == WRITERS);
+    CHECK(pthread_join(m, NULL) == 0 && mapped == 2);
+    close(file);
+    close(full[0]);
+    close(full[1]);
+    sched_setaffinity(0, sizeof(all), &all);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -156,5 +247,6 @@ int main(int argc, char **argv)
     echoes();
     storage(argv[1]);
     events();
+    crowd();
     return check_end();
 }

@@ -2,6 +2,8 @@
 /* Private mappings of files: contents, ends, replacement, rights, errors. argv[1]: a directory. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -191,6 +193,55 @@ static void moving(int fd)
     CHECK(munmap(p, 2 * PAGE) == 0 && munmap(q, 2 * PAGE) == 0);
 }
 
+static char *volatile target;
+static volatile int rounds_over;
+
+static void *unmaps(void *arg)
+{
+    while (!rounds_over) {
+        char *p = target;
+
+        if (p) {
+            munmap(p, 2 * PAGE);
+            target = NULL;
+        } else {
+            sched_yield();
+        }
+    }
+    return arg;
+}
+
+/* Before the move or behind it: then it is not there any more, or the new one is whole. */
+static void moving_and_unmapping(int fd)
+{
+    pthread_t t;
+    int odd = 0;
+
+    check_section("mremap against munmap");
+    CHECK(pthread_create(&t, NULL, unmaps, NULL) == 0);
+    for (int i = 0; i < 400; i++) {
+        char *r = mmap(NULL, 8 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *p = mmap(r, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0);
+
+        target = p;
+        char *q = mremap(p, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+        int err = errno;
+        while (target) {
+            sched_yield();
+        }
+        if (q == MAP_FAILED) {
+            odd += err != EFAULT;
+        } else {
+            odd += q == p || !is_file(q, 0, 2 * PAGE + 100);
+            munmap(q, 4 * PAGE);
+        }
+        munmap(r, 8 * PAGE);
+    }
+    CHECK(odd == 0);
+    rounds_over = 1;
+    CHECK(pthread_join(t, NULL) == 0);
+}
+
 int main(int argc, char **argv)
 {
     struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
@@ -207,6 +258,7 @@ int main(int argc, char **argv)
     replacement(fd);
     errors("mapped", fd);
     moving(fd);
+    moving_and_unmapping(fd);
     CHECK(unlink("mapped") == 0);
     return check_end();
 }

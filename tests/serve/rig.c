@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,14 @@ static void on_broken(void *ctx, const char *what)
     struct rig *r = ctx;
     snprintf(r->why, sizeof r->why, "%s", what);
     __atomic_fetch_add(&r->broken, 1, __ATOMIC_SEQ_CST);
+}
+
+/* That there is one makes children possible. */
+static int64_t on_exec(void *ctx, const struct exec_request *req)
+{
+    (void)ctx;
+    (void)req;
+    return -ENOSYS;
 }
 
 static void *map(size_t size)
@@ -50,6 +59,7 @@ void rig_open(struct rig *r, bool poller)
                               .poll_ns = 200000,
                               .reserved_fd_low = RIG_FD_LOW,
                               .exe_path = "/the/program",
+                              .exec = on_exec,
                               .ring = on_ring,
                               .broken = on_broken,
                               .ctx = r};
@@ -71,9 +81,15 @@ void rig_close(struct rig *r)
 
 void rig_submit(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const uint64_t arg[6])
 {
+    rig_submit_as(r, core, slot, nr, arg, 0);
+}
+
+void rig_submit_as(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const uint64_t arg[6],
+                   uint64_t child)
+{
     struct lull_channel *ch = r->isle.channel[core];
     r->done[core][slot].there = false;
-    lull_chan_submit(ch, slot, nr, arg, 0);
+    lull_chan_submit(ch, slot, nr, arg, child);
     if (lull_chan_must_ring(ch))
         server_kicked(r->server, core);
 }

@@ -39,6 +39,9 @@ void rig_close(struct rig *r);
 
 /* Submits and rings if the channel asks for it. */
 void rig_submit(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const uint64_t arg[6]);
+/* In the name of a child that LULL_NR_SPAWN gave. */
+void rig_submit_as(struct rig *r, unsigned core, unsigned slot, uint32_t nr, const uint64_t arg[6],
+                   uint64_t child);
 /* True and *result when the call of that slot completed within `ms`. */
 bool rig_wait(struct rig *r, unsigned core, unsigned slot, int64_t *result, int ms);
 

@@ -2,11 +2,16 @@
 /* An isle that breaks the channel is found out, once, and no longer served. */
 #include "cases.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-static void expect_broken(struct rig *r, const char *word)
+#include <lull/syscalls.h>
+
+static void wait_broken(struct rig *r, const char *word)
 {
     for (int ms = 0; !__atomic_load_n(&r->broken, __ATOMIC_SEQ_CST); ms++) {
         assert_true(ms < 5000);
@@ -14,6 +19,11 @@ static void expect_broken(struct rig *r, const char *word)
     }
     if (!strstr(r->why, word))
         fail_msg("\"%s\" does not say \"%s\"", r->why, word);
+}
+
+static void expect_broken(struct rig *r, const char *word)
+{
+    wait_broken(r, word);
     assert_non_null(strstr(r->why, "the isle broke its channel: core 1: "));
     int64_t v;
     const uint64_t none[6] = {0};
@@ -82,6 +92,50 @@ static void slot_in_use(void **state)
     close(p[1]);
 }
 
+/* The second call is the end of what serves the first: it must not get that far. */
+static void child_in_use(void **state)
+{
+    struct rig *r = *state;
+    int p[2];
+    assert_int_equal(pipe(p), 0);
+    uint64_t child = (uint64_t)rig_call(r, LULL_NR_SPAWN, 0);
+    assert_in_range(child, 1, INT32_MAX);
+    /* more than a pipe holds: it has begun when something is there, and waits */
+    rig_submit_as(r, 0, 1, SYS_write, (const uint64_t[6]){(uint64_t)p[1], U(r->app), 1u << 18},
+                  child);
+    assert_int_equal(poll(&(struct pollfd){p[0], POLLIN, 0}, 1, 10000), 1);
+    rig_submit_as(r, 1, 2, LULL_NR_LEAVE, (const uint64_t[6]){3}, child);
+    wait_broken(r, "two calls at once of one child");
+    assert_int_equal(waitpid((pid_t)child, NULL, WNOHANG), 0);
+    kill((pid_t)child, SIGKILL);
+    close(p[0]);
+    close(p[1]);
+}
+
+/* One after the other, on any core. */
+static void child_in_turn(void **state)
+{
+    struct rig *r = *state;
+    int64_t v;
+    int status;
+    uint64_t child = (uint64_t)rig_call(r, LULL_NR_SPAWN, 0);
+    assert_in_range(child, 1, INT32_MAX);
+    for (unsigned i = 0; i < 100; i++) {
+        rig_submit_as(r, i % 2, 1, SYS_getpgrp, (const uint64_t[6]){0}, child);
+        assert_true(rig_wait(r, i % 2, 1, &v, 10000));
+        assert_int_equal(v, getpgrp());
+    }
+    rig_submit_as(r, 1, 2, LULL_NR_LEAVE, (const uint64_t[6]){3}, child);
+    assert_true(rig_wait(r, 1, 2, &v, 10000));
+    assert_int_equal(v, 0);
+    assert_int_equal(waitpid((pid_t)child, &status, 0), child);
+    assert_int_equal(status, 3 << 8);
+    rig_submit_as(r, 1, 2, SYS_getpgrp, (const uint64_t[6]){0}, child);
+    assert_true(rig_wait(r, 1, 2, &v, 10000));
+    assert_int_equal(v, -ESRCH);
+    assert_int_equal(r->broken, 0);
+}
+
 /* A kernel that writes to the proxy's side of the channel hurts itself alone. */
 static void proxy_side_overwritten(void **state)
 {
@@ -100,7 +154,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(slot_too_large),  BOTH(number_too_large),       BOTH(number_unknown),
         BOTH(number_is_local), BOTH(number_is_refused),      BOTH(tail_impossible),
-        BOTH(slot_in_use),     BOTH(proxy_side_overwritten),
+        BOTH(slot_in_use),     BOTH(proxy_side_overwritten), BOTH(child_in_use),
+        BOTH(child_in_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,64 @@ static void path_own_proc(void **state)
     close(own);
 }
 
+/* The same by any way that leads there. */
+static void path_led_to_proc(void **state)
+{
+    struct rig *r = *state;
+    static const char *const dirs[] = {
+        "/proc/self/fd", "/proc/self/fdinfo", "/proc/thread-self/fd",
+        "/dev/fd",       "/proc/self",        "/proc",
+    };
+    static const char *const names[] = {"%d", "./%d", "%d", "../fd/%d", "fd//%d", "self/fd/%d"};
+    int own = fcntl(0, F_DUPFD, RIG_FD_LOW), plain = fcntl(0, F_DUPFD, 50);
+    char home[4096], link[] = "/tmp/lull-link-XXXXXX", name[64];
+    assert_non_null(getcwd(home, sizeof home));
+    for (int i = 0; i < 6; i++) {
+        int64_t dir = open_path(r, dirs[i]);
+        assert_true(dir > 0);
+        for (int by_fd = 0; by_fd < 2; by_fd++) {
+            if (!by_fd)
+                assert_int_equal(rig_call(r, SYS_fchdir, dir), 0);
+            int64_t at = by_fd ? dir : AT_FDCWD;
+            snprintf(r->app, 64, names[i], own);
+            assert_int_equal(rig_call(r, SYS_readlinkat, at, U(r->app), U(r->app + 4096), 64),
+                             -ENOENT);
+            assert_int_equal(rig_call(r, SYS_openat, at, U(r->app), O_PATH | O_NOFOLLOW), -ENOENT);
+            assert_int_equal(rig_call(r, SYS_newfstatat, at, U(r->app), U(r->app + 4096), 0),
+                             -ENOENT);
+            snprintf(r->app, 64, names[i], plain);
+            assert_int_equal(rig_call(r, SYS_newfstatat, at, U(r->app), U(r->app + 4096), 0), 0);
+        }
+        assert_int_equal(rig_call(r, SYS_close, dir), 0);
+    }
+    /* the cwd is /proc */
+    strcpy(r->app, "self/exe");
+    assert_int_equal(rig_call(r, SYS_readlink, U(r->app), U(r->app + 4096), 64), 12);
+    assert_memory_equal(r->app + 4096, "/the/program", 12);
+    assert_int_equal(chdir(home), 0);
+    snprintf(name, sizeof name, "/proc/self/../%d/fd/%d", getpid(), own);
+    assert_int_equal(read_link(r, name), -ENOENT);
+    int64_t fds = open_path(r, "/proc/self/fd");
+    snprintf(name, sizeof name, "/proc/self/fd/%d/%d", (int)fds, own);
+    assert_int_equal(read_link(r, name), -ENOENT);
+    assert_true(mkdtemp(link));
+    snprintf(name, sizeof name, "%s/d", link);
+    assert_int_equal(symlink("/proc/self/fd", name), 0);
+    snprintf(name, sizeof name, "%s/d/%d", link, own);
+    assert_int_equal(open_path(r, name), -ENOENT);
+    snprintf(name, sizeof name, "%s/%d", link, own); /* a file like any other */
+    assert_int_equal(mkdir(name, 0700), 0);
+    assert_int_equal(read_link(r, name), -EINVAL);
+    assert_int_equal(rmdir(name), 0);
+    snprintf(name, sizeof name, "%s/d", link);
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(rmdir(link), 0);
+    assert_int_equal(read_link(r, "/proc/self/map_files/1000-2000"), -ENOSYS);
+    assert_int_equal(rig_call(r, SYS_close, fds), 0);
+    close(own);
+    close(plain);
+}
+
 static long (*real_syscall)(long nr, const long arg[6], const int *cancel);
 static int mem_opened;
 
@@ -257,8 +315,9 @@ static void path_xattr_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(file_read_write), BOTH(file_bad_pointers), BOTH(file_vectors),    BOTH(path_calls),
-        BOTH(path_own_proc),   BOTH(path_never_opened), BOTH(path_xattr_name),
+        BOTH(file_read_write),   BOTH(file_bad_pointers), BOTH(file_vectors),
+        BOTH(path_calls),        BOTH(path_own_proc),     BOTH(path_led_to_proc),
+        BOTH(path_never_opened), BOTH(path_xattr_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,12 +136,56 @@ static void descriptors_run_out(void **state)
     assert_int_equal(rig_call(r, SYS_fcntl, 0, F_DUPFD, 0), -EMFILE);
     strcpy(r->app, "/dev/null");
     assert_int_equal(rig_call(r, SYS_open, U(r->app), O_RDONLY, 0), -EMFILE);
+    *(int *)(r->app + 64) = 4;
+    int64_t peer = rig_call(r, SYS_getsockopt, sv[0], SOL_SOCKET, 77, U(r->app), U(r->app + 64));
+    if (peer != -ENOPROTOOPT) /* SO_PEERPIDFD, Linux 6.5 */
+        assert_int_equal(peer, -EMFILE);
+    if (setsockopt(sv[1], SOL_SOCKET, 76, &(int){1}, sizeof(int)) == 0) { /* SO_PASSPIDFD */
+        int got;
+        assert_int_equal(rig_call(r, SYS_write, sv[0], U(r->app), 1), 1);
+        in = msg_at(r->app + 8192, 8, 128);
+        assert_int_equal(rig_call(r, SYS_recvmsg, sv[1], U(in), 0), 1);
+        assert_int_equal(((struct cmsghdr *)in->control)->cmsg_type, 4);
+        memcpy(&got, CMSG_DATA((struct cmsghdr *)in->control), sizeof got);
+        assert_int_equal(got, -EMFILE);
+    }
     for (int i = RIG_FD_LOW; i < RIG_FD_LOW + 4; i++)
         assert_int_equal(fcntl(i, F_GETFD), -1); /* nothing was left open there */
     while (n-- > 0)
         close(fill[n]);
     close(sv[0]);
     close(sv[1]);
+}
+
+/* What one call's copies would need has a bound: some messages are left for the next. */
+static void messages_in_parts(void **state)
+{
+    enum { N = 1024, CONTROL = 16384 };
+    struct rig *r = *state;
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof to;
+    int in = socket(AF_INET, SOCK_DGRAM, 0), out = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(in, (void *)&to, sizeof to), 0);
+    assert_int_equal(getsockname(in, (void *)&to, &len), 0);
+    assert_int_equal(connect(out, (void *)&to, sizeof to), 0);
+    struct cmsghdr *h = (void *)r->app; /* of a protocol that is not there: passed over */
+    *h = (struct cmsghdr){.cmsg_len = CONTROL, .cmsg_level = 99};
+    struct iovec *v = (void *)(r->app + CONTROL);
+    *v = (struct iovec){v, 1};
+    struct mmsghdr *m = (void *)(v + 1);
+    memset(m, 0, N * sizeof *m);
+    for (int i = 0; i < N; i++)
+        m[i].msg_hdr = (struct msghdr){
+            .msg_iov = v, .msg_iovlen = 1, .msg_control = h, .msg_controllen = CONTROL};
+    int64_t n = rig_call(r, SYS_sendmmsg, out, U(m), N, 0);
+    assert_in_range(n, 100, N - 1);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(m[i].msg_len, i < n);
+    for (int i = 0; i < N; i++) /* what is small goes as a whole */
+        m[i].msg_hdr = (struct msghdr){.msg_iov = v, .msg_iovlen = 1};
+    assert_int_equal(rig_call(r, SYS_sendmmsg, out, U(m), N, 0), N);
+    close(in);
+    close(out);
 }
 
 static void socket_addresses(void **state)
@@ -219,7 +263,24 @@ static void socket_options(void **state)
     *len = 8;
     assert_int_equal(rig_call(r, SYS_getsockopt, s, SOL_SOCKET, SO_GET_FILTER, U(v), U(len)),
                      -ENOSYS);
+    /* more comes back than the length says; and what nobody knows yet */
+    *len = 64;
+    assert_int_equal(rig_call(r, SYS_getsockopt, s, IPPROTO_TCP, 41, U(v), U(len)), -ENOSYS);
+    assert_int_equal(rig_call(r, SYS_getsockopt, s, SOL_SOCKET, 200, U(v), U(len)), -ENOSYS);
     close(s);
+    int sv[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+    *len = 64;
+    int64_t peer = rig_call(r, SYS_getsockopt, sv[0], SOL_SOCKET, 77, U(v), U(len));
+    if (peer != -ENOPROTOOPT) { /* SO_PEERPIDFD, Linux 6.5 */
+        assert_int_equal(peer, 0);
+        assert_int_equal(*len, 4);
+        assert_int_equal(fcntl(*v, F_GETFD), FD_CLOEXEC);
+        close(*v);
+        assert_int_equal(rig_call(r, SYS_getsockopt, sv[0], SOL_SOCKET, 77, BAD, U(len)), -EFAULT);
+    }
+    close(sv[0]);
+    close(sv[1]);
 }
 
 static void pipe_broken(void **state)
@@ -246,8 +307,9 @@ static void pipe_broken(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(message_data),     BOTH(message_rights), BOTH(descriptors_run_out),
-        BOTH(socket_addresses), BOTH(socket_options), BOTH(pipe_broken),
+        BOTH(message_data),      BOTH(message_rights), BOTH(descriptors_run_out),
+        BOTH(socket_addresses),  BOTH(socket_options), BOTH(pipe_broken),
+        BOTH(messages_in_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names in /proc that mean the program where Linux would mean the proxy: what it executes, its
+ * threads, and descriptors that are the proxy's own.
+ */
+#include "serve/path_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#include "serve/agent.h"
+#include "serve/view.h"
+#include "systable.h"
+
+static const char *skip_dots(const char *p)
+{
+    for (;;) {
+        while (*p == '/')
+            p++;
+        if (p[0] != '.' || (p[1] != '/' && p[1] != 0))
+            return p;
+        p++;
+    }
+}
+
+const char *path_component(const char *p, const char *name)
+{
+    size_t n = strlen(name);
+    if (strncmp(p, name, n) || (p[n] != '/' && p[n] != 0))
+        return NULL;
+    return skip_dots(p + n);
+}
+
+static const char *number(const char *p, long *value)
+{
+    char *end;
+    if (*p < '0' || *p > '9')
+        return NULL;
+    errno = 0;
+    *value = strtol(p, &end, 10);
+    return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
+}
+
+bool call_shows_proxy(const struct call *c, long pid)
+{
+    return pid == c->env->pid ||
+           (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
+}
+
+/* Steps over task/TID/, if that is there. */
+static const char *behind_task(const char *p)
+{
+    long tid;
+    const char *q = path_component(p, "task");
+    return q && *q && (q = number(q, &tid)) ? q : p;
+}
+
+/* What comes after /proc/self/ or its other names; NULL: the path is not there. */
+static const char *own_proc_rest(const struct call *c, const char *path)
+{
+    long n;
+    if (*path != '/')
+        return NULL;
+    const char *p = path_component(skip_dots(path), "proc"), *q;
+    if (!p)
+        return NULL;
+    if ((q = path_component(p, "self")) || (q = path_component(p, "thread-self")))
+        p = q;
+    else if ((q = number(p, &n)) && call_shows_proxy(c, n))
+        p = q;
+    else
+        return NULL;
+    return behind_task(p);
+}
+
+const char *path_proc_rest(const struct call *c, const char *path)
+{
+    for (const char *p = path; (p = strchr(p, '/'));) {
+        long pid;
+        const char *rest = number(++p, &pid);
+        if (rest && call_shows_proxy(c, pid))
+            return behind_task(rest);
+    }
+    return NULL;
+}
+
+const char *path_exe(const struct call *c, const char *path)
+{
+    const char *rest = own_proc_rest(c, path);
+    return rest && !strcmp(rest, "exe") ? c->env->exe_path : NULL;
+}
+
+bool path_of_fd(int64_t fd, char *path, size_t size)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)fd);
+    long n = server_syscall(SYS_readlink, (long)link, (long)path, (long)size - 1, 0);
+    if (n < 0)
+        return false;
+    path[n] = 0;
+    return true;
+}
+
+static bool follows_links(const struct call *c, unsigned i)
+{
+    switch (c->nr) {
+    case SYS_open:
+        return i == 0 && !(c->user[1] & O_NOFOLLOW);
+    case SYS_openat:
+        return !(c->user[2] & O_NOFOLLOW);
+    case SYS_openat2:
+    case SYS_stat:
+    case SYS_access:
+    case SYS_faccessat:
+    case SYS_statfs:
+    case SYS_getxattr:
+        return i < 2 && !(c->nr == SYS_getxattr && i);
+    case SYS_newfstatat:
+    case SYS_faccessat2:
+        return !(c->user[3] & AT_SYMLINK_NOFOLLOW);
+    case SYS_statx:
+        return !(c->user[2] & AT_SYMLINK_NOFOLLOW);
+    default:
+        return false;
+    }
+}
+
+/* readlink of /proc/self/exe, answered here. */
+static bool answer_exe_link(struct call *c, int64_t *answer)
+{
+    unsigned i = c->nr == SYS_readlinkat ? 2 : 1; /* buffer; its size is the next */
+    int room = (int)c->user[i + 1];
+    if (room <= 0)
+        return call_answer(answer, -EINVAL);
+    size_t len = strlen(c->env->exe_path);
+    if (len > (size_t)room)
+        len = (size_t)room;
+    if (c->user[LULL_ARG_HAVE] && len > c->user[LULL_ARG_HAVE])
+        return call_answer(answer, -EFAULT);
+    void *dst = call_mem(c, c->user[i], len);
+    if (!dst)
+        return call_answer(answer, -EFAULT);
+    memcpy(dst, c->env->exe_path, len);
+    return call_answer(answer, (int64_t)len);
+}
+
+enum found { FOUND_ANSWER, FOUND_ALL, FOUND_NOTHING };
+
+/* `rest` is what a name has behind /proc/self/. All: nothing else can be meant. */
+static enum found look(struct call *c, unsigned i, const char *rest, int64_t *answer)
+{
+    const char *p;
+    long fd;
+    if (c->env->exe_path && !strcmp(rest, "exe")) {
+        if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
+            return answer_exe_link(c, answer) ? FOUND_ALL : FOUND_ANSWER;
+        if (follows_links(c, i))
+            c->arg[i] = (long)c->env->exe_path;
+        return FOUND_ALL;
+    }
+    if ((p = path_component(rest, "map_files")) && *p) {
+        call_refuse(c, answer);
+        return FOUND_ANSWER;
+    }
+    if (!(p = path_component(rest, "fd")) && !(p = path_component(rest, "fdinfo")))
+        return FOUND_NOTHING;
+    if (!*p || !(p = number(p, &fd)))
+        return FOUND_NOTHING;
+    if (fd >= c->env->fd_low) {
+        *answer = -ENOENT;
+        return FOUND_ANSWER;
+    }
+    return *p ? FOUND_NOTHING : FOUND_ALL;
+}
+
+/* The next component that look() and view_task_path() may care for; NULL: none. */
+static char *suspect(char *p)
+{
+    while (*(p += strspn(p, "/"))) {
+        size_t n = strcspn(p, "/");
+        if (strspn(p, "0123456789") == n || (n == 3 && !memcmp(p, "exe", n)))
+            return p;
+        p += n;
+    }
+    return NULL;
+}
+
+/*
+ * The directory in which Linux looks for the component at `at`, if that is one of procfs: its name.
+ * Most paths are of a file system that was met before.
+ */
+static bool directory_of(const struct call *c, unsigned i, char *name, char *at, char *path,
+                         size_t size)
+{
+    static uint64_t other; /* atomic: a device that is not procfs */
+    struct stat st;
+    struct statfs fs;
+    const struct lull_sysdesc *d = &lull_systable[c->nr];
+    int dir = i && d->arg[i - 1].kind == LULL_A_ATFD ? (int)c->arg[i - 1] : AT_FDCWD;
+    char first = *at;
+    bool found = false;
+    int64_t fd = -1;
+    *at = '\0';
+    const char *prefix = at == name ? "." : name;
+    memset(&st, 0, sizeof st);
+    memset(&fs, 0, sizeof fs);
+    if (server_syscall(SYS_newfstatat, dir, (long)prefix, (long)&st, 0) == 0 && !major(st.st_dev) &&
+        st.st_dev != __atomic_load_n(&other, __ATOMIC_RELAXED))
+        fd = server_syscall(SYS_openat, dir, (long)prefix, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    *at = first;
+    if (fd < 0)
+        return false;
+    if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) == 0) {
+        if (fs.f_type == PROC_SUPER_MAGIC)
+            found = path_of_fd(fd, path, size);
+        else
+            __atomic_store_n(&other, st.st_dev, __ATOMIC_RELAXED);
+    }
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    return found;
+}
+
+/* A name that leads to procfs by a directory, a link or "..". */
+static bool decode_led_name(struct call *c, unsigned i, char *name, int64_t *answer)
+{
+    char path[256];
+    for (char *at = name; (at = suspect(at)); at += strcspn(at, "/")) {
+        if (!directory_of(c, i, name, at, path, sizeof path))
+            continue;
+        size_t room = strlen(path) + strlen(at) + 2;
+        char *joined = arena_alloc(c->mem, room);
+        if (!joined)
+            return call_answer(answer, -ENOMEM);
+        snprintf(joined, room, "%s/%s", path, at);
+        const char *inside = path_proc_rest(c, path), *whole = joined;
+        if (!c->task && (!inside || !strcmp(inside, "task")) && !view_task_path(c, &joined, answer))
+            return false;
+        if (joined != whole)
+            c->arg[i] = (long)joined;
+        const char *rest = path_proc_rest(c, joined);
+        enum found found = rest ? look(c, i, rest, answer) : FOUND_NOTHING;
+        if (found != FOUND_NOTHING)
+            return found == FOUND_ALL;
+        if (joined != whole)
+            return true;
+    }
+    return true;
+}
+
+bool decode_proc_name(struct call *c, unsigned i, char *own, int64_t *answer)
+{
+    if (!view_task_path(c, &own, answer))
+        return false;
+    c->arg[i] = (long)own;
+    const char *rest = own_proc_rest(c, own);
+    if (!rest && *own == '/') {
+        rest = path_component(skip_dots(own), "dev");
+        rest = rest && path_component(rest, "fd") ? rest : NULL;
+    }
+    enum found found = rest ? look(c, i, rest, answer) : FOUND_NOTHING;
+    return found == FOUND_NOTHING ? decode_led_name(c, i, own, answer) : found == FOUND_ALL;
+}
