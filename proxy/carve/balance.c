@@ -361,6 +361,25 @@ static void remove_directories(struct journal *j, struct isle *i, struct balance
     }
 }
 
+static bool is_self(const struct journal *j, const struct isle *i)
+{
+    return j->entered && strcmp(i->name, j->self.name) == 0;
+}
+
+/* The image before an execve(2) had others moved aside: they stay so. */
+static int keep_shields(struct journal *j)
+{
+    int err = 0;
+    for (size_t k = 0; k < j->nisles; k++) {
+        const struct isle *i = &j->isle[k];
+        for (size_t n = 0; is_self(j, i) && n < i->n && err == 0; n++) {
+            if (i->want[n].kind == JOURNAL_SHIELD)
+                err = want_add(&j->self, JOURNAL_SHIELD, i->want[n].path, NULL);
+        }
+    }
+    return err;
+}
+
 /* This process's own record was read with the others'; what it wants is in `self`. */
 static void set_aside_self(struct journal *j)
 {
@@ -370,15 +389,12 @@ static void set_aside_self(struct journal *j)
     }
 }
 
-static bool is_self(const struct journal *j, const struct isle *i)
-{
-    return j->entered && strcmp(i->name, j->self.name) == 0;
-}
-
 int balance(struct journal *j, struct balance *b)
 {
     bool here = j->entered && !b->leaving, changed = false;
-    int err = 0;
+    int err = here ? keep_shields(j) : 0;
+    if (err)
+        return err;
     set_aside_self(j);
     for (size_t k = 0; k < j->nisles; k++) {
         struct isle *i = &j->isle[k];

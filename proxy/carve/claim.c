@@ -122,7 +122,7 @@ static void look(struct view *v, const char *root, struct journal *j, const stru
     if (self)
         v->claim = self->claim;
     for (size_t k = 0; k < v->all.n; k++)
-        if (!same_launch(&v->claim, &v->all.isle[k]))
+        if (!same_launch(&v->claim, &v->all.isle[k]) && !v->all.isle[k].elsewhere)
             CPU_OR(&v->others, &v->others, &v->all.isle[k].claim.held);
     if (self)
         look_after_exec(v, self);
@@ -142,7 +142,7 @@ static const struct journal_isle *holder(const struct view *v, const cpu_set_t *
 {
     for (size_t k = 0; k < v->all.n; k++) {
         const struct journal_isle *i = &v->all.isle[k];
-        if (!same_launch(&v->claim, i) && mask_meets(&i->claim.held, cpus))
+        if (!same_launch(&v->claim, i) && !i->elsewhere && mask_meets(&i->claim.held, cpus))
             return i;
     }
     return NULL;

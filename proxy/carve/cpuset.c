@@ -82,6 +82,15 @@ static int write_in(struct hold *h, const char *name, const char *value)
     return err ? err : host_write(h->root, path, value);
 }
 
+static int open_in(struct hold *h, const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    if (root_path(path, sizeof path, "%s/%s", dir, name))
+        return -1;
+    int fd = openat(h->root, path + 1, O_WRONLY | O_CLOEXEC);
+    return fd < 0 ? -1 : ownfd_hide(fd);
+}
+
 /* Ours: an isle's, or a shield. The process's own group is the one above it. */
 static bool is_ours(const char *name)
 {
@@ -141,25 +150,17 @@ bool hold_keeps_affinity(const char *release)
 }
 
 /*
- * A shield below each group from the root to the process's own: all of them have the isle's CPUs,
- * and processes.
+ * Calls `each` for the shield below each group from the process's own to the root, all of which
+ * have the isle's CPUs, and processes. 0, or the first that is not.
  */
-int cpuset_want_shield(struct hold *h)
+static int each_shield(const struct hold *h, int (*each)(const struct hold *h, const char *path))
 {
-    struct utsname u;
     char path[PATH_MAX], shield[PATH_MAX];
-    if (h->cpuset != CPUSET_V1)
-        return 0;
-    if (uname(&u) || !hold_keeps_affinity(u.release)) {
-        settings_add(h->settings, "other processes on the isle's CPUs", NULL, NULL,
-                     "before Linux 6.2 they would forget their affinity");
-        return -EOPNOTSUPP;
-    }
     snprintf(path, sizeof path, "%s", h->home);
     for (size_t top = strlen(h->mount);;) {
         int err = root_path(shield, sizeof shield, "%s/%s", path, SHIELD_NAME);
         if (err == 0)
-            err = journal_want(h->journal, JOURNAL_SHIELD, shield, NULL);
+            err = each(h, shield);
         if (err)
             return err;
         char *last = strrchr(path, '/');
@@ -169,14 +170,31 @@ int cpuset_want_shield(struct hold *h)
     }
 }
 
-/* Is every shield there? */
+static int want_one(const struct hold *h, const char *path)
+{
+    return journal_want(h->journal, JOURNAL_SHIELD, path, NULL);
+}
+
+int cpuset_want_shield(struct hold *h)
+{
+    struct utsname u;
+    if (h->cpuset != CPUSET_V1)
+        return 0;
+    if (uname(&u) == 0 && hold_keeps_affinity(u.release))
+        return each_shield(h, want_one);
+    settings_add(h->settings, "other processes on the isle's CPUs", NULL, NULL,
+                 "before Linux 6.2 they would forget their affinity");
+    return -EOPNOTSUPP;
+}
+
+static int is_there(const struct hold *h, const char *path)
+{
+    return host_exists(h->root, path) ? 0 : -ENOENT;
+}
+
 bool cpuset_shielded(const struct hold *h)
 {
-    char path[PATH_MAX];
-    if (h->cpuset != CPUSET_V1)
-        return h->cpuset == CPUSET_V2;
-    return root_path(path, sizeof path, "%s/%s", h->home, SHIELD_NAME) == 0 &&
-           host_exists(h->root, path);
+    return h->cpuset == CPUSET_V1 ? each_shield(h, is_there) == 0 : h->cpuset == CPUSET_V2;
 }
 
 /* The mounts and this process's groups, to be freed; *groups is part of it. NULL: not to be had. */
@@ -201,6 +219,14 @@ void cpuset_leave(struct hold *h)
     free(mounts);
 }
 
+void cpuset_find_home(struct hold *h)
+{
+    char *groups, *mounts = read_groups(h, &groups);
+    if (mounts && locate(h, true, mounts, groups) && host_writable(h->root, h->home))
+        h->home_fd = open_in(h, h->home, "tasks");
+    free(mounts);
+}
+
 int cpuset_want(struct hold *h)
 {
     char *groups, *mounts = read_groups(h, &groups), text[512];
@@ -218,7 +244,8 @@ int cpuset_want(struct hold *h)
     if (err == 0) {
         /* an executed program's is there already, be it its parent's; one isle's CPUs are another's
            only in the same one, as none may overlap it */
-        if (journal_find_dir(h->journal, h->home, &h->cpus, text, sizeof text) == 0)
+        h->dir_cpus = h->cpus;
+        if (journal_find_dir(h->journal, h->home, &h->dir_cpus, text, sizeof text) == 0)
             snprintf(h->dir, sizeof h->dir, "%s", text);
         err = journal_want(h->journal, JOURNAL_DIR, h->dir, NULL);
     }
@@ -229,15 +256,6 @@ int cpuset_want(struct hold *h)
 bool cpuset_made(const struct hold *h)
 {
     return h->cpuset != CPUSET_NONE && host_exists(h->root, h->dir);
-}
-
-static int open_in(struct hold *h, const char *dir, const char *name)
-{
-    char path[PATH_MAX];
-    if (root_path(path, sizeof path, "%s/%s", dir, name))
-        return -1;
-    int fd = openat(h->root, path + 1, O_WRONLY | O_CLOEXEC);
-    return fd < 0 ? -1 : ownfd_hide(fd);
 }
 
 static int set(struct hold *h, const char *name, const char *value)
@@ -324,7 +342,7 @@ void cpuset_share(struct hold *h, bool on)
 void cpuset_fill(struct hold *h)
 {
     char list[4096];
-    if (!cpuset_made(h) || mask_print_list(&h->cpus, list, sizeof list)) {
+    if (!cpuset_made(h) || mask_print_list(&h->dir_cpus, list, sizeof list)) {
         h->lacks |= LACK_CPUSET;
         h->cpuset = CPUSET_NONE;
         return;

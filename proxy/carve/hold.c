@@ -280,6 +280,7 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
         journal_enter(h->journal, &self);
     if (h->opt->isolate == ISOLATE_NO || !some) {
         apply(h);
+        cpuset_find_home(h);
         if (h->opt->isolate == ISOLATE_REQUIRE) {
             message("--isolate=require: no core is left to Linux; ask for fewer with --cpus");
             return LULL_EXIT_FAILED;

@@ -37,6 +37,7 @@ struct hold {
     enum cpuset_kind cpuset;
     char mount[1100];                   /* of the hierarchy with cpusets */
     char home[PATH_MAX], dir[PATH_MAX]; /* of this process before, and the isle's */
+    cpu_set_t dir_cpus;                 /* its CPUs: the isle's, and of others that share it */
     char partition[32];                 /* "isolated", "root", "exclusive" or "" */
     int home_fd, dir_fd;                /* the files that move a thread there; -1: none */
     int latency_fd;                     /* /dev/cpu_dma_latency */
@@ -54,6 +55,8 @@ bool cpuset_made(const struct hold *h);
 /* cgroup v1: those who share the CPUs are moved aside (shield.c). 0: asked for, or v2 */
 int cpuset_want_shield(struct hold *h);
 bool cpuset_shielded(const struct hold *h);
+/* v1: an isle without a cpuset of its own has its threads where no shield keeps them off. */
+void cpuset_find_home(struct hold *h);
 /* A process that was moved aside, or comes from an isle's core, is back where it would be. */
 void cpuset_leave(struct hold *h);
 

@@ -120,6 +120,7 @@ int journal_lock(struct journal *j)
 
 void journal_unlock(struct journal *j)
 {
+    flock(j->lock, LOCK_UN); /* a vfork child may have the descriptor, too */
     close(j->lock);
     j->lock = -1;
 }
@@ -191,10 +192,10 @@ static const char *dir_below(const struct isle *i, const char *base)
     return NULL;
 }
 
-int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus, char *out,
-                     size_t size)
+int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char *out, size_t size)
 {
     const char *found = NULL;
+    const cpu_set_t wanted = *cpus;
     int err = journal_lock(j);
     if (err)
         return err;
@@ -204,11 +205,17 @@ int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus,
         const char *path = i->alive ? dir_below(i, base) : NULL;
         bool own = strcmp(i->name, j->self.name) == 0;
         cpu_set_t both;
-        CPU_AND(&both, &i->id.cpus, cpus);
-        if (path && (own || (!found && CPU_EQUAL(&both, cpus))))
+        CPU_AND(&both, &i->id.cpus, &wanted);
+        if (path && (own || (!found && CPU_EQUAL(&both, &wanted))))
             found = path;
         if (path && own)
             break;
+    }
+    for (size_t k = 0; found && k < j->nisles; k++) {
+        const struct isle *i = &j->isle[k];
+        const char *path = i->alive ? dir_below(i, base) : NULL;
+        if (path && strcmp(path, found) == 0 && strcmp(i->name, j->self.name) != 0)
+            CPU_OR(cpus, cpus, &i->id.cpus);
     }
     if (found)
         snprintf(out, size, "%s", found);
@@ -304,6 +311,30 @@ int journal_isles(struct journal *j, struct journal_isle **out, size_t *n)
     return err;
 }
 
+/* Who names a process that is not his, or cannot be seen from here, claims what he has not. */
+static int drop_strangers(struct journal *j)
+{
+    struct stat st, of;
+    size_t kept = 0;
+    char path[24];
+    if (fstat(j->dir, &st))
+        return -errno;
+    for (size_t k = 0; k < j->nisles; k++) {
+        struct isle *i = &j->isle[k];
+        snprintf(path, sizeof path, "%d", (int)i->id.pid);
+        bool own =
+            i->id.uid == st.st_uid &&
+            (st.st_uid == 0 || (i->space == j->space && fstatat(j->proc, path, &of, 0) == 0 &&
+                                of.st_uid == st.st_uid));
+        if (own)
+            j->isle[kept++] = *i;
+        else
+            isle_free(i);
+    }
+    j->nisles = kept;
+    return 0;
+}
+
 int journal_scan(const char *root, const char *directory, struct journal_isle **out, size_t *n)
 {
     struct journal j = {.proc = -1, .dir = -1};
@@ -312,13 +343,15 @@ int journal_scan(const char *root, const char *directory, struct journal_isle **
         return err;
     err = j.proc = host_open("/proc");
     if (err >= 0) {
-        j.dir = openat(j.root, directory + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        j.dir = openat(j.root, directory + 1, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         err = j.dir < 0 ? -errno : 0;
     }
     if (err == 0) {
         journal_read_world(j.proc, j.boot, &j.space);
         err = journal_load_isles(j.dir, &j.isle, &j.nisles, (uid_t)-1, j.boot);
     }
+    if (err == 0)
+        err = drop_strangers(&j);
     if (err == 0)
         err = copy_living(&j, out, n);
     journal_unload(&j);

@@ -98,10 +98,10 @@ bool journal_entered(const struct journal *j);
 
 /*
  * The JOURNAL_DIR that this process's record has, as the image before an execve(2) or a fork(2) has
- * left it, else one right below `base` of a living isle that has all of these CPUs. -ENOENT: none.
+ * left it, else one right below `base` of a living isle that has all of these CPUs. To *cpus come
+ * those of the other living isles that have it. -ENOENT: none.
  */
-int journal_find_dir(struct journal *j, const char *base, const cpu_set_t *cpus, char *out,
-                     size_t size);
+int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char *out, size_t size);
 
 /*
  * One more want: after journal_enter(), before journal_apply(). `path` is absolute and has no
@@ -114,7 +114,7 @@ int journal_want(struct journal *j, enum journal_kind kind, const char *path, co
  * Puts everything on record, and then does it; what the dead have left is put back on the way.
  * Each of this isle's wants becomes a row of *s (may be NULL), those that Linux refuses with the
  * reason; a refusal is no error. May be called again after more wants. -EBUSY: the journal was
- * locked for 5 s; -errno: it cannot be written: nothing was done.
+ * locked for 30 s; -errno: it cannot be written: nothing was done.
  */
 int journal_apply(struct journal *j, struct settings *s);
 

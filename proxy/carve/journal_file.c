@@ -184,7 +184,8 @@ static int slurp(int dir, const char *name, uid_t owner, char **out, uid_t *foun
         return -errno;
     if (fstat(fd, &st))
         err = -errno;
-    else if (!S_ISREG(st.st_mode) || st.st_size > RECORD_MAX ||
+    else if (!S_ISREG(st.st_mode) ||
+             st.st_size > (owner == (uid_t)-1 ? RECORD_FOREIGN_MAX : RECORD_MAX) ||
              (owner != (uid_t)-1 && st.st_uid != owner))
         err = -EPERM;
     else if (!(*out = malloc((size_t)st.st_size + 1)))
@@ -243,7 +244,7 @@ static int parse_launch(char *text, struct journal_claim *c)
     return 0;
 }
 
-static int parse_isle_line(struct isle *i, char *line)
+static int parse_isle_line(struct isle *i, char *line, bool foreign)
 {
     uint64_t v;
     char *word = strsep(&line, "\t"), *rest = line ? line : "";
@@ -271,7 +272,7 @@ static int parse_isle_line(struct isle *i, char *line)
         parse_text(rest, i->id.engine, sizeof i->id.engine);
     else if (strcmp(word, "program") == 0)
         parse_text(rest, i->id.program, sizeof i->id.program);
-    else if (strcmp(word, "want") == 0) {
+    else if (strcmp(word, "want") == 0 && !foreign) { /* another's wants are nobody's business */
         enum journal_kind kind;
         char *name = strsep(&line, "\t"), *path = line ? strsep(&line, "\t") : NULL;
         if (!name || !path || !kind_find(name, &kind) || !decent(path) ||
@@ -283,7 +284,7 @@ static int parse_isle_line(struct isle *i, char *line)
 }
 
 /* -ESTALE: of another boot. */
-static int parse_isle(struct isle *i, char *text, const char *boot)
+static int parse_isle(struct isle *i, char *text, const char *boot, bool foreign)
 {
     char *line = strsep(&text, "\n");
     char found[40];
@@ -295,7 +296,7 @@ static int parse_isle(struct isle *i, char *text, const char *boot)
     while (!whole && text) {
         line = strsep(&text, "\n");
         whole = strcmp(line, "end") == 0;
-        int err = whole ? 0 : parse_isle_line(i, line);
+        int err = whole ? 0 : parse_isle_line(i, line, foreign);
         if (err)
             return err;
     }
@@ -314,7 +315,7 @@ static int load_isle(int dir, const char *name, struct isle *i, uid_t owner, con
     if (err)
         return err;
     snprintf(i->name, sizeof i->name, "%s", name);
-    err = parse_isle(i, text, boot);
+    err = parse_isle(i, text, boot, owner == (uid_t)-1);
     if (owner == (uid_t)-1)
         i->id.uid = uid; /* whatever it says */
     free(text);
@@ -333,7 +334,8 @@ int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const
             close(fd);
         return err;
     }
-    for (struct dirent *e; err == 0 && (e = readdir(d));) {
+    for (struct dirent *e;
+         err == 0 && (owner != (uid_t)-1 || *n < FOREIGN_MAX) && (e = readdir(d));) {
         struct isle one;
         if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 || strlen(e->d_name) >= sizeof one.name)
             continue;

@@ -5,9 +5,11 @@
 #include "carve/host.h"
 #include "carve/journal.h"
 
-#define VALUE_MAX 4096        /* bytes of a setting's value, with its end */
-#define RECORD_MAX (4u << 20) /* bytes of a file of the journal */
-#define LOCK_TRIES 5000       /* of a millisecond */
+#define VALUE_MAX 4096                 /* bytes of a setting's value, with its end */
+#define RECORD_MAX (4u << 20)          /* bytes of a file of the journal */
+#define RECORD_FOREIGN_MAX (64u << 10) /* of one that anybody may have written */
+#define FOREIGN_MAX 4096               /* such files in a directory */
+#define LOCK_TRIES 30000 /* of a millisecond: a shield of a crowded node takes its time */
 #define JOURNAL_SETTINGS "settings"
 
 struct want {

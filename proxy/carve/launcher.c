@@ -142,6 +142,10 @@ void launcher_identity(const struct launcher *l, pid_t *pid, uint64_t *start)
             *start = launcher_start(at, &parent);
         } while (*start && parent > 0 && is_rank(at, l->slurm));
     }
+    if (*start == 0 && l->ranks > 1 && at == getppid() && at > 1) {
+        *pid = at; /* another user's, and /proc shows one's own processes only */
+        return;
+    }
     if (*start == 0) { /* it has gone, or is not to be seen: nothing in common with anybody */
         at = getpid();
         *start = launcher_start(at, NULL);

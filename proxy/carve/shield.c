@@ -121,9 +121,10 @@ static void above(const char *path, char *out, size_t size)
 }
 
 /* -EBUSY: no CPU is left beside the isles. */
-static int raise_shield(struct journal *j, const char *path, const cpu_set_t *off, uint64_t *moved)
+static int raise_shield(struct journal *j, const char *path, const cpu_set_t *off, bool here,
+                        uint64_t *moved)
 {
-    char base[VALUE_MAX], cpus[VALUE_MAX], mems[VALUE_MAX];
+    char base[VALUE_MAX], cpus[VALUE_MAX], mems[VALUE_MAX], now[VALUE_MAX];
     cpu_set_t all, rest;
     above(path, base, sizeof base);
     int err = shield_read(j, base, "cpuset.effective_cpus", cpus, sizeof cpus);
@@ -140,21 +141,31 @@ static int raise_shield(struct journal *j, const char *path, const cpu_set_t *of
     if (!mask_less(&rest, &all, off))
         return -EBUSY;
     err = mask_print_list(&rest, cpus, sizeof cpus);
-    if (err == 0)
+    bool there = host_exists(j->root, path);
+    /* nobody has come to move since */
+    if (err == 0 && there && !here && shield_read(j, path, "cpuset.cpus", now, sizeof now) == 0 &&
+        strcmp(now, cpus) == 0)
+        return 0;
+    if (err == 0 && !there)
         err = host_mkdir(j->root, path);
-    if (err == 0 || err == -EEXIST)
+    if (err == 0)
         err = shield_write(j, path, "cpuset.cpus", cpus);
     if (err == 0)
         err = shield_write(j, path, "cpuset.mems", mems);
+    if (err && there) /* somebody is in the way who will go; it is good for what it has */
+        return 0;
     return err ? err : move_all(j, base, path, &all, moved);
 }
 
 static int lower_shield(struct journal *j, const char *path)
 {
-    char base[VALUE_MAX];
+    char base[VALUE_MAX], cpus[VALUE_MAX];
     uint64_t moved = 0;
     int err = -ENOENT;
     above(path, base, sizeof base);
+    /* if it cannot be removed it does no harm then */
+    if (host_exists(j->root, path) && shield_read(j, base, "cpuset.cpus", cpus, sizeof cpus) == 0)
+        shield_write(j, path, "cpuset.cpus", cpus);
     for (int n = 0; n < EMPTY_TRIES && host_exists(j->root, path); n++) {
         move_all(j, path, base, NULL, &moved);
         err = host_rmdir(j->root, path);
@@ -171,11 +182,6 @@ static struct isle *isle_at(struct journal *j, size_t k)
     return k < j->nisles ? &j->isle[k] : k == j->nisles && j->entered ? &j->self : NULL;
 }
 
-static bool lives(const struct journal *j, const struct isle *i, bool here)
-{
-    return i == &j->self ? here : i->alive;
-}
-
 /* Does somebody want it? Off its CPUs are those of all isles below the same cpuset. */
 static bool wanted(struct journal *j, const char *path, bool here, cpu_set_t *off)
 {
@@ -185,15 +191,15 @@ static bool wanted(struct journal *j, const char *path, bool here, cpu_set_t *of
     CPU_ZERO(off);
     above(path, base, sizeof base);
     for (size_t k = 0; (i = isle_at(j, k)); k++) {
-        bool in = false;
-        if (!lives(j, i, here))
+        bool in = false, lives = i == &j->self ? here : i->alive;
+        if (!lives && !i->stuck) /* threads of one that dies are still in its cpuset */
             continue;
         for (size_t n = 0; n < i->n; n++) {
             const struct want *w = &i->want[n];
             above(w->path, other, sizeof other);
             bool same = w->kind == JOURNAL_SHIELD && strcmp(w->path, path) == 0;
-            in |= same || (w->kind == JOURNAL_DIR && strcmp(other, base) == 0);
-            found |= same;
+            in |= (same && lives) || (w->kind == JOURNAL_DIR && strcmp(other, base) == 0);
+            found |= same && lives;
         }
         if (in)
             CPU_OR(off, off, &i->id.cpus);
@@ -207,7 +213,7 @@ static void settle(struct journal *j, struct balance *b, bool here, const char *
     uint64_t moved = 0;
     struct isle *i;
     bool up = wanted(j, path, here, &off);
-    int err = up ? raise_shield(j, path, &off, &moved) : 0, low = 0;
+    int err = up ? raise_shield(j, path, &off, here, &moved) : 0, low = 0;
     if (!up || err) {
         low = lower_shield(j, path);
         b->restored += !up && low == 0;
@@ -219,7 +225,8 @@ static void settle(struct journal *j, struct balance *b, bool here, const char *
             struct want *w = &i->want[n];
             if (w->kind != JOURNAL_SHIELD || strcmp(w->path, path) != 0)
                 continue;
-            w->err = err;
+            w->err =
+                up && low && low != -ENOENT ? -EBUSY : err; /* on record as long as it is there */
             w->got = moved;
             i->stuck |= !up && low && low != -ENOENT;
         }

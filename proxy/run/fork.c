@@ -134,15 +134,16 @@ int64_t run_fork(struct run *r)
     if (!r->isle.windows) /* its memory is not private: nothing would be copied */
         return -ENOSYS;
     /* nobody is half way through what the child goes on with */
+    hold_before_fork(r->req->hold);
     pthread_mutex_lock(&r->isle.lock);
     struct isle_copies *copies;
     int rc = isle_fork_before(&r->isle, &copies);
     if (rc) {
         pthread_mutex_unlock(&r->isle.lock);
+        hold_after_fork(r->req->hold);
         return rc;
     }
     mapped_lock(r->mapped, true);
-    hold_before_fork(r->req->hold);
     pid_t pid = fork();
     int err = errno;
     mapped_lock(r->mapped, false);
