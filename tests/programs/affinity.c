@@ -96,9 +96,7 @@ static void threads(void)
 
         set = only(cpu[i]);
         CHECK(pthread_setaffinity_np(t, sizeof(set), &set) == 0);
-        sleep_ms(5);
-        seen_cpu = -1;
-        while (seen_cpu == -1 && now_ns() < end) {
+        while (seen_cpu != cpu[i] && now_ns() < end) { /* it may still have to say where it was */
             sched_yield();
         }
         CHECK(seen_cpu == cpu[i]);
