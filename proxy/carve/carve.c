@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "carve/census.h"
 #include "carve/draw_text.h"
 #include "carve/launcher.h"
 #include "carve/machine.h"
@@ -59,8 +58,10 @@ static void read_ranks(struct planning *p)
     if (p->opt->ranks > 0 || p->local.ranks == 1 ||
         launcher_slurm_group(&p->local, p->m->allowed, &r->rank, &r->ranks))
         return;
-    if (p->m->here)
-        census_group(&p->local, p->m->allowed, &r->rank, &r->ranks);
+    if (p->m->group.bound) {
+        r->rank = p->m->group.rank;
+        r->ranks = p->m->group.ranks;
+    }
 }
 
 /* What is asked for, and whose wish it is. */

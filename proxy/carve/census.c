@@ -29,8 +29,7 @@ static bool census_begin(struct census *c, const struct launcher *l, hwloc_const
     }
     return c->launchers && c->child != c->launcher &&
            launcher_affinity(c->launcher, c->launchers) == 0 &&
-           hwloc_bitmap_isincluded(allowed, c->launchers) &&
-           !hwloc_bitmap_isequal(allowed, c->launchers);
+           !hwloc_bitmap_isincluded(c->launchers, allowed);
 }
 
 /* A rank that still has the launcher's own mask is about to be bound: it tells nothing. */
@@ -69,34 +68,33 @@ static void count_children(struct census *c)
         closedir(threads);
 }
 
-bool census_group(const struct launcher *l, hwloc_const_cpuset_t allowed, unsigned *rank,
-                  unsigned *ranks)
+void census_take(const struct launcher *l, hwloc_const_cpuset_t allowed, struct census_group *g)
 {
     struct census c;
-    bool bound = census_begin(&c, l, allowed);
-    if (bound) {
+    *g = (struct census_group){.ranks = 1};
+    if (l->ranks == 1)
+        return;
+    g->bound = census_begin(&c, l, allowed);
+    for (unsigned ms = 0; g->bound && ms < AWAIT_MS; ms++) {
         count_children(&c);
-        *rank = c.sharers == l->ranks ? l->rank : c.seen ? c.place : 0;
-        *ranks = c.seen ? c.sharers : 1;
+        if (c.bound >= l->ranks || !c.seen)
+            break;
+        census_linger(1);
+    }
+    if (g->bound && c.seen) {
+        g->rank = c.sharers == l->ranks ? l->rank : c.place;
+        g->ranks = c.sharers;
     }
     hwloc_bitmap_free(c.launchers);
-    return bound;
 }
 
-void census_await(const struct launcher *l)
+void census_check(const struct launcher *l, hwloc_const_cpuset_t allowed, struct census_group *g)
 {
-    struct census c = {.launchers = NULL};
-    hwloc_bitmap_t allowed = hwloc_bitmap_alloc();
-    if (l->ranks > 1 && allowed && launcher_affinity(0, allowed) == 0 &&
-        census_begin(&c, l, allowed))
-        for (unsigned ms = 0; ms < AWAIT_MS; ms++) {
-            count_children(&c);
-            if (c.bound >= l->ranks || !c.seen)
-                break;
-            census_linger(1);
-        }
+    struct census c;
+    if (!g->bound)
+        return;
+    g->bound = census_begin(&c, l, allowed);
     hwloc_bitmap_free(c.launchers);
-    hwloc_bitmap_free(allowed);
 }
 
 void census_linger(unsigned ms)

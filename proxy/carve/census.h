@@ -5,16 +5,20 @@
 
 #include "carve/launcher.h"
 
-/*
- * Where `allowed` is narrower than the affinity of the launcher (launcher_identity()), ranks are
- * bound: *rank and *ranks are replaced by this rank's place among those of the launcher's children
- * that are bound to some of the same CPUs, 0 of 1 when it is alone. False: not bound.
- */
-bool census_group(const struct launcher *l, hwloc_const_cpuset_t allowed, unsigned *rank,
-                  unsigned *ranks);
+struct census_group {
+    bool bound;
+    unsigned rank, ranks; /* among those that share CPUs with this rank; 0 of 1: alone */
+};
 
-/* Where this rank is bound, gives the others up to a tenth of a second to be started and bound. */
-void census_await(const struct launcher *l);
+/*
+ * Ranks are bound where the launcher (launcher_identity()) may use CPUs outside `allowed`; then
+ * those of its children are counted that are bound to some of the same CPUs, when all are there and
+ * bound, or after a tenth of a second.
+ */
+void census_take(const struct launcher *l, hwloc_const_cpuset_t allowed, struct census_group *g);
+
+/* Is that still so, when more is allowed than was thought? */
+void census_check(const struct launcher *l, hwloc_const_cpuset_t allowed, struct census_group *g);
 
 /* Sleeps, less than a second. */
 void census_linger(unsigned ms);

@@ -217,7 +217,7 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
         return rc;
     launcher_read(&l);
     if (!opt->exec)
-        census_await(&l);
+        census_take(&l, m.allowed, &m.group); /* others plan meanwhile */
     const int err = j ? journal_lock(j) : 0;
     const bool locked = j && err == 0;
     if (err)
@@ -225,6 +225,7 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
     if (hold) /* under the lock, else a shield that is raised now moves it aside again */
         hold_home(hold);
     look(&v, root, j, opt, &m);
+    census_check(&l, m.allowed, &m.group);
     rc = carve_plan_on(opt, &m, busy_of(&v, opt), out);
     if (rc == 0)
         rc = settle(&v, opt, out);
@@ -236,14 +237,17 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
     machine_free(&m);
     /* a launcher may end all ranks when one fails: not before the first has spoken */
     if (rc && out->crowded)
-        census_linger(l.rank == 0 ? 111 : 333);
+        census_linger(l.rank == 0 ? 333 : 555);
     return rc;
 }
 
 void claim_look(const char *root, const struct options *opt, struct machine *m, cpu_set_t *busy)
 {
+    struct launcher l;
     struct view v;
     look(&v, root, NULL, opt, m);
+    launcher_read(&l);
+    census_take(&l, m->allowed, &m->group);
     *busy = v.busy;
     view_free(&v);
 }

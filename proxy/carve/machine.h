@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "carve/carve.h"
+#include "carve/census.h"
 
 struct machine_node {
     uint16_t node;  /* OS index, ascending in struct machine */
@@ -19,9 +20,10 @@ struct machine_node {
 
 struct machine {
     hwloc_topology_t topology;
-    hwloc_cpuset_t allowed; /* affinity mask within the cpuset */
-    uint64_t free;          /* bytes on all nodes together, within the control group's limits */
-    bool here;              /* the machine that runs this */
+    hwloc_cpuset_t allowed;    /* affinity mask within the cpuset */
+    uint64_t free;             /* bytes on all nodes together, within the control group's limits */
+    bool here;                 /* the machine that runs this */
+    struct census_group group; /* here: how this rank is bound; machine_read() leaves it all 0 */
     unsigned nnodes;
     struct machine_node node[CARVE_MAX_NODES]; /* further ones are left out */
 };
