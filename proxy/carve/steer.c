@@ -102,7 +102,8 @@ static void want_statistics(struct hold *h)
 {
     static const char path[] = "/proc/sys/vm/stat_interval";
     char text[64];
-    if (host_read(h->root, path, text, sizeof text) == 0 && strtol(text, NULL, 10) < 60 &&
+    if (host_read(h->root, path, text, sizeof text) == 0 &&
+        strtol(text, NULL, 10) <= 60 && /* 60: of another isle */
         host_writable(h->root, path))
         journal_want(h->journal, JOURNAL_VALUE, path, "60");
 }
