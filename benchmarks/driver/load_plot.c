@@ -34,29 +34,12 @@ int load_detours_add(struct load_detours *d, const char *samples_path)
     return 0;
 }
 
-static int finish(FILE *f, const char *path)
-{
-    bool bad = ferror(f);
-    if (fclose(f) == 0 && !bad)
-        return 0;
-    complain("cannot write %s: %s", path, strerror(errno));
-    return -1;
-}
-
-static FILE *begin(const char *path)
-{
-    FILE *f = fopen(path, "w");
-    if (!f)
-        complain("cannot write %s: %s", path, strerror(errno));
-    return f;
-}
-
 /* Detour in us, fraction of the samples with at least that. */
 static int write_distribution(const char *dir, const char *name, struct load_detours *d)
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/fwq-load-%s.ccdf", dir, name);
-    FILE *f = begin(path);
+    FILE *f = plot_begin(path);
     if (!f)
         return -1;
     stats_sort(d->us, d->n);
@@ -64,7 +47,7 @@ static int write_distribution(const char *dir, const char *name, struct load_det
     for (size_t i = 0; i < d->n; i++)
         if (d->us[i] > SHORTEST_US && (i == 0 || d->us[i] != d->us[i - 1]))
             fprintf(f, "%.4f %.6g\n", d->us[i], (double)(d->n - i) / (double)d->n);
-    return finish(f, path);
+    return plot_finish(f, path);
 }
 
 int load_plot(const char *dir, struct load_detours *d, const char *title, bool draw)
@@ -76,7 +59,7 @@ int load_plot(const char *dir, struct load_detours *d, const char *title, bool d
         if (d[s].n && write_distribution(dir, load_name[s], &d[s]))
             return -1;
     snprintf(path, sizeof path, "%s/fwq-load.gp", dir);
-    FILE *f = begin(path);
+    FILE *f = plot_begin(path);
     if (!f)
         return -1;
     fprintf(f,
@@ -96,7 +79,7 @@ int load_plot(const char *dir, struct load_detours *d, const char *title, bool d
         separator = ", \\\n    ";
     }
     fputc('\n', f);
-    if (finish(f, path))
+    if (plot_finish(f, path))
         return -1;
     return draw ? plot_run_gnuplot(dir, "fwq-load.gp") : 0;
 }

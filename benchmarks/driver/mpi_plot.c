@@ -47,19 +47,7 @@ void mpi_samples_free(struct mpi_samples *s)
 static FILE *begin(const char *dir, const char *name, char *path, size_t size)
 {
     snprintf(path, size, "%s/%s", dir, name);
-    FILE *f = fopen(path, "w");
-    if (!f)
-        complain("cannot write %s: %s", path, strerror(errno));
-    return f;
-}
-
-static int finish(FILE *f, const char *path)
-{
-    bool bad = ferror(f);
-    if (fclose(f) == 0 && !bad)
-        return 0;
-    complain("cannot write %s: %s", path, strerror(errno));
-    return -1;
+    return plot_begin(path);
 }
 
 /* Bytes in "latency 64 KiB", 0: not a row of this kind. */
@@ -87,7 +75,7 @@ static int write_sizes(const char *dir, const struct table *t, const char *kind)
             fprintf(f, "%.0f %.6g %.6g\n", bytes, table_median(t, &t->row[i], NATIVE),
                     table_median(t, &t->row[i], ISLE));
     }
-    return finish(f, path);
+    return plot_finish(f, path);
 }
 
 /* Time in us, fraction of the iterations that took at least that. */
@@ -105,7 +93,7 @@ static int write_distribution(const char *dir, struct mpi_samples *s, enum side 
     for (size_t i = 0; i < n; i++)
         if (i == 0 || us[i] != us[i - 1])
             fprintf(f, "%.4f %.6g\n", us[i], (double)(n - i) / (double)n);
-    return finish(f, path);
+    return plot_finish(f, path);
 }
 
 static void plot_sizes(FILE *f, const char *kind, const char *label)
@@ -148,7 +136,7 @@ static int write_script(const char *dir, bool pingpong, bool allreduce, const ch
                    "     'mpi-allreduce-isle-ccdf.dat' using 1:2 with steps lw 2 "
                    "lc rgb '#1f5fa8' title 'isle'\n");
     fprintf(f, "unset multiplot\n");
-    return finish(f, path);
+    return plot_finish(f, path);
 }
 
 int mpi_plot(const char *dir, const struct table *pingpong, struct mpi_samples *allreduce,

@@ -57,23 +57,28 @@ void fwq_samples_free(struct fwq_samples *s)
     s->us = NULL;
 }
 
-static FILE *open_data(const struct plot *p, enum side side, const char *what, char *path,
-                       size_t size)
+FILE *plot_begin(const char *path)
 {
-    snprintf(path, size, "%s/fwq-%s-%s.dat", p->dir, side_name[side], what);
     FILE *f = fopen(path, "w");
     if (!f)
         complain("cannot write %s: %s", path, strerror(errno));
     return f;
 }
 
-static int close_data(FILE *f, const char *path)
+int plot_finish(FILE *f, const char *path)
 {
-    int bad = ferror(f);
+    bool bad = ferror(f);
     if (fclose(f) == 0 && !bad)
         return 0;
     complain("cannot write %s: %s", path, strerror(errno));
     return -1;
+}
+
+static FILE *open_data(const struct plot *p, enum side side, const char *what, char *path,
+                       size_t size)
+{
+    snprintf(path, size, "%s/fwq-%s-%s.dat", p->dir, side_name[side], what);
+    return plot_begin(path);
 }
 
 static double shortest(const double *us, uint64_t n)
@@ -101,7 +106,7 @@ static int write_series(const struct plot *p, enum side side, const struct fwq_s
             t += us[i] * 1e-6;
         }
     }
-    return close_data(f, path);
+    return plot_finish(f, path);
 }
 
 int plot_add(struct plot *p, enum side side, const char *samples_path)
@@ -142,7 +147,7 @@ static int write_distribution(struct plot *p, enum side side)
     for (size_t i = 0; i < n; i++)
         if (d[i] > SHORTEST_US && (i == 0 || d[i] != d[i - 1]))
             fprintf(f, "%.4f %.6g\n", d[i], (double)(n - i) / (double)n);
-    return close_data(f, path);
+    return plot_finish(f, path);
 }
 
 /* One scale for both sides: a power of ten above all detours. Sorted by write_distribution(). */
@@ -189,7 +194,7 @@ int plot_write(struct plot *p, const char *title)
             "title 'isle'\n"
             "unset multiplot\n",
             title, SHORTEST_US, scale_top(p));
-    return close_data(f, path);
+    return plot_finish(f, path);
 }
 
 /* Exit code of gnuplot, or -1 when it could not be executed. */

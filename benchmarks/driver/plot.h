@@ -4,6 +4,7 @@
 #define DRIVER_PLOT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include "driver/driver.h"
 
@@ -26,6 +27,9 @@ struct plot {
 int plot_add(struct plot *p, enum side side, const char *samples_path);
 /* Writes fwq-*.dat and fwq.gp into dir. 0 or -1 after a line. */
 int plot_write(struct plot *p, const char *title);
+/* A file of a plot, to be written and closed. NULL, -1: after a line. */
+FILE *plot_begin(const char *path);
+int plot_finish(FILE *f, const char *path);
 /* 0 when gnuplot can be executed; else -1 after a line that says what to do. */
 int plot_check_gnuplot(void);
 /* Runs it on a file of dir, in dir. 0 or -1 after a line. */

@@ -125,13 +125,14 @@ static struct entry *entry_find(struct journal *j, const char *path)
 static struct entry *entry_begin(struct journal *j, const struct isle *i, struct want *w)
 {
     char now[VALUE_MAX];
-    cpu_set_t mask;
+    cpu_set_t mask, kept;
     w->err = present(j, w->kind, w->path, w->value, now, sizeof now);
     if (w->err == 0 && masks(w->kind))
         w->err = mask_read(w->kind, now, &mask);
     if (w->err)
         return NULL;
-    if (masks(w->kind) ? !mask_meets(&mask, &i->id.cpus)
+    isle_kept(i, &kept);
+    if (masks(w->kind) ? !mask_meets(&mask, &kept)
                        : w->kind != JOURNAL_ADD && strcmp(now, w->value) == 0)
         return NULL;
     struct entry *e = entry_add(j, w->kind, w->path, now, now, now);
@@ -142,6 +143,8 @@ static struct entry *entry_begin(struct journal *j, const struct isle *i, struct
 
 static void ask_for(struct journal *j, struct isle *i, bool mine)
 {
+    cpu_set_t kept;
+    isle_kept(i, &kept);
     for (size_t k = 0; k < i->n; k++) {
         struct want *w = &i->want[k];
         if (w->kind == JOURNAL_DIR || w->kind == JOURNAL_SHIELD)
@@ -157,7 +160,7 @@ static void ask_for(struct journal *j, struct isle *i, bool mine)
             continue;
         e->wanted = true;
         e->mine |= mine;
-        CPU_OR(&e->off, &e->off, &i->id.cpus);
+        CPU_OR(&e->off, &e->off, &kept);
         e->value = w->value;
         e->sum += w->kind == JOURNAL_ADD ? strtoull(w->value, NULL, 10) : 0;
     }

@@ -273,7 +273,8 @@ int hold_take(struct hold *h, const struct carve_plan *plan, const char *program
     snprintf(self.program, sizeof self.program, "%s", program);
     h->cpus = plan->isle_cpus;
     add_siblings(h, plan);
-    self.cpus = h->cpus;
+    self.cpus = plan->isle_cpus;
+    mask_less(&self.idle, &h->cpus, &plan->isle_cpus);
     h->linux_cpus = plan->linux_cpus;
     h->taken = true;
     if (h->journal)

@@ -205,7 +205,8 @@ int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char 
         const char *path = i->alive ? dir_below(i, base) : NULL;
         bool own = strcmp(i->name, j->self.name) == 0;
         cpu_set_t both;
-        CPU_AND(&both, &i->id.cpus, &wanted);
+        isle_kept(i, &both);
+        CPU_AND(&both, &both, &wanted);
         if (path && (own || (!found && CPU_EQUAL(&both, &wanted))))
             found = path;
         if (path && own)
@@ -214,8 +215,10 @@ int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char 
     for (size_t k = 0; found && k < j->nisles; k++) {
         const struct isle *i = &j->isle[k];
         const char *path = i->alive ? dir_below(i, base) : NULL;
+        cpu_set_t kept;
+        isle_kept(i, &kept);
         if (path && strcmp(path, found) == 0 && strcmp(i->name, j->self.name) != 0)
-            CPU_OR(cpus, cpus, &i->id.cpus);
+            CPU_OR(cpus, cpus, &kept);
     }
     if (found)
         snprintf(out, size, "%s", found);

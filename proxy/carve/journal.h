@@ -58,7 +58,8 @@ struct journal_isle {
     uint64_t start;   /* of the process, clock ticks since boot (/proc/PID/stat) */
     uint64_t began_s; /* CLOCK_REALTIME, seconds */
     uint64_t mem;     /* bytes at most */
-    cpu_set_t cpus;
+    cpu_set_t cpus;   /* its cores */
+    cpu_set_t idle;   /* hyperthreads of these that stay idle: kept off Linux like them */
     char engine[32];
     char program[256]; /* printable */
     bool elsewhere;    /* `pid` is of another namespace: alive, for all that is known here */

@@ -154,6 +154,11 @@ void journal_read_world(int proc, char boot[40], uint64_t *space)
     *space = fstatat(proc, "self/ns/pid", &st, 0) == 0 ? st.st_ino : 0;
 }
 
+void isle_kept(const struct isle *i, cpu_set_t *out)
+{
+    CPU_OR(out, &i->id.cpus, &i->id.idle);
+}
+
 void isle_complete(struct isle *i)
 {
     struct journal_claim *c = &i->id.claim;
@@ -266,6 +271,8 @@ static int parse_isle_line(struct isle *i, char *line, bool foreign)
         return mask_read_list(rest, &i->id.claim.within);
     else if (strcmp(word, "around") == 0)
         return mask_read_list(rest, &i->id.claim.around);
+    else if (strcmp(word, "idle") == 0)
+        return mask_read_list(rest, &i->id.idle);
     else if (strcmp(word, "held") == 0)
         return mask_read_list(rest, &i->id.claim.held);
     else if (strcmp(word, "engine") == 0)
@@ -444,15 +451,17 @@ static void write_claim(FILE *f, const struct journal_claim *c)
 
 int journal_write_isle(struct journal *j, const struct isle *i)
 {
-    char cpus[VALUE_MAX];
+    char cpus[VALUE_MAX], idle[VALUE_MAX];
     FILE *f = record_begin(j);
     if (!f)
         return -errno;
     mask_print_list(&i->id.cpus, cpus, sizeof cpus);
+    mask_print_list(&i->id.idle, idle, sizeof idle);
     fprintf(f, ISLE_HEAD "\t%s\t%" PRIu64 "\npid\t%d\nstart\t%" PRIu64 "\nuid\t%u\n", j->boot,
             j->space, (int)i->id.pid, i->id.start, (unsigned)i->id.uid);
-    fprintf(f, "began\t%" PRIu64 "\nmem\t%" PRIu64 "\ncpus\t%s\nengine\t%s\nprogram\t%s\n",
-            i->id.began_s, i->id.mem, cpus, i->id.engine, i->id.program);
+    fprintf(f, "began\t%" PRIu64 "\nmem\t%" PRIu64 "\ncpus\t%s\nidle\t%s\n", i->id.began_s,
+            i->id.mem, cpus, idle);
+    fprintf(f, "engine\t%s\nprogram\t%s\n", i->id.engine, i->id.program);
     write_claim(f, &i->id.claim);
     for (size_t k = 0; k < i->n; k++) {
         const struct want *w = &i->want[k];

@@ -186,6 +186,7 @@ static struct isle *isle_at(struct journal *j, size_t k)
 static bool wanted(struct journal *j, const char *path, bool here, cpu_set_t *off)
 {
     char base[VALUE_MAX], other[VALUE_MAX];
+    cpu_set_t kept;
     bool found = false;
     struct isle *i;
     CPU_ZERO(off);
@@ -201,8 +202,9 @@ static bool wanted(struct journal *j, const char *path, bool here, cpu_set_t *of
             in |= (same && lives) || (w->kind == JOURNAL_DIR && strcmp(other, base) == 0);
             found |= same && lives;
         }
+        isle_kept(i, &kept);
         if (in)
-            CPU_OR(off, off, &i->id.cpus);
+            CPU_OR(off, off, &kept);
     }
     return found;
 }

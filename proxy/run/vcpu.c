@@ -363,7 +363,8 @@ static void *vcpu_main(void *arg)
     char name[16];
     v->tid = (pid_t)syscall(SYS_gettid);
     marks_open(v);
-    snprintf(name, sizeof name, "lull-core%u", v->index);
+    /* a core, which a shield leaves where it is (shield.c), or who waits for one */
+    snprintf(name, sizeof name, v->run->ops->vcpu_task ? "lull-for%u" : "lull-core%u", v->index);
     pthread_setname_np(pthread_self(), name);
     int rc = take_core(v);
     if (rc == 0)

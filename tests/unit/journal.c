@@ -309,6 +309,13 @@ static void test_siblings(void **state)
     assert_non_null(x.h = hold_open(root, &automatic, &x.s));
     assert_int_equal(hold_take(x.h, &x.plan, "prog", "kvm"), 0);
     assert_string_equal(get("/proc/irq/1/smp_affinity_list"), "0-1,3-5,7");
+    struct journal_isle *isle = NULL;
+    size_t n = 0;
+    assert_int_equal(journal_scan(root, "/run/lull", &isle, &n), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(CPU_COUNT(&isle->cpus), 1);
+    assert_int_equal(CPU_COUNT(&isle->idle), 1);
+    free(isle);
     give(&x);
     as_before();
 }
