@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Random system calls harm neither proxy nor host. Seeds are printed when something fails; another
-# set: WILD_SEED=N. WILD_SECONDS on each side (25); a proxy with sanitizers: LULL_BUILD.
-SECONDS_EACH=${WILD_SECONDS:-25}
+# set: WILD_SEED=N. WILD_SECONDS on each side (12); a proxy with sanitizers: LULL_BUILD.
+SECONDS_EACH=${WILD_SECONDS:-12}
 SEED=${WILD_SEED:-1}
 load common
 
