@@ -6,7 +6,8 @@ SEED=${WILD_SEED:-1}
 load common
 
 # jail COMMAND...: without rights, in an empty directory of limited size. A root that makes it sees
-# to it that the engine can be used there, and the host's /dev stays as it is.
+# to it that the engine can be used there, the host's /dev stays as it is, and shared memory of
+# System V does not outlive it.
 jail() {
     rm -rf wd && mkdir -m 777 wd || return 1
     if [ "$(id -u)" != 0 ]; then
@@ -14,7 +15,7 @@ jail() {
         return
     fi
     # shellcheck disable=SC2016
-    unshare --mount --propagation private sh -c '
+    unshare --mount --ipc --propagation private sh -c '
         if [ -e /dev/kvm ]; then
             mknod -m 666 kvm.$$ c 10 232 && mount --bind kvm.$$ /dev/kvm && rm kvm.$$ || exit 2
         fi
