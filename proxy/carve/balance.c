@@ -364,18 +364,13 @@ static void remove_directories(struct journal *j, struct isle *i, struct balance
     }
 }
 
-static bool is_self(const struct journal *j, const struct isle *i)
-{
-    return j->entered && strcmp(i->name, j->self.name) == 0;
-}
-
 /* The image before an execve(2) had others moved aside: they stay so. */
 static int keep_shields(struct journal *j)
 {
     int err = 0;
     for (size_t k = 0; k < j->nisles; k++) {
         const struct isle *i = &j->isle[k];
-        for (size_t n = 0; is_self(j, i) && n < i->n && err == 0; n++) {
+        for (size_t n = 0; isle_is_self(j, i) && n < i->n && err == 0; n++) {
             if (i->want[n].kind == JOURNAL_SHIELD)
                 err = want_add(&j->self, JOURNAL_SHIELD, i->want[n].path, NULL);
         }
@@ -386,8 +381,8 @@ static int keep_shields(struct journal *j)
 /* This process's own record was read with the others'; what it wants is in `self`. */
 static void set_aside_self(struct journal *j)
 {
-    for (size_t k = 0; j->entered && k < j->nisles; k++) {
-        if (strcmp(j->isle[k].name, j->self.name) == 0 && !j->isle[k].id.elsewhere)
+    for (size_t k = 0; k < j->nisles; k++) {
+        if (isle_is_self(j, &j->isle[k]) && !j->isle[k].id.elsewhere)
             j->isle[k].alive = false;
     }
 }
@@ -405,7 +400,7 @@ int balance(struct journal *j, struct balance *b)
             ask_for(j, i, false);
         else
             remove_directories(j, i, b, here);
-        b->dead += !i->alive && !is_self(j, i);
+        b->dead += !i->alive && !isle_is_self(j, i);
     }
     if (here)
         ask_for(j, &j->self, true);
@@ -432,7 +427,7 @@ int balance(struct journal *j, struct balance *b)
         err = journal_write_settings(j);
     for (size_t k = 0; k < j->nisles && err == 0; k++) {
         struct isle *i = &j->isle[k];
-        if (!i->alive && !i->stuck && !(here && is_self(j, i)))
+        if (!i->alive && !i->stuck && !(here && isle_is_self(j, i)))
             journal_remove(j, i->name);
     }
     return err;

@@ -99,15 +99,22 @@ static bool is_ours(const char *name)
             (name[5] && name[5 + strspn(name + 5, "0123456789")] == '\0'));
 }
 
+/* Where the name of a group begins that is ours, with its '/'; NULL: it is another's. */
+static char *own_part(char *group)
+{
+    char *last = strrchr(group, '/');
+    return last && is_ours(last + 1) ? last : NULL;
+}
+
 static bool locate(struct hold *h, bool v1, const char *mounts, const char *groups)
 {
     char group[2048];
     if (!find_mount(mounts, v1, h->mount, sizeof h->mount) ||
         !find_group(groups, v1, group, sizeof group))
         return false;
-    char *last = strrchr(group, '/');
-    if (last && is_ours(last + 1))
-        *last = '\0';
+    char *own = own_part(group);
+    if (own)
+        *own = '\0';
     return root_path(h->home, sizeof h->home, "%s%s", h->mount, group) == 0 &&
            root_path(h->dir, sizeof h->dir, "%s/lull.%d", h->home, (int)getpid()) == 0;
 }
@@ -212,8 +219,7 @@ static char *read_groups(struct hold *h, char **groups)
 void cpuset_leave(struct hold *h)
 {
     char *groups, group[2048], path[PATH_MAX], *mounts = read_groups(h, &groups);
-    if (mounts && find_group(groups, true, group, sizeof group) &&
-        is_ours(strrchr(group, '/') ? strrchr(group, '/') + 1 : "") &&
+    if (mounts && find_group(groups, true, group, sizeof group) && own_part(group) &&
         locate(h, true, mounts, groups) && root_path(path, sizeof path, "%s/tasks", h->home) == 0)
         host_write(h->root, path, "0");
     free(mounts);

@@ -101,6 +101,17 @@ bool host_exists(int root, const char *path)
     return faccessat(root, below(path), F_OK, AT_EACCESS) == 0;
 }
 
+bool process_stat_parse(const char *text, struct process_stat *out)
+{
+    const char *name = strchr(text, '('), *p = strrchr(text, ')');
+    if (!name || !p)
+        return false;
+    out->name = name + 1;
+    return sscanf(p + 1,
+                  " %c %d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+                  &out->state, &out->parent, &out->flags, &out->start) == 4;
+}
+
 /* ---- masks ---- */
 
 int mask_read_list(const char *text, cpu_set_t *out)

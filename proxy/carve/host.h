@@ -24,6 +24,16 @@ bool host_exists(int root, const char *path);
 extern void (*host_hook)(const char *what, const char *path);
 void host_step(const char *what, const char *path);
 
+/* Of /proc/PID/stat (proc(5)). False: not such a text. */
+struct process_stat {
+    const char *name; /* in the text, up to its last ')': it may have anything in it */
+    char state;
+    int parent;
+    unsigned flags;
+    unsigned long long start; /* clock ticks since boot */
+};
+bool process_stat_parse(const char *text, struct process_stat *out);
+
 /* Masks of CPUs as Linux writes them. -EINVAL: malformed, or a CPU above 1023. */
 int mask_read_list(const char *text, cpu_set_t *out); /* "0-3,5"; "" is none */
 int mask_read_hex(const char *text, cpu_set_t *out);  /* "f", "1,00000000" */

@@ -203,7 +203,7 @@ int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char 
     for (size_t k = 0; err == 0 && k < j->nisles; k++) {
         const struct isle *i = &j->isle[k];
         const char *path = i->alive ? dir_below(i, base) : NULL;
-        bool own = strcmp(i->name, j->self.name) == 0;
+        bool own = isle_is_self(j, i);
         cpu_set_t both;
         isle_kept(i, &both);
         CPU_AND(&both, &both, &wanted);
@@ -217,7 +217,7 @@ int journal_find_dir(struct journal *j, const char *base, cpu_set_t *cpus, char 
         const char *path = i->alive ? dir_below(i, base) : NULL;
         cpu_set_t kept;
         isle_kept(i, &kept);
-        if (path && strcmp(path, found) == 0 && strcmp(i->name, j->self.name) != 0)
+        if (path && strcmp(path, found) == 0 && !isle_is_self(j, i))
             CPU_OR(cpus, cpus, &kept);
     }
     if (found)

@@ -130,18 +130,16 @@ void journal_unload(struct journal *j)
 /* Of a process that has not ended: a zombie has. */
 int journal_start_time(int proc, pid_t pid, uint64_t *start)
 {
-    char path[40], text[VALUE_MAX], state;
+    char path[40], text[VALUE_MAX];
+    struct process_stat st;
     snprintf(path, sizeof path, "%d/stat", (int)pid);
     int err = host_read(proc, path, text, sizeof text);
     if (err)
         return err == -ESRCH ? -ENOENT : err;
-    char *p = strrchr(text, ')'); /* its name may have anything in it */
-    if (!p || sscanf(p + 1,
-                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-                     " %" SCNu64,
-                     &state, start) != 2)
+    if (!process_stat_parse(text, &st))
         return -EINVAL;
-    return state == 'Z' || state == 'X' ? -ENOENT : 0;
+    *start = st.start;
+    return st.state == 'Z' || st.state == 'X' ? -ENOENT : 0;
 }
 
 void journal_read_world(int proc, char boot[40], uint64_t *space)
@@ -152,6 +150,11 @@ void journal_read_world(int proc, char boot[40], uint64_t *space)
     if (host_read(proc, "sys/kernel/random/boot_id", text, sizeof text) == 0)
         snprintf(boot, 40, "%.39s", text);
     *space = fstatat(proc, "self/ns/pid", &st, 0) == 0 ? st.st_ino : 0;
+}
+
+bool isle_is_self(const struct journal *j, const struct isle *i)
+{
+    return j->entered && strcmp(i->name, j->self.name) == 0;
 }
 
 void isle_kept(const struct isle *i, cpu_set_t *out)

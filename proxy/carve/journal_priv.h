@@ -79,7 +79,8 @@ int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const
 bool want_has_value(enum journal_kind kind);
 int want_add(struct isle *i, enum journal_kind kind, const char *path, const char *value);
 void isle_free(struct isle *i);
-void isle_kept(const struct isle *i, cpu_set_t *out);     /* off Linux: cores and idle siblings */
+void isle_kept(const struct isle *i, cpu_set_t *out); /* off Linux: cores and idle siblings */
+bool isle_is_self(const struct journal *j, const struct isle *i);
 void isle_complete(struct isle *i);                       /* a claim, if it has none */
 void isle_judge(const struct journal *j, struct isle *i); /* alive? */
 int journal_start_time(int proc, pid_t pid, uint64_t *start);

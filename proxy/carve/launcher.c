@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "carve/host.h"
+
 #define CPUS_MAX 8192u /* the greatest NR_CPUS of x86-64 */
 #define RANKS_MAX 4096u
 #define JOB_RANKS_MAX (1u << 24)
@@ -91,23 +93,17 @@ void launcher_read(struct launcher *l)
 uint64_t launcher_start(pid_t pid, pid_t *parent)
 {
     char path[40], text[1024];
-    unsigned long long start = 0;
-    int ppid = 0;
+    struct process_stat st = {.start = 0};
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     FILE *f = fopen(path, "re");
     size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
     if (f)
         fclose(f);
     text[n] = '\0';
-    char *p = strrchr(text, ')'); /* its name may have anything in it */
-    if (!p || sscanf(p + 1,
-                     " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d"
-                     " %llu",
-                     &ppid, &start) != 2)
-        start = 0;
+    bool whole = process_stat_parse(text, &st);
     if (parent)
-        *parent = ppid;
-    return start;
+        *parent = st.parent;
+    return whole ? st.start : 0;
 }
 
 /* Was a process started as a rank? One that is not ours to look at is a launcher. A batch script of

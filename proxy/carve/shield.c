@@ -67,18 +67,15 @@ static bool has_cpus(struct journal *j, long tid, const cpu_set_t *all)
  */
 static bool goes(struct journal *j, long tid, const cpu_set_t *all)
 {
-    static const char core[] = "(lull-core";
+    static const char core[] = "lull-core";
     char path[40], text[STATUS_MAX];
-    unsigned flags;
+    struct process_stat st;
     snprintf(path, sizeof path, "/proc/%ld/stat", tid);
-    if (host_read(j->root, path, text, sizeof text))
+    if (host_read(j->root, path, text, sizeof text) || !process_stat_parse(text, &st))
         return false;
-    char *p = strrchr(text, ')'), *name = strchr(text, '(');
-    if (!p || !name || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
-        return false;
-    if (flags & PF_KTHREAD)
-        return !(flags & PF_NO_SETAFFINITY) && has_cpus(j, tid, all);
-    return strncmp(name, core, sizeof core - 1) != 0;
+    if (st.flags & PF_KTHREAD)
+        return !(st.flags & PF_NO_SETAFFINITY) && has_cpus(j, tid, all);
+    return strncmp(st.name, core, sizeof core - 1) != 0;
 }
 
 /* Threads of one cpuset to another: those that go from one with these CPUs, or every one. 0, or why
