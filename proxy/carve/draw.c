@@ -70,7 +70,8 @@ void draw_facts(FILE *f, const struct carve_plan *p)
     }
     text_cpus(&p->linux_cpus, set, sizeof set);
     snprintf(text, sizeof text, "%d (CPU %.4000s)", CPU_COUNT(&p->linux_cpus), set);
-    text_wrapped(f, "Linux keeps: ", CPU_COUNT(&p->linux_cpus) > 0 ? text : "0");
+    text_wrapped(
+        f, "Linux keeps: ", CPU_COUNT(&p->linux_cpus) > 0 ? text : "none of the allowed CPUs");
     snprintf(text, sizeof text, "at most ");
     memory_text(p, text, sizeof text);
     text_wrapped(f, "memory: ", text);
