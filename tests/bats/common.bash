@@ -158,21 +158,15 @@ one_line() {
 
 # Processes that run this lull, by pid.
 lull_pids() {
-    local p
-    for p in /proc/[0-9]*; do
-        if [ "$(readlink "$p/exe" 2>/dev/null)" = "$(readlink -f "$LULL")" ]; then
-            echo "${p#/proc/}"
-        fi
-    done
+    find /proc/[0-9]*/exe -maxdepth 0 -lname "$(readlink -f "$LULL")" 2>/dev/null | cut -d / -f 3
 }
 
 # QEMUs that are an isle whose proxy has ended.
 qemu_pids() {
-    local p proxy
-    for p in /proc/[0-9]*; do
-        proxy=$(tr '\0' ' ' 2>/dev/null <"$p/cmdline" | sed -n 's/.*-name lull-\([0-9]*\),.*/\1/p')
-        [ -z "$proxy" ] || [ -d "/proc/$proxy" ] || echo "${p#/proc/}"
-    done
+    local p line
+    while read -r p line; do
+        [[ ! $line =~ -name\ lull-([0-9]+), ]] || [ -d "/proc/${BASH_REMATCH[1]}" ] || echo "$p"
+    done < <(pgrep -fa -- '-name lull-[0-9]+,')
 }
 
 # What could be left behind on this machine: one line each.

@@ -129,13 +129,8 @@ killed_rank() {
 }
 
 rank_pids() {
-    local p
-    for p in /proc/[0-9]*; do
-        if tr '\0' '\n' 2>/dev/null <"$p/environ" | grep -qx "LULL_TEST_MARK=$BATS_TEST_TMPDIR" &&
-            tr '\0' '\n' <"$p/environ" | grep -q ^MPI_LOCALRANKID=; then
-            echo "${p#/proc/}"
-        fi
-    done 2>/dev/null
+    grep -lzsx "LULL_TEST_MARK=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ |
+        xargs -r grep -lzs ^MPI_LOCALRANKID= | cut -d / -f 3
 }
 
 two_ranks() {
