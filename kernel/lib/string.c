@@ -76,6 +76,8 @@ void panic(const char *what, u64 a, u64 b)
 
 bool user_range_ok(uaddr p, u64 n)
 {
+    if (p >= LULL_FAR_BASE)
+        return p + n >= p && p + n <= LULL_FAR_END;
     if (p >= LULL_WIN_BASE)
         return p + n >= p && p + n <= LULL_WIN_END;
     return p >= LULL_LOW_BASE && p + n >= p && p + n <= LULL_RAM_MAX;

@@ -109,8 +109,10 @@ long sys_mincore(struct frame *f)
 long sys_msync(struct frame *f)
 {
     u64 end;
-    if (!mm_range_decode(f->rdi, f->rsi, &end) || f->rdx & ~7ul || (f->rdx & 5) == 5)
+    if (f->rdi & (LULL_PAGE - 1) || f->rdx & ~7ul || (f->rdx & 5) == 5)
         return -EINVAL;
+    if (!mm_range_decode(f->rdi, f->rsi, &end))
+        return -ENOMEM;
     spin_lock(&mm_lock);
     long r = window_each(f->rdi, end, LULL_WIN_SYNC, f->rdx);
     if (!vma_covered(f->rdi, end, 0))

@@ -9,6 +9,7 @@
  *   mmap.c       mmap, munmap, mprotect
  *   file.c       private mappings of files
  *   window.c     memory shared with Linux
+ *   far.c        and where the program wants it
  *   remap.c      mremap
  *   policy.c     which node memory comes from
  *   numa.c       mbind and its family
@@ -69,6 +70,7 @@ int pt_map(u64 start, u64 end, u32 prot); /* 0 or -ENOMEM */
 void pt_unmap(u64 start, u64 end);
 void pt_flush(void); /* after mapping changed: what became stale, on all cores */
 void pt_init(void);
+void pt_drop(u64 start, u64 end);  /* tables of blocks without mappings; flush afterwards */
 int pt_alias(u64 at, u64 block);   /* a second, writable view of a whole block; 0 or -ENOMEM */
 bool pt_allows(u64 addr, u64 err); /* the tables permit the access of a #PF with this error */
 
@@ -91,8 +93,8 @@ long mm_advise_fork(u64 start, u64 end, u32 advice); /* under mm_lock */
 void mm_forked(void);                                /* in the child; no other core runs yet */
 
 /* expand.c: under mm_lock */
-/* RLIMIT_AS and RLIMIT_DATA allow len more bytes; what they replace at `start` (0: nothing) does not
-   count twice. */
+/* RLIMIT_AS and RLIMIT_DATA allow len more bytes; what they replace at `start` (0: nothing) does
+   not count twice. */
 bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags);
 bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot); /* by mprotect */
 struct lull_limits *limit_table(void);                                /* sys/limits.c */
@@ -110,6 +112,7 @@ struct thread *program_start(void);
 /* window.c: memory shared with Linux. All but the first under mm_lock. */
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out);
 bool in_windows(u64 start, u64 end);
+i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5); /* LULL_OP_WINDOW */
 void window_unmap(u64 start, u64 end); /* a part of a window whose translations are gone */
 long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags);
 long window_each(u64 start, u64 end, u64 op, u64 arg); /* LULL_WIN_SYNC, LULL_WIN_REMOVE */
@@ -118,6 +121,11 @@ void windows_recheck(void); /* some file was cut short; takes mm_lock itself */
 bool window_fault(u64 addr, u64 err);
 long sys_shmat(struct frame *f);
 long sys_shmdt(struct frame *f);
+
+/* far.c: under mm_lock */
+long far_need(u64 start, u64 end); /* 0: a window may come there; -ENOMEM */
+bool in_far(u64 start, u64 end);   /* far_need() has been here, and nobody else's need since */
+u64 far_gpa(u64 va);               /* in_far(): where the isle's machine has it */
 
 /* file.c */
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);

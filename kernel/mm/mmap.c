@@ -163,7 +163,7 @@ bool mm_range_decode(u64 start, u64 len, u64 *end)
 {
     *end = start + ALIGN_UP(len, LULL_PAGE);
     return !(start & (LULL_PAGE - 1)) && ALIGN_UP(len, LULL_PAGE) >= len && *end >= start &&
-           (*end <= LULL_RAM_MAX || in_windows(start, *end));
+           *end <= LULL_USER_END;
 }
 
 long sys_munmap(struct frame *f)

@@ -82,22 +82,36 @@ void pt_flush(void)
 /* Where the isle's machine has what the application sees at va (memmap.h). */
 static u64 to_gpa(u64 va)
 {
+    if (va >= LULL_FAR_BASE)
+        return far_gpa(va);
     return in_windows(va, va) ? va - LULL_WIN_BASE + boot_info()->win_gpa : lull_gpa(va);
 }
 
-/* The page directory that maps va; NULL when there is none and none is to be made (or can be). */
-static u64 *directory(u64 va, bool make)
+/* The table that *e names; NULL when there is none and none is to be made (or can be). */
+static u64 *table_of(u64 *e, bool make)
 {
-    u64 *pdpt = (u64 *)(va >> 39 ? LULL_PT_PDPT1 : LULL_PT_PDPT0);
-    u64 *e = &pdpt[va >> 30 & 511];
     if (!*e) {
-        u64 *pd = make ? table_alloc() : NULL;
-        if (!pd)
+        u64 *table = make ? table_alloc() : NULL;
+        if (!table)
             return NULL;
-        *e = lull_gpa((u64)pd) | TABLE_BITS;
-        return pd;
+        *e = lull_gpa((u64)table) | TABLE_BITS;
+        return table;
     }
     return to_virt(*e);
+}
+
+/* The entry of va's page directory; NULL as above. */
+static u64 *directory_entry(u64 va, bool make)
+{
+    u64 *pdpt = table_of(&((u64 *)LULL_PT_PML4)[va >> 39], make);
+    return pdpt ? &pdpt[va >> 30 & 511] : NULL;
+}
+
+/* The page directory that maps va; NULL as above. */
+static u64 *directory(u64 va, bool make)
+{
+    u64 *e = directory_entry(va, make);
+    return e ? table_of(e, make) : NULL;
 }
 
 static u64 entry_bits(u32 prot)
@@ -225,6 +239,26 @@ int pt_map(u64 start, u64 end, u32 prot)
 void pt_unmap(u64 start, u64 end)
 {
     set_range(start, end, 0);
+}
+
+void pt_drop(u64 start, u64 end)
+{
+    for (u64 at = start; at < end; at += LULL_HUGE) {
+        u64 *e = directory_entry(at, false), *pd = e ? table_of(e, false) : NULL;
+        if (!pd)
+            continue;
+        u64 *pde = &pd[at >> 21 & 511];
+        if (is_table(*pde))
+            table_retire(to_virt(*pde));
+        *pde = 0;
+        u64 any = 0;
+        for (u64 i = 0; i < 512; i++)
+            any |= pd[i];
+        if (!any) {
+            *e = 0;
+            table_retire(pd);
+        }
+    }
 }
 
 bool pt_allows(u64 addr, u64 err)

@@ -2,7 +2,7 @@
 /*
  * Windows: shared mappings of files, of anonymous memory and of System V segments. The proxy maps
  * them at the same address, so the pages are those that other Linux processes see. They lie in a
- * region of their own, or in RAM where MAP_FIXED asks for it.
+ * region of their own, or where MAP_FIXED asks for it: in RAM, or far (far.c).
  *
  * Pages behind a file's end have no translation (LULL_MAP_BEYOND): a fault there asks the proxy
  * whether the file has grown.
@@ -16,10 +16,10 @@
 
 bool in_windows(u64 start, u64 end)
 {
-    return start >= LULL_WIN_BASE && end <= LULL_WIN_END && start <= end;
+    return (start >= LULL_WIN_BASE && end <= LULL_WIN_END && start <= end) || in_far(start, end);
 }
 
-static i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5)
+i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5)
 {
     u64 arg[6] = {op, start, len, a3, a4, a5};
     return proxy_call6(LULL_OP_WINDOW, arg);
@@ -30,7 +30,11 @@ static long window_place(u64 hint, u64 len, u32 flags, u64 *out)
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hint & (LULL_PAGE - 1))
             return -EINVAL;
-        if (!in_windows(hint, hint + len) || hint + len < hint) {
+        if (hint >= LULL_FAR_BASE) {
+            long r = far_need(hint, hint + len);
+            if (r)
+                return r;
+        } else if (!in_windows(hint, hint + len) || hint + len < hint) {
             long r = mm_place(hint, len, flags, out);
             if (r)
                 return r;

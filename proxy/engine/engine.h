@@ -77,6 +77,7 @@ struct engine_ops {
     const char *(*name)(const struct engine *e);
     void (*features)(struct engine *e, struct engine_features *out);
     void (*memory)(const struct engine *e, struct engine_memory *out);
+    /* Memory that the isle sees at gpa from now on; host NULL: none any more. 0 or -errno. */
     int (*add_memory)(void *engine, uint64_t gpa, void *host, uint64_t len);
     /* When memory is filled, before the clock is asked for: starts what has to be started, up to
        the isle's first request. 0, or LULL_EXIT_FAILED after one message(). */

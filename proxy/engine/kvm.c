@@ -148,19 +148,35 @@ static void kvm_close(struct engine *e)
     free(e);
 }
 
+/* The slot that begins at gpa; e->slots: none. */
+static unsigned slot_at(const struct engine *e, uint64_t gpa)
+{
+    unsigned slot = 0;
+    while (slot < e->slots && e->slot_gpa[slot] != gpa)
+        slot++;
+    return slot;
+}
+
 static int kvm_add_memory(void *engine, uint64_t gpa, void *host, uint64_t len)
 {
     struct engine *e = engine;
     pthread_mutex_lock(&e->lock);
+    unsigned slot = slot_at(e, host ? SLOT_FREE : gpa);
     struct kvm_userspace_memory_region r = {
-        .slot = e->slots,
+        .slot = slot,
         .guest_phys_addr = gpa,
-        .memory_size = len,
+        .memory_size = host ? len : 0,
         .userspace_addr = (uint64_t)host,
     };
-    int rc = ioctl(e->vm, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
-    if (rc == 0)
-        e->slots++;
+    int rc = 0;
+    if (slot == (host ? KVM_SLOTS : e->slots))
+        rc = -ENOSPC;
+    else if (ioctl(e->vm, KVM_SET_USER_MEMORY_REGION, &r) < 0)
+        rc = -errno;
+    if (rc == 0) {
+        e->slot_gpa[slot] = host ? gpa : SLOT_FREE;
+        e->slots += slot == e->slots;
+    }
     pthread_mutex_unlock(&e->lock);
     return rc;
 }

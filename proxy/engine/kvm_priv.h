@@ -9,6 +9,10 @@
 
 #include "engine/engine.h"
 
+/* Chunks of RAM and of windows, LOW and KERN; extents of far windows. */
+#define KVM_SLOTS (1024 + LULL_FAR_MAX)
+#define SLOT_FREE UINT64_MAX
+
 struct kvm_vcpu {
     int fd;
     int stats; /* -1: this KVM has none */
@@ -22,7 +26,8 @@ struct engine {
     const struct lull_kernel_header *header;
     pthread_mutex_t lock; /* slots, counters */
     unsigned slots;
-    unsigned ncounters; /* set once, under the lock */
+    uint64_t slot_gpa[KVM_SLOTS]; /* where each begins, or SLOT_FREE */
+    unsigned ncounters;           /* set once, under the lock */
     char *counter_name[ENGINE_COUNTERS_MAX];
     uint64_t counter_at[ENGINE_COUNTERS_MAX]; /* offset in `stats` */
     struct kvm_vcpu vcpu[LULL_MAX_CORES];

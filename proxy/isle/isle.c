@@ -87,6 +87,9 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
         isle->win_gpa = (1ull << bits) - LULL_WIN_SIZE;
         isle->ram_end = LULL_RAM_BASE + isle->win_gpa - LULL_RAM_GPA;
     }
+    uint64_t behind = isle->win_gpa + LULL_WIN_SIZE;
+    if (behind + LULL_FAR_SIZE <= 1ull << bits)
+        isle->far_gpa = behind;
     if (where->ram_bytes < isle->ram_end - LULL_RAM_BASE)
         isle->ram_end = LULL_RAM_BASE + where->ram_bytes;
     if (fixed_map(isle, LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
@@ -114,6 +117,7 @@ void isle_destroy(struct isle *isle)
         if (isle->win_chunk[i])
             munmap((void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
     }
+    far_destroy();
     pthread_mutex_destroy(&isle->lock);
 }
 
@@ -133,6 +137,8 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
             r = add(engine, isle->win_gpa + i * LULL_CHUNK,
                     (void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
     }
+    if (r == 0)
+        r = far_attach(add, engine);
     if (r) {
         message("cannot give memory to the virtual machine: %s", strerror(-r));
         return LULL_EXIT_FAILED;
@@ -458,6 +464,8 @@ bool isle_app_range(const struct isle *isle, isle_addr addr, size_t len)
         return false;
     if (start >= isle->low_start && end <= isle->low_end)
         return true;
+    if (start >= LULL_FAR_BASE)
+        return far_has(start, len);
     if (start >= LULL_WIN_BASE && end <= LULL_WIN_END) {
         for (uint64_t i = (start - LULL_WIN_BASE) / LULL_CHUNK;
              i <= (end - 1 - LULL_WIN_BASE) / LULL_CHUNK; i++) {

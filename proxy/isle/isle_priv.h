@@ -14,8 +14,8 @@
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
 #define ISLE_WIN_CHUNKS (LULL_WIN_SIZE / LULL_CHUNK)
 
-/* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`. 0/-errno.
- */
+/* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`; NULL: what
+ * it sees there goes. 0/-errno. */
 typedef int (*isle_add_memory)(void *engine, uint64_t gpa, void *host, uint64_t len);
 
 struct isle {
@@ -31,11 +31,12 @@ struct isle {
     bool windows;                               /* memory can be shared with Linux */
     uint64_t win_gpa;                           /* guest-physical address of LULL_WIN_BASE */
     _Atomic uint8_t win_chunk[ISLE_WIN_CHUNKS]; /* as chunk */
-    pthread_mutex_t lock;                       /* of everything below */
-    uint64_t populated;                         /* bytes of RAM, by what follows */
-    uint8_t block[ISLE_BLOCKS / 8];             /* bit: populated */
-    uint8_t lazy[ISLE_BLOCKS / 8];              /* bit: may hold data in small pages */
-    uint8_t huge[ISLE_BLOCKS / 8];              /* bit: mapped from the hugetlb pool */
+    uint64_t far_gpa;     /* guest-physical address of the room for far windows; 0: none */
+    pthread_mutex_t lock; /* of everything below */
+    uint64_t populated;   /* bytes of RAM, by what follows */
+    uint8_t block[ISLE_BLOCKS / 8]; /* bit: populated */
+    uint8_t lazy[ISLE_BLOCKS / 8];  /* bit: may hold data in small pages */
+    uint8_t huge[ISLE_BLOCKS / 8];  /* bit: mapped from the hugetlb pool */
     bool hugetlb_used;
     bool hugetlb;  /* worth trying */
     bool thp;      /* the host gives transparent huge pages on request */
@@ -95,6 +96,14 @@ int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t 
                        uint64_t a4);
 /* From now on the proxy survives pages of windows that have no memory. */
 void isle_window_guard(void);
+
+/* far.c: LULL_WIN_FAR. 0, -EINVAL or -ENOMEM. */
+int64_t isle_window_far(struct isle *isle, uint64_t start, uint64_t len, uint64_t number,
+                        uint64_t block);
+bool far_has(uint64_t start, uint64_t len); /* all of it lies in extents that are there */
+bool far_had(uint64_t at);                  /* the same, or not long ago; async-signal-safe */
+int far_attach(isle_add_memory add, void *engine); /* as isle_attach */
+void far_destroy(void);
 /* Under isle->lock. 0 or -errno. */
 int isle_populate(struct isle *isle, uint64_t start, uint64_t len);
 

@@ -18,9 +18,14 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-static bool in_windows(uint64_t start, uint64_t len)
+static bool in_near(uint64_t start, uint64_t len)
 {
     return start >= LULL_WIN_BASE && start < LULL_WIN_END && len <= LULL_WIN_END - start;
+}
+
+static bool in_windows(uint64_t start, uint64_t len)
+{
+    return in_near(start, len) || far_has(start, len);
 }
 
 /* Neither accessible nor anybody else's. */
@@ -57,8 +62,10 @@ static int range_need(struct isle *isle, uint64_t start, uint64_t len)
 {
     if (!len || (start | len) & (LULL_PAGE - 1))
         return -EINVAL;
-    if (in_windows(start, len))
+    if (in_near(start, len))
         return chunks_need(isle, start, len);
+    if (far_has(start, len))
+        return 0;
     return start >= LULL_RAM_BASE && isle_app_range(isle, (isle_addr){start}, len) ? 0 : -EINVAL;
 }
 
@@ -199,7 +206,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
         sigstate_send_on(signo, info);
         return;
     }
-    if (in_windows(at, LULL_PAGE) &&
+    if ((in_near(at, LULL_PAGE) || far_had(at)) &&
         mmap((void *)at, LULL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) != MAP_FAILED)
         return;

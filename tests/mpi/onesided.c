@@ -98,6 +98,20 @@ int main(int argc, char **argv)
     locks(w, base);
     post_start(w, base);
     MPI_Win_free(&w);
+    section("allocated, each rank's part by itself");
+    MPI_Info apart;
+    MPI_Info_create(&apart);
+    MPI_Info_set(apart, "alloc_shared_noncontig", "true");
+    for (int i = 0; i < 20; i++) {
+        MPI_Win_allocate(N * sizeof *base, sizeof *base, apart, MPI_COMM_WORLD, &base, &w);
+        base[0] = me;
+        base[N - 1] = i;
+        MPI_Win_fence(0, w);
+        MPI_Win_fence(0, w);
+        CHECK(base[0] == me && base[N - 1] == i);
+        MPI_Win_free(&w);
+    }
+    MPI_Info_free(&apart);
     section("shared");
     MPI_Win_allocate_shared(N * sizeof *base, sizeof *base, MPI_INFO_NULL, MPI_COMM_WORLD, &base,
                             &w);

@@ -16,6 +16,7 @@
 #include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -143,6 +144,61 @@ static void moves(int fd)
     CHECK(p == r + PAGE && is_zero(p, 4 * PAGE) && r[0] == 'r' && r[5 * PAGE] == 'r');
     memset(p, 1, 4 * PAGE);
     CHECK(munmap(r, 6 * PAGE) == 0);
+}
+
+/* Where the program says, far from everything else: a library's symmetric heap does that. */
+static void far_away(int fd)
+{
+    const uintptr_t base = 0x212345600000, step = 0x4345678000, odd = 0x63fffffff000;
+    char *p = (char *)base, *q, b[4];
+
+    check_section("far from everything else");
+    CHECK(msync(p, PAGE, 0) == -1 && errno == ENOMEM);
+    CHECK(munmap(p, PAGE) == 0);
+    CHECK(ftruncate(fd, 4 * PAGE) == 0);
+    CHECK(mmap(p, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p);
+    memset(p, 'f', 4 * PAGE);
+    CHECK(pread(fd, b, 4, 3 * PAGE) == 4 && memcmp(b, "ffff", 4) == 0);
+    CHECK(pwrite(fd, p, 4, PAGE) == 4 && pread(fd, p + 8, 4, 0) == 4);
+    CHECK(mmap(p, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) == MAP_FAILED &&
+          errno == EEXIST);
+    CHECK(mprotect(p, PAGE, PROT_READ) == 0 && touch(p, 1) == SIGSEGV && touch(p + PAGE, 1) == 0);
+    CHECK(mprotect(p, PAGE, PROT_READ | PROT_WRITE) == 0 && touch(p, 1) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        p[5] = '5';
+        _exit(0);
+    }
+    CHECK(waitpid(child, NULL, 0) == child && p[5] == '5');
+    /* over a boundary of every table */
+    q = mmap((void *)odd, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    CHECK(q == (char *)odd);
+    q[PAGE - 1] = 'x';
+    q[PAGE] = 'y';
+    CHECK(p[PAGE - 1] == 'x' && p[PAGE] == 'y');
+    long wrong = 0;
+    for (uintptr_t i = 1; i < 60; i++) {
+        char *r = (char *)(base + i * step);
+        wrong += mmap(r, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, PAGE) != r;
+        *r = (char)i;
+        wrong += p[PAGE] != (char)i;
+        wrong += i % 3 && munmap(r, PAGE);
+    }
+    CHECK(wrong == 0);
+    /* more than an isle has room for at a time */
+    CHECK(ftruncate(fd, 17l << 30) == 0);
+    for (uintptr_t i = 0; i < 6; i++) {
+        char *r = (char *)(base + (i + 100) * step);
+        wrong += mmap(r, 17l << 30, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != r;
+        r[PAGE] = r[(17l << 30) - 1] = (char)(i + 1);
+        wrong += p[PAGE] != (char)(i + 1);
+        wrong += munmap(r, 17l << 30);
+    }
+    CHECK(wrong == 0 && ftruncate(fd, 4 * PAGE) == 0);
+    CHECK(q[PAGE] == p[PAGE]);
+    CHECK(munmap(p, 4 * PAGE) == 0 && touch(p, 0) == SIGSEGV);
+    CHECK(write(fd, p, 1) == -1 && errno == EFAULT);
+    CHECK(munmap(q, 2 * PAGE) == 0);
 }
 
 static void rights(const char *name)
@@ -287,6 +343,7 @@ int main(int argc, char **argv)
     same_pages(fd);
     ends(fd);
     moves(fd);
+    far_away(fd);
     rights(name);
     others();
     CHECK(unlink(name) == 0);

@@ -47,7 +47,7 @@ enum lull_memory {
 };
 
 /*
- * arg1: start, arg2: length, bytes, multiples of LULL_PAGE, in RAM or in the windows. -errno of the
+ * arg1: start, arg2: length, bytes, multiples of LULL_PAGE, in RAM or in windows. -errno of the
  * call that Linux makes of it.
  */
 enum lull_window {
@@ -60,6 +60,11 @@ enum lull_window {
     LULL_WIN_PROBE,   /* 0: every page has memory; -EFAULT: behind the end of its file */
     LULL_WIN_SHM,     /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
     LULL_WIN_SHMSIZE, /* arg3: System V segment: its bytes, whole pages */
+    LULL_WIN_FAR, /* an extent of far windows, multiples of LULL_HUGE, without memory yet; length
+                     0: it goes. arg3: its number, 0 .. LULL_FAR_MAX - 1; arg4: where its room
+                     begins, of LULL_FAR_SIZE, in LULL_HUGE. What had the number goes, even if
+                     this fails: -ENOMEM where Linux has something at these addresses, or the
+                     machine has no room */
 };
 /* Answer of MAP and SHM: LULL_FILE_* << 44, READONLY, bytes that the file covers. */
 #define LULL_WIN_FILE_SHIFT 44

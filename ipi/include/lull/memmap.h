@@ -18,6 +18,9 @@
  *   0x00f4_0000_0000  alias of the program's image, writable, for  = image
  *                     the kernel's rewriting of calls
  *   0x00f8_0000_0000  windows: memory shared with Linux             behind RAM (boot.win_gpa)
+ *   0x0100_0000_0000  far windows: where a program asks for an     behind the windows
+ *                     address, a few at a time
+ *   0x7000_0000_0000  end of them: above it Linux puts what is the proxy's
  *
  * Guest-physical 0 .. 4 GiB belongs to a machine's firmware and devices, where there are any.
  *
@@ -92,6 +95,14 @@
 #define LULL_WIN_BASE LULL_UL(0xf800000000)
 #define LULL_WIN_SIZE LULL_UL(0x7c0000000) /* 31 GiB */
 #define LULL_WIN_END (LULL_WIN_BASE + LULL_WIN_SIZE)
+
+#define LULL_FAR_BASE LULL_UL(0x10000000000)
+#define LULL_FAR_END LULL_UL(0x700000000000)
+#define LULL_FAR_SIZE LULL_UL(0x1000000000) /* 64 GiB: what there is room for */
+#define LULL_FAR_MAX 4096                   /* runs of addresses, extents, at a time */
+
+/* No address of a program's is as high: TASK_SIZE_MAX of x86-64 with four levels of tables. */
+#define LULL_USER_END LULL_UL(0x7ffffffff000)
 
 /* Cores of one isle at most: bounded by the core pages and channels above. */
 #define LULL_MAX_CORES 240
