@@ -163,10 +163,11 @@ lull_pids() {
 
 # QEMUs that are an isle whose proxy has ended.
 qemu_pids() {
-    local p line
-    while read -r p line; do
-        [[ ! $line =~ -name\ lull-([0-9]+), ]] || [ -d "/proc/${BASH_REMATCH[1]}" ] || echo "$p"
-    done < <(pgrep -fa -- '-name lull-[0-9]+,')
+    local f
+    for f in $(grep -lzsE '^lull-[0-9]+,' /proc/[0-9]*/cmdline); do
+        [[ ! $(tr '\0' ' ' 2>/dev/null <"$f") =~ -name\ lull-([0-9]+), ]] ||
+            [ -d "/proc/${BASH_REMATCH[1]}" ] || basename "$(dirname "$f")"
+    done
 }
 
 # What could be left behind on this machine: one line each.
