@@ -51,8 +51,8 @@ static void say_calls(const char *path, const char *imports)
         printf("calls: %s uses %s: refused with ENOSYS when called\n", path, line);
 }
 
-/* A file that would be loaded. 0, or the exit code because of it. */
-static int check_file(const char *path, int fd, bool calls)
+/* A file that would be loaded. 0, or the exit code because of it. Sets *sanitizer if it has one. */
+static int check_file(const char *path, int fd, bool calls, bool *sanitizer)
 {
     struct elffile f;
     struct isa_cpu cpu = isa_this_cpu();
@@ -71,6 +71,12 @@ static int check_file(const char *path, int fd, bool calls)
     } else if (f.isa & ~ISA_BASELINE) {
         printf("processor: %s needs %s, which this one has\n", path, isa_name(f.isa));
     }
+    if (f.sanitizer) {
+        printf("memory: %s uses %s, whose shadow memory lies where an isle has none: run it without "
+               "lull\n",
+               path, f.sanitizer);
+        *sanitizer = true;
+    }
     if (calls)
         say_calls(path, f.imports);
     elffile_free(&f);
@@ -83,7 +89,7 @@ static bool is_libc(const char *name)
     return strncmp(name, "libc.", 5) == 0 || strncmp(name, "ld-", 3) == 0;
 }
 
-static int check_library(const struct library *lib)
+static int check_library(const struct library *lib, bool *sanitizer)
 {
     printf("library: %s => %s\n", lib->name, lib->path);
     int fd = open(lib->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -91,13 +97,13 @@ static int check_library(const struct library *lib)
         printf("library: %s cannot be looked into: %s\n", lib->path, strerror(errno));
         return 0;
     }
-    int rc = check_file(lib->path, fd, !is_libc(lib->name));
+    int rc = check_file(lib->path, fd, !is_libc(lib->name), sanitizer);
     close(fd);
     return rc;
 }
 
 /* 0, or the exit code with which the program would not start. */
-static int check_libraries(const struct program *p)
+static int check_libraries(const struct program *p, bool *sanitizer)
 {
     struct libraries l;
     if (!loader_is_trusted(p->interp_fd)) {
@@ -114,7 +120,7 @@ static int check_libraries(const struct program *p)
     for (size_t i = 0; rc != LULL_EXIT_FAILED && i < l.n; i++) {
         if (strcmp(l.lib[i].path, p->interp) == 0)
             continue;
-        int one = check_library(&l.lib[i]);
+        int one = check_library(&l.lib[i], sanitizer);
         rc = rc ? rc : one;
     }
     if (l.complaint)
@@ -128,16 +134,20 @@ int check_program(const struct program *p)
 {
     say_program(p);
     say_rights(p);
-    int rc = check_file(p->path, p->fd, true);
+    bool sanitizer = false;
+    int rc = check_file(p->path, p->fd, true, &sanitizer);
     if (p->interp && rc != LULL_EXIT_FAILED) {
-        int libs = check_libraries(p);
+        int libs = check_libraries(p, &sanitizer);
         rc = libs ? libs : rc;
         if (rc == LULL_EXIT_NOT_RUNNABLE) /* instructions that are lacking: glibc's loader looks */
             rc = LULL_EXIT_NOT_FOUND;
     }
     if (rc == LULL_EXIT_FAILED)
         return rc;
-    if (rc)
+    if (!rc && sanitizer) {
+        printf("runnable: no; its sanitizer would end it\n");
+        rc = LULL_EXIT_NOT_RUNNABLE;
+    } else if (rc)
         printf("runnable: no; it would end with %d\n", rc);
     else
         printf("runnable: yes\n");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Notes and imported functions of an ELF file, from its own words: every number is checked. */
+/* Notes, imported functions and sanitizers of an ELF file; every number in the file is checked. */
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -71,26 +71,55 @@ static char *pick_imports(const Elf64_Sym *sym, size_t n, const char *names, siz
     return out;
 }
 
-static int read_imports(int fd, uint64_t size, const Elf64_Ehdr *eh, struct elffile *out)
+/* The first sanitizer that a symbol names; AddressSanitizer's runtime contains LeakSanitizer's. */
+static const char *pick_sanitizer(const Elf64_Sym *sym, size_t n, const char *names, size_t len)
+{
+    const char *leak = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *found = sym[i].st_name < len ? sanitizer_of(names + sym[i].st_name) : NULL;
+        if (found && strcmp(found, "LeakSanitizer") != 0)
+            return found;
+        leak = found ? found : leak;
+    }
+    return leak;
+}
+
+/* One symbol table, `of`, with the names in `str`. */
+static int read_symbols(int fd, uint64_t size, const Elf64_Shdr *of, const Elf64_Shdr *str,
+                        struct elffile *out)
+{
+    int rc = 0;
+    Elf64_Sym *sym = read_part(fd, size, of->sh_offset, of->sh_size, TABLE_MAX);
+    char *names = read_part(fd, size, str->sh_offset, str->sh_size, TABLE_MAX);
+    if (sym && names) {
+        size_t n = of->sh_size / sizeof *sym;
+        const char *found = pick_sanitizer(sym, n, names, str->sh_size);
+        if (found)
+            out->sanitizer = found;
+        if (of->sh_type == SHT_DYNSYM && !out->imports) {
+            out->imports = pick_imports(sym, n, names, str->sh_size);
+            rc = out->imports ? 0 : -ENOMEM;
+        }
+    }
+    free(names);
+    free(sym);
+    return rc;
+}
+
+static int read_tables(int fd, uint64_t size, const Elf64_Ehdr *eh, struct elffile *out)
 {
     int rc = 0;
     uint64_t len = (uint64_t)eh->e_shnum * sizeof(Elf64_Shdr);
-    Elf64_Shdr *sh = NULL, *of = NULL;
+    Elf64_Shdr *sh = NULL;
+    unsigned tables = 0;
     if (eh->e_shentsize == sizeof *sh)
         sh = read_part(fd, size, eh->e_shoff, len, NOTES_MAX * 8);
-    for (unsigned i = 0; sh && !of && i < eh->e_shnum; i++)
-        if (sh[i].sh_type == SHT_DYNSYM && sh[i].sh_link < eh->e_shnum)
-            of = &sh[i];
-    if (of) {
-        const Elf64_Shdr *str = &sh[of->sh_link];
-        Elf64_Sym *sym = read_part(fd, size, of->sh_offset, of->sh_size, TABLE_MAX);
-        char *names = read_part(fd, size, str->sh_offset, str->sh_size, TABLE_MAX);
-        if (sym && names) {
-            out->imports = pick_imports(sym, of->sh_size / sizeof *sym, names, str->sh_size);
-            rc = out->imports ? 0 : -ENOMEM;
-        }
-        free(names);
-        free(sym);
+    for (unsigned i = 0; sh && rc == 0 && tables < 2 && i < eh->e_shnum; i++) {
+        if ((sh[i].sh_type != SHT_DYNSYM && sh[i].sh_type != SHT_SYMTAB) ||
+            sh[i].sh_link >= eh->e_shnum)
+            continue;
+        tables++; /* a file has one of each kind; one that claims more is not read for ever */
+        rc = read_symbols(fd, size, &sh[i], &sh[sh[i].sh_link], out);
     }
     free(sh);
     return rc;
@@ -110,7 +139,7 @@ int elffile_read(int fd, struct elffile *out)
     if (memcmp(eh->e_ident, ELFMAG, SELFMAG) == 0 && eh->e_ident[EI_CLASS] == ELFCLASS64) {
         if (eh->e_phentsize == sizeof(Elf64_Phdr))
             read_notes(fd, size, eh, out);
-        rc = read_imports(fd, size, eh, out);
+        rc = read_tables(fd, size, eh, out);
     }
     free(eh);
     return rc;

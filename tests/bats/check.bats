@@ -116,3 +116,25 @@ as_natively() {
     says '^libraries: not looked for'
     lacks '^library:' isle.out
 }
+
+@test "a program with a sanitizer's fixed shadow memory does not run, one with UBSan does" {
+    echo 'int main(void) { return 0; }' >clean.c
+    local one
+    for one in address leak thread; do
+        gcc -fsanitize=$one clean.c -o "$one"
+        check "./$one"
+        expect 126
+        says "^memory: .*Sanitizer, whose shadow memory"
+        says '^runnable: no; its sanitizer'
+    done
+    clang -fsanitize=memory clean.c -o memory
+    check ./memory
+    expect 126
+    says '^memory: .*/memory uses MemorySanitizer'
+    gcc -fsanitize=undefined clean.c -o undefined
+    check ./undefined
+    expect 0
+    says '^runnable: yes$'
+    isle ./undefined
+    expect 0
+}

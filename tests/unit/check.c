@@ -243,6 +243,18 @@ static void test_file_lies(void **state)
     assert_int_equal(elffile_read(-1, &out), -EBADF);
 }
 
+static void test_sanitizers(void **state)
+{
+    (void)state;
+    assert_string_equal(sanitizer_of("__asan_init"), "AddressSanitizer");
+    assert_string_equal(sanitizer_of("__msan_init"), "MemorySanitizer");
+    assert_string_equal(sanitizer_of("__tsan_init"), "ThreadSanitizer");
+    assert_string_equal(sanitizer_of("__lsan_disable"), "LeakSanitizer");
+    assert_null(sanitizer_of("__ubsan_handle_add_overflow"));
+    assert_null(sanitizer_of("__asan_"));
+    assert_null(sanitizer_of(""));
+}
+
 static void test_calls(void **state)
 {
     (void)state;
@@ -280,7 +292,7 @@ int main(void)
         cmocka_unit_test(test_isa_needed),   cmocka_unit_test(test_isa_lacks),
         cmocka_unit_test(test_this_cpu),     cmocka_unit_test(test_file),
         cmocka_unit_test(test_file_lies),    cmocka_unit_test(test_calls),
-        cmocka_unit_test(test_trust),
+        cmocka_unit_test(test_trust),        cmocka_unit_test(test_sanitizers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
