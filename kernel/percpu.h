@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a core knows of itself: at GS base + LULL_CORE_PRIVATE. Only that core writes it. */
+/* What a core knows of itself: at LULL_SELF + LULL_CORE_PRIVATE. Only that core writes it. */
 #ifndef KERNEL_PERCPU_H
 #define KERNEL_PERCPU_H
 
@@ -79,13 +79,15 @@ static inline struct percpu *percpu_of(unsigned index)
 {
     return (struct percpu *)(LULL_CORES + index * LULL_CORE_STRIDE + LULL_CORE_PRIVATE);
 }
+/* The page at LULL_SELF: each core's own. Volatile, because a thread may move between two reads. */
+extern char lull_self[];
+static inline const volatile struct percpu *self(void)
+{
+    return (const volatile struct percpu *)(lull_self + LULL_CORE_PRIVATE);
+}
 static inline struct percpu *this_cpu(void)
 {
-    u32 index;
-    __asm__ volatile("movl %%gs:%c1, %0"
-                     : "=r"(index)
-                     : "i"(LULL_CORE_PRIVATE + offsetof(struct percpu, index)));
-    return percpu_of(index);
+    return percpu_of(self()->index);
 }
 static inline struct lull_core *this_core(void)
 {
@@ -93,9 +95,7 @@ static inline struct lull_core *this_core(void)
 }
 static inline struct thread *current(void)
 {
-    struct thread *t;
-    __asm__ volatile("movq %%gs:%c1, %0" : "=r"(t) : "i"(PC_CUR));
-    return t;
+    return self()->cur;
 }
 static inline void count(enum lull_kcount what)
 {

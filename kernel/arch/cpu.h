@@ -8,6 +8,7 @@
 
 #define FLAGS_TF 0x100ul
 #define FLAGS_AC 0x40000ul
+#define FLAGS_NT 0x4000ul
 
 static inline u64 rdtsc(void)
 {
@@ -29,6 +30,43 @@ static inline u64 read_fsbase(void)
     __asm__ volatile("rdfsbase %0" : "=r"(v));
     return v;
 }
+static inline void write_gsbase(u64 v)
+{
+    __asm__ volatile("wrgsbase %0" ::"r"(v));
+}
+static inline u64 read_gsbase(void)
+{
+    u64 v;
+    __asm__ volatile("rdgsbase %0" : "=r"(v));
+    return v;
+}
+
+/* Selectors that a program may load as it likes; in 64-bit mode they mean nothing. */
+struct segments {
+    u16 ds, es, fs, gs;
+};
+static inline struct segments read_segments(void)
+{
+    struct segments s;
+    __asm__ volatile("mov %%ds, %0" : "=r"(s.ds));
+    __asm__ volatile("mov %%es, %0" : "=r"(s.es));
+    __asm__ volatile("mov %%fs, %0" : "=r"(s.fs));
+    __asm__ volatile("mov %%gs, %0" : "=r"(s.gs));
+    return s;
+}
+/* The bases of FS and GS are lost. */
+static inline void write_segments(struct segments s)
+{
+    __asm__ volatile("mov %0, %%ds" ::"r"(s.ds));
+    __asm__ volatile("mov %0, %%es" ::"r"(s.es));
+    __asm__ volatile("mov %0, %%fs" ::"r"(s.fs));
+    __asm__ volatile("mov %0, %%gs" ::"r"(s.gs));
+}
+static inline bool same_segments(struct segments a, struct segments b)
+{
+    return a.ds == b.ds && a.es == b.es && a.fs == b.fs && a.gs == b.gs;
+}
+
 static inline void cpu_xsave(void *area, u64 mask)
 {
     __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((u32)mask), "d"((u32)(mask >> 32)) : "memory");

@@ -64,19 +64,19 @@ lull_entry:
  */
     .globl lull_lstar
 lull_lstar:
-    mov     %rcx, %gs:PC_RIP
+    mov     %rcx, lull_self+PC_RIP(%rip)
     mov     %cs, %ecx
     test    $3, %cl
     jnz     1f
     lea     1f(%rip), %rcx
     sysretq
-1:  mov     %rsp, %gs:PC_RSP
-    mov     %gs:PC_KTOP, %rsp
+1:  mov     %rsp, lull_self+PC_RSP(%rip)
+    mov     lull_self+PC_KTOP(%rip), %rsp
     pushq   $LULL_SEL_UDATA
-    pushq   %gs:PC_RSP
+    pushq   lull_self+PC_RSP(%rip)
     pushq   %r11
     pushq   $LULL_SEL_UCODE
-    mov     %gs:PC_RIP, %rcx
+    mov     lull_self+PC_RIP(%rip), %rcx
     pushq   %rcx
     pushq   $FR_TRAPPED
     pushq   %rax
@@ -86,10 +86,10 @@ lull_lstar:
 /* A rewritten site: rcx = return address, as `syscall` would have left it. */
     .globl lull_fast
 lull_fast:
-    mov     %rsp, %gs:PC_RSP
-    mov     %gs:PC_KTOP, %rsp
+    mov     %rsp, lull_self+PC_RSP(%rip)
+    mov     lull_self+PC_KTOP(%rip), %rsp
     pushq   $LULL_SEL_UDATA
-    pushq   %gs:PC_RSP
+    pushq   lull_self+PC_RSP(%rip)
     pushfq
     mov     (%rsp), %r11
     pushq   $LULL_SEL_UCODE
@@ -107,11 +107,11 @@ dispatch:
     .globl lull_leave, lull_leave_start, lull_leave_end
 lull_leave:
 lull_leave_start:
-    mov     %gs:PC_KTOP, %rsp
+    mov     lull_self+PC_KTOP(%rip), %rsp
     sub     $FR_SIZE, %rsp
-    cmpl    $0, %gs:CORE_BELL
+    cmpl    $0, lull_self+CORE_BELL(%rip)
     jne     leave_work
-    mov     %gs:PC_CUR, %rax
+    mov     lull_self+PC_CUR(%rip), %rax
     cmpl    $0, TH_WORK(%rax)
     jne     leave_work
     testb   $FR_FULL, FR_ERR(%rsp)
@@ -136,12 +136,12 @@ leave_work:
 /* A kick stopped the application; the proxy wrote where. Every register is the application's. */
     .globl lull_upcall
 lull_upcall:
-    mov     %gs:PC_KTOP, %rsp
+    mov     lull_self+PC_KTOP(%rip), %rsp
     pushq   $LULL_SEL_UDATA
-    pushq   %gs:CORE_UP_RSP
-    pushq   %gs:CORE_UP_RFLAGS
+    pushq   lull_self+CORE_UP_RSP(%rip)
+    pushq   lull_self+CORE_UP_RFLAGS(%rip)
     pushq   $LULL_SEL_UCODE
-    pushq   %gs:CORE_UP_RIP
+    pushq   lull_self+CORE_UP_RIP(%rip)
     pushq   $FR_FULL
     pushq   $-1
     PUSH_REGS
@@ -196,7 +196,7 @@ fault_common:
     POP_REGS
     add     $16, %rsp
     iretq
-1:  mov     %gs:PC_KTOP, %rdi
+1:  mov     lull_self+PC_KTOP(%rip), %rdi
     sub     $FR_SIZE, %rdi
     mov     %rsp, %rsi
     mov     %rdi, %rsp
@@ -246,7 +246,7 @@ cpu_serialise:
     .globl leave_to_proxy
 leave_to_proxy:
     mov     $LULL_PORT, %edx
-    mov     %gs:CORE_OP, %eax
+    mov     lull_self+CORE_OP(%rip), %eax
     out     %eax, %dx
     ret
 
@@ -368,19 +368,19 @@ lull_ring0_bp:
     iretq
     /* sleep until an interrupt; not when the reply is there, whose sender saw no `halted` */
 3:  mov     $1, %ecx
-    xchg    %ecx, %gs:CORE_HALTED
-    mov     %gs:CORE_REPLY, %ecx
-    cmp     %gs:CORE_REQUEST, %ecx
+    xchg    %ecx, lull_self+CORE_HALTED(%rip)
+    mov     lull_self+CORE_REPLY(%rip), %ecx
+    cmp     lull_self+CORE_REQUEST(%rip), %ecx
     je      1f
     sti
     hlt
     cli
-1:  movl    $0, %gs:CORE_HALTED
+1:  movl    $0, lull_self+CORE_HALTED(%rip)
     pop     %rcx
     iretq
     /* the application's own int3: hand its frame to the ring-3 stub, on a stack of its own */
-2:  mov     %rax, %gs:PC_BPSAVE
-    mov     %gs:PC_BPTOP, %rax
+2:  mov     %rax, lull_self+PC_BPSAVE(%rip)
+    mov     lull_self+PC_BPTOP(%rip), %rax
     sub     $40, %rax
     mov     8(%rsp), %rcx
     mov     %rcx, (%rax)
@@ -395,7 +395,7 @@ lull_ring0_bp:
     mov     %rax, 32(%rsp)
     lea     lull_fault_stubs+48(%rip), %rcx
     mov     %rcx, 8(%rsp)
-    mov     %gs:PC_BPSAVE, %rax
+    mov     lull_self+PC_BPSAVE(%rip), %rax
     pop     %rcx
     iretq
 /* A doorbell: what the proxy of a machine without interrupts does from outside, see above. The gate
@@ -405,7 +405,7 @@ lull_ring0_irq:
     push    %rcx
     movabs  $(LAPIC + LAPIC_EOI), %rax
     movl    $0, (%rax)
-    incq    %gs:CORE_INTERRUPTS
+    incq    lull_self+CORE_INTERRUPTS(%rip)
     mov     16(%rsp), %rax
     lea     lull_text_start(%rip), %rcx
     cmp     %rcx, %rax
@@ -421,13 +421,13 @@ lull_ring0_irq:
     jbe     2f
     mov     %rcx, 16(%rsp)
     jmp     2f
-1:  cmpl    $0, %gs:CORE_BELL
+1:  cmpl    $0, lull_self+CORE_BELL(%rip)
     je      2f
-    mov     %rax, %gs:CORE_UP_RIP
+    mov     %rax, lull_self+CORE_UP_RIP(%rip)
     mov     40(%rsp), %rax
-    mov     %rax, %gs:CORE_UP_RSP
+    mov     %rax, lull_self+CORE_UP_RSP(%rip)
     mov     32(%rsp), %rax
-    mov     %rax, %gs:CORE_UP_RFLAGS
+    mov     %rax, lull_self+CORE_UP_RFLAGS(%rip)
     lea     lull_upcall(%rip), %rcx
     mov     %rcx, 16(%rsp)
 2:  testb   $3, 24(%rsp)

@@ -11,21 +11,21 @@
 
     .section .text.leaf, "ax"
     .macro COUNT where
-    mov     %gs:\where, %r11
+    mov     lull_self+\where(%rip), %r11
     lea     1(%r11), %r11
-    mov     %r11, %gs:\where
+    mov     %r11, lull_self+\where(%rip)
     .endm
 
     .globl leaf_getpid
 leaf_getpid:
     COUNT   CORE_GETPIDS
-    mov     %gs:PC_PID, %eax
+    mov     lull_self+PC_PID(%rip), %eax
     jmp     *%rcx
 
     .globl leaf_gettid
 leaf_gettid:
     COUNT   CORE_GETTIDS
-    mov     %gs:PC_CUR, %rax
+    mov     lull_self+PC_CUR(%rip), %rax
     mov     TH_TID(%rax), %eax
     jmp     *%rcx
 
@@ -33,7 +33,7 @@ leaf_gettid:
     .globl leaf_sched_yield
 leaf_sched_yield:
     mov     %rcx, %r11
-    mov     %gs:PC_NREADY, %rcx
+    mov     lull_self+PC_NREADY(%rip), %rcx
     mov     (%rcx), %ecx
     jrcxz   1f
     mov     %r11, %rcx

@@ -3,7 +3,7 @@
 #ifndef KERNEL_ARCH_OFFSETS_H
 #define KERNEL_ARCH_OFFSETS_H
 
-/* struct lull_core, by GS */
+/* struct lull_core, at lull_self (LULL_SELF) */
 #define CORE_OP 0
 #define CORE_REQUEST 56
 #define CORE_HALTED 60
@@ -24,7 +24,7 @@
 #define LAPIC_ICR_LOW 0x300
 #define LAPIC_ICR_HIGH 0x310
 
-/* struct percpu, by GS, behind the shared part (LULL_CORE_PRIVATE) */
+/* struct percpu, at lull_self, behind the shared part (LULL_CORE_PRIVATE) */
 #define PC_KTOP 1024  /* top of the current thread's kernel stack */
 #define PC_RSP 1032   /* scratch: the application's rsp */
 #define PC_RIP 1040   /* scratch: the application's rip */

@@ -16,7 +16,6 @@
 #define MSR_STAR 0xc0000081
 #define MSR_LSTAR 0xc0000082
 #define MSR_FMASK 0xc0000084
-#define MSR_GS_BASE 0xc0000101
 #define FMASK 0x44500 /* TF DF NT AC; an interrupt may come at any time */
 #define XCR0_KNOWN 0xe7
 #define TABLE 0x67
@@ -88,7 +87,7 @@ trampoline32:
     .p2align 12
 boot_pml4:
     .quad   boot_pdpt + TABLE
-    .quad   TO_GPA(LULL_PT_PDPT1) + TABLE
+    .quad   TO_GPA(LULL_PT_CORES + LULL_PT_PDPT1_OFF) + TABLE
     .p2align 12
 boot_pdpt:
     .quad   boot_pd + TABLE
@@ -110,7 +109,9 @@ core_boot:
     cpuid
     shr     $24, %ebx /* initial APIC id: QEMU numbers its cores from 0 */
     mov     %rbx, %r12
-    movabs  $TO_GPA(LULL_PT_PML4), %rax
+    imul    $LULL_PT_STRIDE, %r12, %r13
+    movabs  $TO_GPA(LULL_PT_CORES + LULL_PT_PML4_OFF), %rax
+    add     %r13, %rax
     mov     %rax, %cr3
     imul    $LULL_SYS_STRIDE, %r12, %r13
     movabs  $LULL_SYSTABLES, %rax
@@ -142,9 +143,6 @@ core_boot:
     xor     %ecx, %ecx
     xor     %edx, %edx
     xsetbv
-    mov     %r14, %rsi
-    shr     $32, %rsi
-    SETMSR  MSR_GS_BASE, %r14d, %esi
     SETMSR  MSR_STAR, $0, $(0x23 << 16 | LULL_SEL_KCODE)
     movabs  $lull_lstar, %rdi
     mov     %rdi, %rsi

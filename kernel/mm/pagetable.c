@@ -23,7 +23,7 @@ static u64 stale_start, stale_end; /* translations that shrank since the last fl
 
 void pt_init(void)
 {
-    pool_next = LULL_PT_FIRST_FREE;
+    pool_next = LULL_PT_CORES + boot_info()->ncores * LULL_PT_STRIDE;
     pool_end = LULL_PTPOOL + LULL_PTPOOL_SIZE;
 }
 
@@ -87,6 +87,21 @@ static u64 to_gpa(u64 va)
     return in_windows(va, va) ? va - LULL_WIN_BASE + boot_info()->win_gpa : lull_gpa(va);
 }
 
+static u64 *top_level(void)
+{
+    return (u64 *)(LULL_PT_CORES + LULL_PT_PML4_OFF);
+}
+
+/* Sets an entry: on every core where it is in a table of which each has its own. */
+static void entry_set(u64 *e, u64 value)
+{
+    *e = value;
+    if ((u64)e < LULL_PT_CORES || (u64)e >= LULL_PT_CORES + LULL_PT_STRIDE)
+        return;
+    for (u32 i = 1; i < boot_info()->ncores; i++)
+        *(u64 *)((u64)e + i * LULL_PT_STRIDE) = value;
+}
+
 /* The table that *e names; NULL when there is none and none is to be made (or can be). */
 static u64 *table_of(u64 *e, bool make)
 {
@@ -94,7 +109,7 @@ static u64 *table_of(u64 *e, bool make)
         u64 *table = make ? table_alloc() : NULL;
         if (!table)
             return NULL;
-        *e = lull_gpa((u64)table) | TABLE_BITS;
+        entry_set(e, lull_gpa((u64)table) | TABLE_BITS);
         return table;
     }
     return to_virt(*e);
@@ -103,7 +118,7 @@ static u64 *table_of(u64 *e, bool make)
 /* The entry of va's page directory; NULL as above. */
 static u64 *directory_entry(u64 va, bool make)
 {
-    u64 *pdpt = table_of(&((u64 *)LULL_PT_PML4)[va >> 39], make);
+    u64 *pdpt = table_of(&top_level()[va >> 39], make);
     return pdpt ? &pdpt[va >> 30 & 511] : NULL;
 }
 
@@ -255,7 +270,7 @@ void pt_drop(u64 start, u64 end)
         for (u64 i = 0; i < 512; i++)
             any |= pd[i];
         if (!any) {
-            *e = 0;
+            entry_set(e, 0);
             table_retire(pd);
         }
     }

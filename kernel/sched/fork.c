@@ -20,7 +20,7 @@ long fork_start(u64 parent_tid, u64 set_tid, u64 clear_tid)
     if (!(boot_info()->flags & LULL_BOOT_F_FORK))
         return refuse(57);
     cpu_xsave(thread_xsave(t), machine.xcr0);
-    t->fsbase = read_fsbase();
+    thread_save_segments(t);
     spin_lock(&mm_lock);
     spin_lock(&threads_lock);
     spin_lock(&signal_lock);

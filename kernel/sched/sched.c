@@ -174,6 +174,21 @@ static void before_run(struct percpu *p)
 
 /* ---- switching ---- */
 
+void thread_save_segments(struct thread *t)
+{
+    t->fsbase = read_fsbase();
+    t->gsbase = read_gsbase();
+    t->seg = read_segments();
+}
+
+static void load_segments(const struct thread *t)
+{
+    if (!same_segments(read_segments(), t->seg))
+        write_segments(t->seg);
+    write_fsbase(t->fsbase);
+    write_gsbase(t->gsbase);
+}
+
 static void fpu_save(struct thread *t)
 {
     if (!t->fpu_live)
@@ -269,10 +284,10 @@ static void switch_to(struct percpu *p, struct thread *prev, struct thread *next
         }
     }
     if (!prev->is_idle)
-        prev->fsbase = read_fsbase();
+        thread_save_segments(prev);
     fpu_switch(p, next);
     if (!next->is_idle)
-        write_fsbase(next->fsbase);
+        load_segments(next);
     __atomic_store_n(&next->on_cpu, 1, __ATOMIC_RELAXED);
     p->cur = next;
     if (prev->child || next->child)

@@ -194,7 +194,11 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     nf->orig = ~0ul;
     if (a->stack)
         nf->rsp = a->stack + a->stack_size;
-    t->fsbase = a->flags & CLONE_SETTLS ? a->tls : read_fsbase();
+    thread_save_segments(t);
+    if (a->flags & CLONE_SETTLS) {
+        t->fsbase = a->tls;
+        t->seg.fs = 0;
+    }
     t->sig.mask = me->sig.mask;
     t->sig.alt.flags = t->sig.alt.given = SS_DISABLE;
     t->mempolicy = me->mempolicy;

@@ -76,7 +76,8 @@ struct thread {
     bool reset_on_fork;
     bool is_idle;
     bool fpu_live; /* its vector state is in the registers of `core`, not in xsave */
-    u64 fsbase;
+    u64 fsbase, gsbase;
+    struct segments seg; /* what the selectors hold while it does not run */
     uaddr clear_tid; /* CLONE_CHILD_CLEARTID */
     uaddr robust_list;
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
@@ -183,6 +184,7 @@ void thread_cancel_block(void);
 void schedule(void); /* run somebody else, or the current thread again */
 void thread_yield(void);
 void thread_switched(void);
+void thread_save_segments(struct thread *t); /* the current one: FS, GS, their bases, DS, ES */
 void thread_move(struct thread *t, unsigned core);
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);

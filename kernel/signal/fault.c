@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/sys.h"
 
 #define SEGV_MAPERR 1
 #define SEGV_ACCERR 2
@@ -11,7 +12,13 @@
 #define ILL_ILLOPN 2
 #define BUS_ADRALN 1
 #define BUS_ADRERR 2
+#define TRAP_BRKPT 1
 #define TRAP_TRACE 2
+#define PF_PRESENT 1
+#define PF_WRITE 2
+#define PF_USER 4
+#define PF_RESERVED 8
+#define PF_FETCH 16
 
 /* A translation that the tables allow may still be missing from a TLB: drop it and try again. */
 static bool spurious(u64 addr, u64 err)
@@ -45,7 +52,45 @@ void kernel_fault(struct frame *f)
         f->rflags &= vec == 1 ? ~FLAGS_TF : ~FLAGS_AC;
         return;
     }
+    if (vec == 13 && f->rflags & FLAGS_NT) { /* the application's, too, and no iretq takes it */
+        f->rflags &= ~FLAGS_NT;
+        return;
+    }
     panic("exception in the kernel", f->rip, vec);
+}
+
+/* What signal handlers are told of a fault at addr: above user space no table is looked at. */
+static u64 error_of(u64 addr, u64 err)
+{
+    err &= ~(u64)PF_RESERVED; /* some hypervisors say so of what has no translation */
+    return addr >= LULL_USER_END ? err | PF_PRESENT : err;
+}
+
+/*
+ * The vsyscall page: three calls at fixed addresses, which programs linked long ago make. As in
+ * Linux with vsyscall=xonly they can be called and not read; the call is made here.
+ */
+#define VSYSCALL 0xffffffffff600000ul
+#define VSYSCALL_STEP 0x400u
+
+static void vsyscall(struct frame *f)
+{
+    static const u32 numbers[] = {96, 201, 309}; /* gettimeofday, time, getcpu */
+    u64 at = f->rip - VSYSCALL, ret;
+    if (at % VSYSCALL_STEP || at / VSYSCALL_STEP >= ARRAY_LEN(numbers) ||
+        copy_in(&ret, f->rsp, sizeof ret)) {
+        signal_force(f, SIGSEGV, SI_KERNEL, 0, 14, PF_USER | PF_FETCH);
+        return;
+    }
+    long r = syscall_local(f, numbers[at / VSYSCALL_STEP]);
+    if (r == -EFAULT) { /* there is no errno: whoever calls it does not expect one */
+        u64 bad = f->rdi && copy_out(f->rdi, &(u64){0}, 1) ? f->rdi : f->rsi;
+        signal_force(f, SIGSEGV, SEGV_MAPERR, bad, 14, PF_USER | PF_WRITE);
+        return;
+    }
+    f->rax = (u64)r;
+    f->rip = ret;
+    f->rsp += sizeof ret;
 }
 
 static void page_fault(struct frame *f, u64 err)
@@ -54,6 +99,11 @@ static void page_fault(struct frame *f, u64 err)
     if (spurious(addr, err))
         return;
     count(LULL_K_PAGEFAULT);
+    if (f->rip == addr && addr - VSYSCALL < LULL_PAGE) {
+        vsyscall(f);
+        return;
+    }
+    err = error_of(addr, err);
     if (window_fault(addr, err))
         return;
     spin_lock(&mm_lock);
@@ -96,6 +146,31 @@ static int fpe_code(u64 vec)
     return 0;
 }
 
+/*
+ * Some hypervisors let privileged and undefined instructions of ring 3 fault otherwise than the
+ * processor does: `int n` without a gate is #UD there, and monitor #GP.
+ */
+static u64 true_vector(const struct frame *f, u64 vec, u64 *err)
+{
+    u8 code[3] = {0};
+    if ((vec != 6 && vec != 13) || f->cs != LULL_SEL_UCODE)
+        return vec;
+    for (u32 i = 0; i < sizeof code; i++) {
+        if (copy_in(&code[i], f->rip + i, 1))
+            break;
+    }
+    if (vec == 6 && code[0] == 0xcd) { /* int n: a gate that ring 3 may not use */
+        *err = code[1] * 8u + 2;
+        return 13;
+    }
+    if (vec == 6 && code[0] == 0x0f && code[1] == 0xae && (code[2] & 0x38) == 0x10 &&
+        code[2] < 0xc0) /* ldmxcsr of bits that there are not */
+        return 13;
+    if (vec == 13 && code[0] == 0x0f && code[1] == 0x01 && (code[2] & 0xfe) == 0xc8)
+        return 6; /* monitor, mwait */
+    return vec;
+}
+
 void user_fault(struct frame *f, u64 vec, u64 err);
 void user_fault(struct frame *f, u64 vec, u64 err)
 {
@@ -108,13 +183,14 @@ void user_fault(struct frame *f, u64 vec, u64 err)
         return;
     }
     count(LULL_K_FAULT);
+    vec = true_vector(f, vec, &err);
     switch (vec) {
     case 0:
         signal_force(f, SIGFPE, FPE_INTDIV, f->rip, vec, err);
         break;
     case 1:
         rewrite_hide_step(f);
-        signal_force(f, SIGTRAP, TRAP_TRACE, f->rip, vec, err);
+        signal_force(f, SIGTRAP, f->rflags & FLAGS_TF ? TRAP_TRACE : TRAP_BRKPT, f->rip, vec, err);
         break;
     case 3:
         signal_force(f, SIGTRAP, SI_KERNEL, 0, vec, err);

@@ -38,6 +38,19 @@ static int push_fpstate(u64 fp)
     return 0;
 }
 
+/* What a new program starts with: all zero but these two (Intel SDM vol. 1, 13.4). */
+static void fpu_init(u64 mask)
+{
+    static struct {
+        u16 fcw;
+        u8 fill[22];
+        u32 mxcsr;
+        u8 rest[548];
+    } initial __attribute__((aligned(64))) = {.fcw = 0x37f, .mxcsr = 0x1f80};
+    _Static_assert(sizeof initial == 576, "legacy area and header");
+    cpu_xrstor(&initial, mask);
+}
+
 int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
                   const struct siginfo *info, u64 oldmask, const struct fault_info *fault)
 {
@@ -75,7 +88,7 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
         .rsp = f->rsp,
         .rip = f->rip,
         .eflags = f->rflags,
-        .cs = LULL_SEL_UCODE,
+        .cs = (u16)f->cs,
         .ss = LULL_SEL_UDATA,
         .err = fault->err,
         .trapno = fault->trapno,
@@ -85,6 +98,7 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
     };
     if (copy_out(at, &sf, sizeof sf))
         return -1;
+    fpu_init(machine.xcr0);
     if (t->sig.alt.flags & (i32)SS_AUTODISARM)
         t->sig.alt = (struct sigstack){.flags = SS_DISABLE};
     f->rip = sa->handler;
@@ -94,6 +108,7 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
     f->rdx = at + offsetof(struct rt_sigframe, uc);
     f->rax = 0;
     f->rflags &= ~0x500ul; /* DF, TF */
+    f->cs = LULL_SEL_UCODE;
     f->err = FR_FULL;
     return 0;
 }
@@ -102,11 +117,19 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
 static int pop_fpstate(u64 fp)
 {
     struct fpx_sw_bytes sw;
-    if (!fp || fp & 63 || !user_range_ok(fp, machine.xsave_size))
+    if (!fp) {
+        fpu_init(machine.xcr0);
+        return 0;
+    }
+    if (fp & 63 || !user_range_ok(fp, machine.xsave_size))
         return -1;
     if (copy_in(&sw, fp + FP_SW_OFFSET, sizeof sw))
         return -1;
-    u64 mask = sw.magic1 == FP_XSTATE_MAGIC1 ? machine.xcr0 : 3;
+    u64 mask = 3; /* of a frame without the extended part */
+    if (sw.magic1 == FP_XSTATE_MAGIC1 && sw.xstate_size <= machine.xsave_size)
+        mask = sw.xfeatures & machine.xcr0;
+    if (mask != machine.xcr0)
+        fpu_init(machine.xcr0 & ~mask);
     return user_xrstor((void *)fp, mask);
 }
 
@@ -117,7 +140,10 @@ int sigframe_pop(struct frame *f, u64 *mask)
     if (copy_in(&sf, at, sizeof sf))
         return -1;
     const struct mcontext *m = &sf.uc.mc;
-    if (m->fpstate && pop_fpstate(m->fpstate))
+    u16 cs = m->cs | 3;
+    if (pop_fpstate(m->fpstate))
+        return -1;
+    if (cs != LULL_SEL_UCODE && cs != LULL_SEL_UCODE32)
         return -1;
     if (m->rip >> 47 || m->rsp >> 47)
         return -1; /* not canonical: iretq would fault in the kernel */
@@ -125,6 +151,7 @@ int sigframe_pop(struct frame *f, u64 *mask)
     f->r13 = m->r13, f->r14 = m->r14, f->r15 = m->r15, f->rdi = m->rdi, f->rsi = m->rsi;
     f->rbp = m->rbp, f->rbx = m->rbx, f->rdx = m->rdx, f->rax = m->rax, f->rcx = m->rcx;
     f->rsp = m->rsp, f->rip = m->rip;
+    f->cs = cs;
     f->rflags = (f->rflags & ~FLAGS_USER) | (m->eflags & FLAGS_USER);
     f->orig = ~0ul; /* not a call to be restarted */
     f->err = FR_FULL;

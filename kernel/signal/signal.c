@@ -424,7 +424,10 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
     }
     if (rseq_interrupt(f) || sigframe_push(f, signo, &sa, info, oldmask, fault)) {
         struct siginfo segv = {.signo = SIGSEGV, .code = SI_KERNEL};
-        die(f, &segv, fault);
+        if (signo == SIGSEGV)
+            die(f, &segv, fault);
+        signal_force(f, SIGSEGV, SI_KERNEL, 0, 0, 0); /* which may have a stack of its own */
+        return;
     }
     count(LULL_K_SIGNAL);
     signal_set_mask(t->sig.mask | sa.mask | (sa.flags & SA_NODEFER ? 0 : sig_bit(signo)));

@@ -130,18 +130,23 @@ long sys_arch_prctl(struct frame *f)
     u64 base;
     switch ((u32)f->rdi) {
     case ARCH_SET_FS:
-        if (f->rsi >> 47)
+        if (f->rsi >> 47 || f->rsi >= LULL_USER_END)
             return -EPERM;
+        __asm__ volatile("mov %0, %%fs" ::"r"(0));
         write_fsbase(f->rsi);
         return 0;
     case ARCH_GET_FS:
         base = read_fsbase();
         return copy_out(f->rsi, &base, 8);
-    case ARCH_GET_GS: /* as after execve: GS itself is the kernel's */
-        base = 0;
-        return copy_out(f->rsi, &base, 8);
     case ARCH_SET_GS:
-        return refuse(158);
+        if (f->rsi >> 47 || f->rsi >= LULL_USER_END)
+            return -EPERM;
+        __asm__ volatile("mov %0, %%gs" ::"r"(0));
+        write_gsbase(f->rsi);
+        return 0;
+    case ARCH_GET_GS:
+        base = read_gsbase();
+        return copy_out(f->rsi, &base, 8);
     default:
         return -EINVAL;
     }

@@ -7,9 +7,8 @@
 #include <stddef.h>
 
 #define EXPORT __attribute__((visibility("default")))
-/* offset of struct percpu's cpu behind GS; kernel/percpu.h asserts it */
-#define GS_CPU (LULL_CORE_PRIVATE + 52)
-#define GS_INDEX (LULL_CORE_PRIVATE + 48)
+/* struct percpu: index and cpu, in one word; kernel/percpu.h asserts where they are */
+#define SELF_CPU (LULL_SELF + LULL_CORE_PRIVATE + 48)
 
 typedef int64_t i64;
 struct timespec {
@@ -119,14 +118,11 @@ i64 __vdso_time(i64 *out)
 EXPORT int __vdso_getcpu(uint32_t *cpu, uint32_t *node, void *unused);
 int __vdso_getcpu(uint32_t *cpu, uint32_t *node, void *unused)
 {
-    uint32_t c, i;
+    uint64_t both = *(const volatile uint64_t *)SELF_CPU; /* one core's: it may change after it */
     (void)unused;
-    __asm__ volatile("movl %%gs:%c2, %0\n\tmovl %%gs:%c3, %1"
-                     : "=&r"(c), "=&r"(i)
-                     : "i"(GS_CPU), "i"(GS_INDEX));
     if (cpu)
-        *cpu = c;
+        *cpu = (uint32_t)(both >> 32);
     if (node)
-        *node = ((const struct lull_boot *)LULL_BOOT)->node[i];
+        *node = ((const struct lull_boot *)LULL_BOOT)->node[(uint32_t)both];
     return 0;
 }

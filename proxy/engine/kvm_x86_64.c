@@ -121,7 +121,7 @@ static void set_segments(struct kvm_sregs *s, unsigned i)
                                .g = 1};
     s->cs = code;
     s->ds = s->es = s->fs = s->gs = s->ss = data;
-    s->gs.base = LULL_CORES + i * LULL_CORE_STRIDE;
+    s->ldt = (struct kvm_segment){.unusable = 1}; /* a selector of it is a #GP */
     s->gdt.base = base + LULL_SYS_GDT_OFF;
     s->gdt.limit = 10 * 8 - 1;
     s->idt.base = LULL_IDT;
@@ -162,7 +162,7 @@ int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header
     if (ioctl(fd, KVM_GET_SREGS, &s) < 0)
         return -errno;
     s.cr0 = CR0;
-    s.cr3 = lull_gpa(LULL_PT_PML4);
+    s.cr3 = lull_gpa(LULL_PT_CORES + i * LULL_PT_STRIDE + LULL_PT_PML4_OFF);
     s.cr4 = CR4;
     s.efer = EFER;
     set_segments(&s, i);

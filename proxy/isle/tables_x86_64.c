@@ -6,7 +6,8 @@
 
 #define TABLE 0x67ull        /* present, writable, user, accessed, dirty */
 #define PAGE_HUGE 0xe7ull    /* the same, 2 MiB */
-#define GATE_TRAP_R3 0xefull /* present, DPL 3, trap gate */
+#define GATE_TRAP 0x8full    /* present, trap gate; DPL 0: `int n` of the program is a #GP */
+#define GATE_TRAP_R3 0xefull /* the same, DPL 3 */
 #define GATE_INT_R0 0x8eull  /* present, DPL 0, interrupt gate */
 #define GATE_INT_R0_DPL3 0xeeull
 #define IST_FAULT 1
@@ -27,7 +28,7 @@ static void idt_fill(const struct lull_kernel_header *h)
 {
     for (unsigned v = 0; v < 256; v++) {
         uint64_t stub = v < 32 ? h->fault_stubs + 16 * v : h->irq_stub;
-        gate(v, stub, LULL_SEL_UCODE, GATE_TRAP_R3, IST_FAULT);
+        gate(v, stub, LULL_SEL_UCODE, v == 4 ? GATE_TRAP_R3 : GATE_TRAP, IST_FAULT);
     }
     gate(3, h->ring0_bp, LULL_SEL_KCODE, GATE_INT_R0_DPL3, 0);
     gate(2, h->ring0_fatal, LULL_SEL_KCODE, GATE_INT_R0, IST_NMI);
@@ -65,26 +66,42 @@ static void core_tables(unsigned core)
 }
 
 /* Registers of devices, for ring 3: an isle may spoil its own machine, and nothing else. */
-static void device_pages(uint64_t *high)
+static void device_pages(void)
 {
     uint64_t *dev = (uint64_t *)LULL_PT_PDDEV;
-    high[LULL_DEV_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDDEV) | TABLE;
     for (uint64_t i = 0; i < LULL_DEV_SIZE / LULL_HUGE; i++)
         dev[i] = (LULL_DEV_GPA + i * LULL_HUGE) | DEVICE_PAGE;
 }
 
+/* The tables that are another on each core. */
+static void core_page_tables(unsigned core, bool devices)
+{
+    uint64_t base = LULL_PT_CORES + core * LULL_PT_STRIDE;
+    uint64_t *pml4 = (uint64_t *)(base + LULL_PT_PML4_OFF),
+             *high = (uint64_t *)(base + LULL_PT_PDPT1_OFF),
+             *pd = (uint64_t *)(base + LULL_PT_PDSELF_OFF),
+             *pt = (uint64_t *)(base + LULL_PT_PTSELF_OFF);
+    pml4[0] = lull_gpa(LULL_PT_PDPT0) | TABLE;
+    pml4[1] = lull_gpa(base + LULL_PT_PDPT1_OFF) | TABLE;
+    high[LULL_KERN_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDKERN) | TABLE;
+    if (devices)
+        high[LULL_DEV_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDDEV) | TABLE;
+    high[LULL_SELF >> 30 & 511] = lull_gpa(base + LULL_PT_PDSELF_OFF) | TABLE;
+    pd[LULL_SELF >> 21 & 511] = lull_gpa(base + LULL_PT_PTSELF_OFF) | TABLE;
+    pt[LULL_SELF >> 12 & 511] = lull_gpa(LULL_CORES + core * LULL_CORE_STRIDE) | TABLE;
+}
+
 void boot_tables(struct isle *isle)
 {
-    uint64_t *pml4 = (uint64_t *)LULL_PT_PML4, *high = (uint64_t *)LULL_PT_PDPT1,
-             *kern = (uint64_t *)LULL_PT_PDKERN;
-    pml4[0] = lull_gpa(LULL_PT_PDPT0) | TABLE;
-    pml4[1] = lull_gpa(LULL_PT_PDPT1) | TABLE;
-    high[LULL_KERN_BASE >> 30 & 511] = lull_gpa(LULL_PT_PDKERN) | TABLE;
+    uint64_t *kern = (uint64_t *)LULL_PT_PDKERN;
     for (uint64_t i = 0; i < LULL_KERN_SIZE / LULL_HUGE; i++)
         kern[i] = (LULL_KERN_GPA + i * LULL_HUGE) | PAGE_HUGE;
-    if (((const struct lull_boot *)LULL_BOOT)->flags & LULL_BOOT_F_DOORBELL)
-        device_pages(high);
+    bool devices = ((const struct lull_boot *)LULL_BOOT)->flags & LULL_BOOT_F_DOORBELL;
+    if (devices)
+        device_pages();
     idt_fill(&isle->header);
-    for (unsigned i = 0; i < isle->ncores; i++)
+    for (unsigned i = 0; i < isle->ncores; i++) {
         core_tables(i);
+        core_page_tables(i, devices);
+    }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The core page: what one core of the isle and the proxy share, at LULL_CORES + i *
- * LULL_CORE_STRIDE. GS base of a core points at its page; the rest of the stride is the kernel's
- * own. Every cache line has one writer, named here; the doorbell word is the one exception.
+ * LULL_CORE_STRIDE. Each core sees its own page at LULL_SELF, too; the rest of the stride is the
+ * kernel's own. Every cache line has one writer, named here; the doorbell word is the one exception.
  */
 #ifndef LULL_CORE_H
 #define LULL_CORE_H

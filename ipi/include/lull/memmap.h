@@ -15,6 +15,8 @@
  *                     page tables, thread slots
  *   0x00f0_4000_0000  DEV: device registers, only on machines     0xc000_0000 .. 4 GiB
  *                     that have doorbells (LULL_BOOT_F_DOORBELL)
+ *   0x00f0_8000_0000  SELF: each core's own core page, by its     = its core page
+ *                     own page tables
  *   0x00f4_0000_0000  alias of the program's image, writable, for  = image
  *                     the kernel's rewriting of calls
  *   0x00f8_0000_0000  windows: memory shared with Linux             behind RAM (boot.win_gpa)
@@ -78,18 +80,28 @@
 #define LULL_PTPOOL (LULL_KERN_BASE + LULL_UL(0x2000000))
 #define LULL_PTPOOL_SIZE LULL_UL(0x6000000)
 /* First pages of the pool, filled by the proxy; the kernel allocates behind LULL_PT_FIRST_FREE. */
-#define LULL_PT_PML4 LULL_PTPOOL
-#define LULL_PT_PDPT0 (LULL_PTPOOL + LULL_UL(0x1000)) /* 0 .. 512 GiB */
-#define LULL_PT_PDPT1 (LULL_PTPOOL + LULL_UL(0x2000)) /* 512 GiB .. 1 TiB */
-#define LULL_PT_PDKERN (LULL_PTPOOL + LULL_UL(0x3000))
-#define LULL_PT_PDDEV (LULL_PTPOOL + LULL_UL(0x4000))
-#define LULL_PT_FIRST_FREE (LULL_PTPOOL + LULL_UL(0x5000))
+#define LULL_PT_PDPT0 LULL_PTPOOL /* 0 .. 512 GiB */
+#define LULL_PT_PDKERN (LULL_PTPOOL + LULL_UL(0x1000))
+#define LULL_PT_PDDEV (LULL_PTPOOL + LULL_UL(0x2000))
+/* Four pages of each core, at LULL_PT_CORES + i * LULL_PT_STRIDE; the pool is free behind them.
+   Level 4 and the table of 512 GiB .. 1 TiB say the same on every core but for LULL_SELF, to which
+   the other two pages lead. Core 0's are the ones that the kernel reads. */
+#define LULL_PT_CORES (LULL_PTPOOL + LULL_UL(0x4000))
+#define LULL_PT_STRIDE LULL_UL(0x4000)
+#define LULL_PT_PML4_OFF LULL_UL(0x0000)
+#define LULL_PT_PDPT1_OFF LULL_UL(0x1000)
+#define LULL_PT_PDSELF_OFF LULL_UL(0x2000)
+#define LULL_PT_PTSELF_OFF LULL_UL(0x3000)
 #define LULL_THREADS (LULL_KERN_BASE + LULL_UL(0x8000000))
 #define LULL_THREADS_SIZE LULL_UL(0x8000000)
 
 #define LULL_DEV_BASE LULL_UL(0xf040000000)
 #define LULL_DEV_GPA LULL_UL(0xc0000000)
 #define LULL_DEV_SIZE LULL_UL(0x40000000)
+
+/* The page that is another one on each core. Within 2 GiB of the kernel's text, which reaches it by
+   displacements of 32 bits (kernel/lull.ld). */
+#define LULL_SELF LULL_UL(0xf080000000)
 
 #define LULL_ALIAS_BASE LULL_UL(0xf400000000)
 #define LULL_WIN_BASE LULL_UL(0xf800000000)
@@ -117,6 +129,7 @@
  */
 #define LULL_SEL_KCODE 0x10
 #define LULL_SEL_KDATA 0x18
+#define LULL_SEL_UCODE32 0x23
 #define LULL_SEL_UDATA 0x2b
 #define LULL_SEL_UCODE 0x33
 #define LULL_SEL_TSS 0x40
