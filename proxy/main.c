@@ -34,12 +34,15 @@ static uint64_t monotonic_ns(void)
 /* What the program inherits is what we did; then every signal waits for its reader. */
 static void take_signals(struct run_request *req)
 {
+    uint64_t inherited = sigstate_ignored();
     req->mask = sigstate_mask();
-    req->ignored = sigstate_ignored();
+    req->ignored = inherited;
+    if (req->opt->signals) /* this process has been a lull before */
+        sigstate_parse(req->opt->signals, &req->mask, &req->ignored);
     run_block_signals();
     for (int s = 1; s <= 64; s++) {
         /* or it would never be seen; nobody waits for those of the proxy's own writes */
-        if (sigstate_has(req->ignored, s) && s != SIGTTIN && s != SIGTTOU)
+        if (sigstate_has(inherited, s) && s != SIGTTIN && s != SIGTTOU)
             signal(s, SIG_DFL);
     }
 }
@@ -127,7 +130,9 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
     int rc = pin_report_file(opt);
     if (rc)
         return rc;
-    rc = program_open(opt->exec, opt->argc, opt->argv, &program);
+    rc = opt->program_fd[0] >= 0
+             ? program_adopt(opt->exec, opt->program_fd, opt->argc, opt->argv, &program)
+             : program_open(opt->exec, opt->argc, opt->argv, &program);
     if (rc)
         return rc;
     program.fd = ownfd_hide(program.fd); /* its number is the program's to have */

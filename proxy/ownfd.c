@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ownfd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -43,23 +44,54 @@ int ownfd_low(void)
     return low;
 }
 
+/* The soft limit includes our own numbers until narrow(). Under the lock. */
+static int widen(struct rlimit *before)
+{
+    rlim_t end = (rlim_t)ownfd_low() + ROOM;
+    if (getrlimit(RLIMIT_NOFILE, before))
+        return -errno;
+    struct rlimit wide = *before;
+    if (wide.rlim_cur < end)
+        wide.rlim_cur = wide.rlim_max < end ? wide.rlim_max : end;
+    setrlimit(RLIMIT_NOFILE, &wide);
+    return 0;
+}
+
+static void narrow(const struct rlimit *before)
+{
+    int saved = errno;
+    setrlimit(RLIMIT_NOFILE, before);
+    errno = saved;
+}
+
 int ownfd_copy(int fd)
 {
-    struct rlimit l, wide;
+    struct rlimit l;
     int up = -1;
     pthread_mutex_lock(&lock);
-    int from = ownfd_low();
-    if (getrlimit(RLIMIT_NOFILE, &l))
-        goto out;
-    wide = l;
-    if (wide.rlim_cur < (rlim_t)from + ROOM)
-        wide.rlim_cur = wide.rlim_max < (rlim_t)from + ROOM ? wide.rlim_max : (rlim_t)from + ROOM;
-    setrlimit(RLIMIT_NOFILE, &wide);
-    up = fcntl(fd, F_DUPFD_CLOEXEC, from);
-    setrlimit(RLIMIT_NOFILE, &l);
-out:
+    if (widen(&l) == 0) {
+        up = fcntl(fd, F_DUPFD_CLOEXEC, ownfd_low());
+        narrow(&l);
+    }
     pthread_mutex_unlock(&lock);
     return up;
+}
+
+int ownfd_open(int dir, const char *path, int flags)
+{
+    struct rlimit l;
+    pthread_mutex_lock(&lock);
+    int rc = widen(&l);
+    if (rc == 0) {
+        int fd = openat(dir, path, flags);
+        rc = fd < 0 || fd >= ownfd_low() ? fd : fcntl(fd, F_DUPFD_CLOEXEC, ownfd_low());
+        rc = rc < 0 ? -errno : rc;
+        if (fd >= 0 && fd != rc)
+            close(fd);
+        narrow(&l);
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
 }
 
 int ownfd_hide(int fd)

@@ -14,5 +14,8 @@ int ownfd_low(void);
 int ownfd_hide(int fd);
 /* A copy of fd up there; -1 when fd is closed or there is no room. */
 int ownfd_copy(int fd);
+/* openat(2) of a file of our own, also while the program has all descriptors that it may have. The
+   new number or -errno. */
+int ownfd_open(int dir, const char *path, int flags);
 
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "sigstate.h"
 
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,26 +26,16 @@ uint64_t sigstate_mask(void)
     return bits;
 }
 
-void sigstate_save(struct sigstate *out)
+bool sigstate_print(char *text, size_t size, uint64_t mask, uint64_t ignored)
 {
-    for (int s = 1; s <= 64; s++)
-        syscall(SYS_rt_sigaction, s, NULL, &out->action[s - 1], 8);
-    out->mask = sigstate_mask();
+    int n = snprintf(text, size, "%" PRIx64 ",%" PRIx64, mask, ignored);
+    return n > 0 && (size_t)n < size;
 }
 
-void sigstate_set(const struct sigstate *s)
+bool sigstate_parse(const char *text, uint64_t *mask, uint64_t *ignored)
 {
-    for (int n = 1; n <= 64; n++)
-        syscall(SYS_rt_sigaction, n, &s->action[n - 1], NULL, 8);
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &s->mask, NULL, 8);
-}
-
-void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored)
-{
-    memset(out, 0, sizeof *out);
-    for (int s = 1; s <= 64; s++)
-        out->action[s - 1].handler = sigstate_has(ignored, s) ? SIG_IGN : SIG_DFL;
-    out->mask = mask;
+    int end = 0;
+    return sscanf(text, "%16" SCNx64 ",%16" SCNx64 "%n", mask, ignored, &end) == 2 && !text[end];
 }
 
 /* si_errno is 0 in every signal that Linux makes; its upper half: */

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The kernel's own struct sigaction, rt_sigaction(2) on x86-64. */
@@ -25,16 +26,10 @@ uint64_t sigstate_ignored(void);
 /* What the calling thread blocks. */
 uint64_t sigstate_mask(void);
 
-struct sigstate {
-    struct kernel_sigaction action[64];
-    uint64_t mask; /* of the calling thread */
-};
-
-void sigstate_save(struct sigstate *out);
-void sigstate_set(const struct sigstate *s);
-
-/* For an execve: every signal ignored or with its default action. */
-void sigstate_for_exec(struct sigstate *out, uint64_t mask, uint64_t ignored);
+/* Both of a program, as one word for the next lull of this process, and back. False: no room, or
+   not such a word. */
+bool sigstate_print(char *text, size_t size, uint64_t mask, uint64_t ignored);
+bool sigstate_parse(const char *text, uint64_t *mask, uint64_t *ignored);
 
 /*
  * Signals that the proxy's threads have handlers for may be the program's all the same: they are

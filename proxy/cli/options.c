@@ -2,12 +2,14 @@
 #include "cli/options.h"
 
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "message.h"
 #include "rlimits.h"
+#include "sigstate.h"
 
 /*
  * One row per option. A setter returns NULL, or what was expected. `value` is NULL for an option
@@ -254,6 +256,24 @@ static const char *set_limits(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *set_program(struct options *o, const char *value)
+{
+    int end = 0;
+    if (sscanf(value, "%d,%d%n", &o->program_fd[0], &o->program_fd[1], &end) != 2 || value[end] ||
+        o->program_fd[0] < 0)
+        return "two descriptors";
+    return NULL;
+}
+
+static const char *set_signals(struct options *o, const char *value)
+{
+    uint64_t mask, ignored;
+    if (!sigstate_parse(value, &mask, &ignored))
+        return "what lull tells the next lull";
+    o->signals = value;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"nodes", required_argument, "LULL_NODES", set_nodes},
@@ -277,6 +297,8 @@ static const struct option_row rows[] = {
     {"exec", required_argument, NULL, set_exec},
     {"device", required_argument, NULL, set_device},
     {"limits", required_argument, NULL, set_limits},
+    {"program", required_argument, NULL, set_program},
+    {"signals", required_argument, NULL, set_signals},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 
@@ -367,7 +389,7 @@ static const struct command_row *command_find(const char *word)
 int options_parse(int argc, char **argv, struct options *out)
 {
     bool given[ROWS] = {false};
-    *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT, .device = -1};
+    *out = (struct options){.spin_us = OPTIONS_SPIN_DEFAULT, .device = -1, .program_fd = {-1, -1}};
     const struct command_row *command = argc > 1 ? command_find(argv[1]) : NULL;
     if (command) {
         out->command = command->command;

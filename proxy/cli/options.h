@@ -80,6 +80,8 @@ struct options {
     unsigned ranks;       /* plan --ranks: 1 .. OPTIONS_RANKS_MAX; 0: as the environment says */
     const char *exec;     /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
     const char *limits;   /* --limits, the same way: limits_print(); NULL: those of this process */
+    int program_fd[2];    /* --program, the same way: its file and its loader, open; -1: none */
+    const char *signals;  /* --signals, the same way: sigstate_print(); NULL: as inherited */
     int argc;             /* PROGRAM ARGS... */
     char **argv;
 };

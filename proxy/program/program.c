@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "program/program.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -147,7 +148,7 @@ struct words {
     size_t first, end;
 };
 
-static int words_start(struct words *w, int argc, char **argv)
+static int words_start(struct words *w, int argc, char *const *argv)
 {
     w->first = w->end = 2 * SCRIPT_NESTING_MAX;
     w->word = calloc(w->first + (size_t)argc + 1, sizeof *w->word);
@@ -185,6 +186,14 @@ static void words_free(struct words *w)
     for (size_t i = w->first; w->word && i < w->end; i++)
         free(w->word[i]);
     free(w->word);
+}
+
+/* They are the program's. */
+static void words_use(struct words *w, struct program *out)
+{
+    out->argc = (int)(w->end - w->first);
+    memmove(w->word, w->word + w->first, ((size_t)out->argc + 1) * sizeof *w->word);
+    out->argv = w->word;
 }
 
 /* Follows scripts from out->execfn to an ELF file; opens that. */
@@ -295,9 +304,7 @@ int program_open(const char *file, int argc, char **argv, struct program *out)
     rc = open_interp(out);
     if (rc != 0)
         goto fail;
-    out->argc = (int)(words.end - words.first);
-    memmove(words.word, words.word + words.first, ((size_t)out->argc + 1) * sizeof *words.word);
-    out->argv = words.word;
+    words_use(&words, out);
     return 0;
 
 fail:
@@ -306,47 +313,114 @@ fail:
     return rc;
 }
 
-/* One file of the way: 0 for ELF, 1 for a script, or -errno. */
-static int check_step(const char *path, struct script *script, struct elf_image *image)
+/* What the open file is: 0 for ELF, 1 for a script, or -errno. */
+static int parse_open(int fd, struct script *script, struct elf_image *image)
 {
     uint8_t *head = NULL;
     size_t len = 0;
     struct stat st;
-    int rc = search_check(path);
-    if (rc)
-        return rc == -EISDIR ? -EACCES : rc;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return -errno;
-    rc = fstat(fd, &st) ? -errno : load_head(fd, (uint64_t)st.st_size, &head, &len);
+    int rc = fstat(fd, &st) ? -errno : load_head(fd, (uint64_t)st.st_size, &head, &len);
     if (rc == 0) {
         enum elf_verdict v = elf_parse(head, len, (uint64_t)st.st_size, image);
-        bool is_script = v == ELF_NOT_ELF && script_parse(head, len, script);
+        bool is_script = script && v == ELF_NOT_ELF && script_parse(head, len, script);
         rc = v == ELF_OK ? 0 : is_script ? 1 : -ENOEXEC;
     }
-    if (rc == 0 && image->interp_size) {
-        char name[PATH_MAX];
-        ssize_t n = pread(fd, name, image->interp_size, (off_t)image->interp_offset);
-        rc = n != (ssize_t)image->interp_size || name[n - 1] ? -ENOEXEC : search_check(name);
-    }
     free(head);
-    close(fd);
     return rc;
 }
 
-int program_check(const char *path)
+/* Opens and parses the dynamic loader, if the program names one. 0 or -errno. */
+static int prepare_interp(struct program *out)
 {
-    struct elf_image image;
-    struct script script;
+    char name[PATH_MAX];
+    const struct elf_image *im = &out->image;
+    if (im->interp_size == 0)
+        return 0;
+    ssize_t n = pread(out->fd, name, im->interp_size, (off_t)im->interp_offset);
+    if (n != (ssize_t)im->interp_size || name[n - 1] != '\0')
+        return -ENOEXEC;
+    out->interp_fd = program_open_file(AT_FDCWD, name, 0);
+    if (out->interp_fd < 0)
+        return out->interp_fd;
+    struct stat st;
+    if (fstat(out->interp_fd, &st) == 0 && st.st_size < (off_t)sizeof(Elf64_Ehdr))
+        return -EIO;
+    int rc = parse_open(out->interp_fd, NULL, &out->interp_image);
+    return rc || !out->interp_image.pie ? -ELIBBAD : 0;
+}
+
+/* Follows scripts from out->fd to an ELF file. `name`: of the first file. */
+static int prepare(struct words *w, const char *name, bool nameless, struct program *out)
+{
     char here[PATH_MAX];
-    snprintf(here, sizeof here, "%s", path);
-    for (unsigned depth = 0; depth <= SCRIPT_NESTING_MAX; depth++) {
-        int rc = check_step(here, &script, &image);
+    struct script script;
+    snprintf(here, sizeof here, "%s", name);
+    for (unsigned depth = 0;; depth++) {
+        int rc = parse_open(out->fd, &script, &out->image);
         if (rc <= 0)
             return rc;
+        if (depth == SCRIPT_NESTING_MAX)
+            return -ELOOP;
+        if (nameless && depth == 0) /* its interpreter would find no file of that name */
+            return -ENOENT;
+        rc = words_add_script(w, here, &script);
+        if (rc)
+            return rc;
+        close(out->fd);
+        out->fd = program_open_file(AT_FDCWD, script.interpreter, 0);
+        if (out->fd < 0)
+            return out->fd;
         snprintf(here, sizeof here, "%s", script.interpreter);
     }
-    return -ELOOP;
+}
+
+int program_prepare(int fd, const char *name, bool nameless, char *const *argv, struct program *out)
+{
+    struct words words = {0};
+    int argc = 0;
+    while (argv[argc])
+        argc++;
+    *out = (struct program){.fd = fd, .interp_fd = -1};
+    int rc = words_start(&words, argc, argv);
+    if (rc == 0)
+        rc = prepare(&words, name, nameless, out);
+    if (rc == 0)
+        rc = prepare_interp(out);
+    if (rc == 0 && !(out->execfn = strdup(name)))
+        rc = -ENOMEM;
+    if (rc) {
+        words_free(&words);
+        program_close(out);
+        return rc;
+    }
+    words_use(&words, out);
+    return 0;
+}
+
+int program_adopt(const char *name, const int fd[2], int argc, char **argv, struct program *out)
+{
+    struct words words = {0};
+    *out = (struct program){.fd = fd[0], .interp_fd = fd[1]};
+    fcntl(fd[0], F_SETFD, FD_CLOEXEC);
+    int rc = parse_open(fd[0], NULL, &out->image);
+    if (rc == 0 && fd[1] >= 0) {
+        fcntl(fd[1], F_SETFD, FD_CLOEXEC);
+        rc = parse_open(fd[1], NULL, &out->interp_image);
+        if (rc == 0 && !(out->interp = path_of(fd[1])))
+            rc = -errno;
+    }
+    if (rc == 0)
+        rc = words_start(&words, argc, argv);
+    if (rc == 0 && (!(out->execfn = strdup(name ? name : "")) || !(out->path = path_of(fd[0]))))
+        rc = -errno;
+    if (rc) {
+        message("%s cannot be run any more: %s", name, strerror(-rc));
+        words_free(&words);
+        program_close(out);
+        return LULL_EXIT_NOT_RUNNABLE;
+    }
+    words_use(&words, out);
+    return 0;
 }
 
 void program_close(struct program *p)

@@ -88,8 +88,24 @@ struct program {
  * LULL_EXIT_FAILED when memory is short. *out is then empty; program_close() does no harm.
  */
 int program_open(const char *file, int argc, char **argv, struct program *out);
-/* Whether program_open() would find something to run at `path`: 0, or -errno as of execve(2). */
-int program_check(const char *path);
+
+/*
+ * Opens a file for execve(2), with the checks that Linux makes. `flags`: 0 or O_NOFOLLOW. Returns a
+ * descriptor of the proxy's own, O_CLOEXEC and read only, or -errno. The file's r permission is
+ * needed, too.
+ */
+int program_open_file(int dir, const char *path, int flags);
+
+/*
+ * What program_open() does, for an execve(2) that may fail: no message. `fd` is from
+ * program_open_file() and belongs to *out, also after an error. `name` becomes AT_EXECFN;
+ * `nameless`: it will not lead to the file after the execve, so a script has no name. 0, or -errno
+ * with *out empty. out->path and out->interp stay NULL.
+ */
+int program_prepare(int fd, const char *name, bool nameless, char *const *argv,
+                    struct program *out);
+/* The same program in the process's next image. fd[1]: its loader, or -1. As program_open(). */
+int program_adopt(const char *name, const int fd[2], int argc, char **argv, struct program *out);
 void program_close(struct program *p);
 
 #endif

@@ -5,16 +5,19 @@
  * with the old image.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
+#include "program/program.h"
 #include "run/run_priv.h"
 #include "serve/call.h"
 #include "sigstate.h"
@@ -172,59 +175,123 @@ static void take_back(const struct kept *k)
     }
 }
 
-int64_t run_exec(void *ctx, const struct exec_request *req)
+/* The next lull's options, in the order of its command line. */
+static void add_words(struct words *w, const struct run *r, const struct exec_request *req,
+                      const struct program *program)
 {
-    struct run *r = ctx;
-    struct words w = {.n = 0};
-    int64_t ret = program_check(req->path);
-    size_t n = 0;
-    if (ret)
-        return ret;
-    while (req->argv[n])
-        n++;
-    add(&w, "lull");
-    add_cpus(&w, r->req->plan, req->cores);
-    add_options(&w, r);
-    int device = r->ops->keep ? r->ops->keep(r->engine, true) : -1;
-    if (device >= 0)
-        add(&w, "--device=%d", device);
-    add_limits(&w, r);
-    add(&w, "--exec=%s", req->path);
-    add(&w, "--");
-    char **argv = calloc(w.n + n + 1, sizeof *argv);
-    if (!argv || w.failed) {
-        ret = -ENOMEM;
-        goto out;
-    }
-    memcpy(argv, w.word, w.n * sizeof *argv);
-    memcpy(argv + w.n, req->argv, n * sizeof *argv);
-    hold_exec(r->req->hold, true);
-    sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
-    struct sigstate own, inherited;
+    char signals[64];
+    add(w, "lull");
+    add_cpus(w, r->req->plan, req->cores);
+    add_options(w, r);
+    add_limits(w, r);
+    add(w, "--exec=%s", program->execfn);
+    add(w, "--program=%d,%d", program->fd, program->interp_fd);
+    if (sigstate_print(signals, sizeof signals, req->mask, req->ignored))
+        add(w, "--signals=%s", signals);
+}
+
+/* Descriptors that the next image finds. */
+static void keep_open(const struct program *p)
+{
+    fcntl(p->fd, F_SETFD, 0);
+    if (p->interp_fd >= 0)
+        fcntl(p->interp_fd, F_SETFD, 0);
+}
+
+static void stops_set(const struct kernel_sigaction from[2])
+{
+    syscall(SYS_rt_sigaction, SIGTTIN, &from[0], NULL, 8);
+    syscall(SYS_rt_sigaction, SIGTTOU, &from[1], NULL, 8);
+}
+
+/*
+ * The point of no return is Linux's own. Until then nothing may be missing for the other threads,
+ * which run on if the execve fails: handlers stay, since execve(2) itself resets them and a kick
+ * may come at any time. All signals are blocked for this thread, and so for the next image, until
+ * that has its reader; what the program blocks and ignores is told by --signals. Only the two
+ * signals that stop a process at its terminal are the proxy's own, and as the program has them.
+ */
+static int64_t execute(struct run *r, const struct exec_request *req, char **argv)
+{
+    struct kernel_sigaction before[2], after[2] = {{0}, {0}};
     struct lull_proc proc;
     struct kept kept;
-    sigstate_save(&own);
-    sigstate_for_exec(&inherited, req->mask, req->ignored);
+    cpu_set_t cpus;
+    uint64_t all = ~0ull, mask = 0;
+    after[0].handler = sigstate_has(req->ignored, SIGTTIN) ? SIG_IGN : SIG_DFL;
+    after[1].handler = sigstate_has(req->ignored, SIGTTOU) ? SIG_IGN : SIG_DFL;
+    sched_getaffinity(0, sizeof cpus, &cpus);
+    hold_exec(r->req->hold, true);
+    sched_setaffinity(0, sizeof r->req->affinity, &r->req->affinity);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, 8);
     pthread_mutex_lock(&r->signal_lock); /* what comes from here on stays with Linux */
     memcpy(&proc, r->view.proc, sizeof proc);
     hand_on(r, &proc, &kept);
-    sigstate_set(&inherited);
+    syscall(SYS_rt_sigaction, SIGTTIN, NULL, &before[0], 8);
+    syscall(SYS_rt_sigaction, SIGTTOU, NULL, &before[1], 8);
+    stops_set(after);
     limits_lift();
     identity_before_exec();
     isle_numa_exec(&r->isle, true);
     execve("/proc/self/exe", argv, req->envp);
-    ret = -errno; /* as from here on the program would go on, so does the proxy */
+    int64_t ret = -errno; /* as from here on the program would go on, so does the proxy */
     isle_numa_exec(&r->isle, false);
     limits_lower();
-    sigstate_set(&own);
+    stops_set(before);
     take_back(&kept);
     pthread_mutex_unlock(&r->signal_lock);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
+    sched_setaffinity(0, sizeof cpus, &cpus);
     hold_exec(r->req->hold, false);
-out:
+    return ret;
+}
+
+/* Under exec_lock. */
+static int64_t exec_program(struct run *r, const struct exec_request *req,
+                            const struct program *program)
+{
+    struct words w = {.n = 0};
+    size_t n = (size_t)program->argc;
+    int64_t ret = -ENOMEM;
+    if (r->exec_over)
+        return -EAGAIN; /* nobody sees it */
+    int device = r->ops->keep ? r->ops->keep(r->engine, true) : -1;
+    add_words(&w, r, req, program);
+    if (device >= 0)
+        add(&w, "--device=%d", device);
+    add(&w, "--");
+    char **argv = calloc(w.n + n + 1, sizeof *argv);
+    if (argv && !w.failed) {
+        memcpy(argv, w.word, w.n * sizeof *argv);
+        memcpy(argv + w.n, program->argv, n * sizeof *argv);
+        keep_open(program);
+        ret = execute(r, req, argv);
+    }
     if (device >= 0)
         r->ops->keep(r->engine, false);
     for (size_t i = 0; i < w.n; i++)
         free(w.word[i]);
     free(argv);
     return ret;
+}
+
+int64_t run_exec(void *ctx, const struct exec_request *req)
+{
+    struct run *r = ctx;
+    struct program program;
+    int64_t ret = program_prepare(req->file, req->path, req->nameless, req->argv, &program);
+    if (ret)
+        return ret;
+    pthread_mutex_lock(&r->exec_lock);
+    ret = exec_program(r, req, &program);
+    pthread_mutex_unlock(&r->exec_lock);
+    program_close(&program);
+    return ret;
+}
+
+void run_exec_over(struct run *r)
+{
+    pthread_mutex_lock(&r->exec_lock);
+    r->exec_over = true;
+    pthread_mutex_unlock(&r->exec_lock);
 }

@@ -110,6 +110,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     n->tsc_khz = r->tsc_khz;
     memcpy(&n->isle, &r->isle, sizeof n->isle);
     pthread_mutex_init(&n->isle.lock, NULL);
+    pthread_mutex_init(&n->exec_lock, NULL);
     pthread_mutex_init(&n->lock, NULL);
     pthread_mutex_init(&n->signal_lock, NULL);
     n->isle.add_memory = NULL;
@@ -118,6 +119,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     if (status == 0) {
         vcpus_go(n);
         signals_serve(n);
+        run_exec_over(n);
         status = n->result.status;
         if (vcpus_stop(n))
             server_stop(n->server);

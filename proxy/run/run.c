@@ -112,6 +112,7 @@ int start_server(struct run *r)
         .poll_ns = POLL_NS,
         .reserved_fd_low = ownfd_low(),
         .exe_path = r->req->program->path,
+        .exe_fd = r->req->program->fd,
         .mapped = r->mapped,
         .view = &r->view,
         .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
@@ -348,6 +349,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     r->req = req;
     r->signal_fd = -1;
+    pthread_mutex_init(&r->exec_lock, NULL);
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->signal_lock, NULL);
     r->wanted = wanted;
@@ -382,6 +384,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
     signals_serve(r);
+    run_exec_over(r);
     limits_lift();
     if (wanted) {
         struct report_section begin = rep->run;

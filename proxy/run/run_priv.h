@@ -77,8 +77,9 @@ struct run {
     uint32_t signal_tail;        /* of the ring */
     uint64_t marked; /* pending in the isle and so, for signalfd(2), here; bit n-1: signal n */
     int signal_fd;   /* on which signals_serve() waits; -1: it does not */
+    pthread_mutex_t exec_lock; /* one execve at a time; the next */
+    bool exec_over;            /* the isle ends: none any more */
     pthread_mutex_t lock;
-    pthread_cond_t ended;
     bool done; /* lock */
     struct run_result result;
     uint64_t first_ns; /* CLOCK_MONOTONIC when the cores were let go */
@@ -113,6 +114,8 @@ int64_t run_fork(struct run *r);
 
 /* exec.c: server_config.exec */
 int64_t run_exec(void *ctx, const struct exec_request *req);
+/* The isle ends: no execve from here on. One that has begun comes first. */
+void run_exec_over(struct run *r);
 
 /* window.c */
 int64_t window_op(struct run *r, const uint64_t arg[6]);

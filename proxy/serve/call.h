@@ -43,6 +43,7 @@ struct call_env {
     uint64_t nofile;       /* RLIMIT_NOFILE of the proxy */
     int pid;               /* of the proxy */
     const char *exe_path;  /* NULL: the proxy's own */
+    int exe_fd;            /* that file, open; 0: none */
     struct mapped *mapped; /* NULL: mappings have no names */
     struct agents *agents; /* children before their execve; NULL: none can be */
     int64_t (*exec)(void *ctx, const struct exec_request *req);
@@ -196,11 +197,12 @@ int64_t call_limit(struct call *c);
 /* paths (path.c, path_proc.c) */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
+bool decode_truncate(struct call *c, int64_t *answer);
 int64_t finish_open(struct call *c, int64_t fd);
 bool decode_readlink(struct call *c, int64_t *answer);
 int64_t finish_readlink(struct call *c, int64_t r);
-/* What /proc/self/exe means, if the path is that; else NULL. */
-const char *path_exe(const struct call *c, const char *path);
+/* A name that leads to what /proc/self/exe means, if the path is that; else NULL. */
+const char *path_exe(struct call *c, const char *path);
 /* String of at most PATH_MAX bytes and a NUL in the arena; NULL: *fault or no memory. */
 char *path_copy(struct call *c, uint64_t va, bool *fault);
 

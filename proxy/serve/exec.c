@@ -12,6 +12,7 @@
 
 #include <lull/syscalls.h>
 
+#include "program/program.h"
 #include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
@@ -84,52 +85,41 @@ static char **strings_copy(struct call *c, uint64_t va, size_t *left, int64_t *e
     return NULL;
 }
 
-static bool same_file(int fd, const char *path)
-{
-    struct stat a, b;
-    return !fstat(fd, &a) && !stat(path, &b) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/*
- * The name of what execveat(2) means, for an execve(2) of the proxy, whose descriptors that are
- * closed on exec are gone by then: NULL and *err.
- */
-static const char *exec_name(struct call *c, int fd, const char *path, bool nofollow, int64_t *err)
+/* The program itself executes: opens the file. 0 or -errno. */
+static int64_t exec_open(struct call *c, struct exec_request *req, const char *path)
 {
     char link[64];
-    size_t room = 2 * PATH_MAX;
-    char *name = arena_alloc(c->mem, room);
-    struct stat st;
-    int flags = fcntl(fd, F_GETFD);
-    *err = flags < 0 ? -EBADF : -ENOMEM;
-    if (!name || flags < 0)
-        return NULL;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(link, name, PATH_MAX);
-    bool named = n > 0 && n < PATH_MAX && name[0] == '/';
-    if (named)
-        name[n] = 0;
-    if (!named || !same_file(fd, name)) { /* without a name, or no longer under it */
-        *err = -ENOSYS;
-        if (flags & FD_CLOEXEC)
-            return NULL;
-        strcpy(name, link);
+    bool by_descriptor = req->at != AT_FDCWD;
+    bool empty = req->flags & AT_EMPTY_PATH;
+    int flags = req->flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0;
+    int state = by_descriptor ? fcntl(req->at, F_GETFD) : 0;
+    if (state < 0)
+        return -EBADF;
+    if (empty) { /* the file itself, a symbolic link too */
+        snprintf(link, sizeof link, "/proc/self/fd/%d", req->at);
+        flags = 0;
     }
-    if (*path) {
-        strcat(name, "/");
-        strcat(name, path);
-        *err = -ELOOP;
-        if (nofollow && !lstat(name, &st) && S_ISLNK(st.st_mode))
-            return NULL;
+    req->file = program_open_file(empty ? AT_FDCWD : req->at, empty ? link : path, flags);
+    if (req->file < 0)
+        return req->file;
+    if (by_descriptor) { /* the name that Linux makes of it */
+        size_t room = strlen(path) + 32;
+        char *name = arena_alloc(c->mem, room);
+        if (!name) {
+            close(req->file);
+            return -ENOMEM;
+        }
+        snprintf(name, room, empty ? "/dev/fd/%d%s" : "/dev/fd/%d/%s", req->at, path);
+        req->path = name;
+        req->nameless = state & FD_CLOEXEC;
     }
-    return name;
+    return 0;
 }
 
 /* Path and descriptor of the request. 0 or -errno. */
 static int64_t exec_where(struct call *c, struct exec_request *req)
 {
     int64_t err;
-    struct stat st;
     uint64_t at = c->user[0] >> LULL_EXEC_AT;
     bool nofollow = req->mask & LULL_EXEC_NOFOLLOW;
     const char *path = string_copy(c, c->user[0] & ((1ull << LULL_EXEC_AT) - 1), PATH_MAX, &err);
@@ -137,24 +127,17 @@ static int64_t exec_where(struct call *c, struct exec_request *req)
         return err;
     const char *exe = path_exe(c, path);
     req->mask &= ~LULL_EXEC_NOFOLLOW;
-    req->path = exe ? exe : path;
+    req->path = path;
     req->at = AT_FDCWD;
     req->flags = nofollow ? AT_SYMLINK_NOFOLLOW : 0;
     if (at && *path != '/') {
         req->at = call_fd(c->env, at - 1);
         req->flags |= *path ? 0 : AT_EMPTY_PATH;
-        if (agent_acting())
-            return 0;
-        req->path = exec_name(c, req->at, path, nofollow, &err);
-        req->at = AT_FDCWD;
-        req->flags = 0;
-        return req->path ? 0 : err;
     }
-    if (nofollow && !agent_acting()) {
-        if (!lstat(path, &st) && S_ISLNK(st.st_mode))
-            return -ELOOP;
-        req->flags = 0;
-    }
+    if (!agent_acting())
+        return exec_open(c, req, exe ? exe : path);
+    if (exe) /* by the child's own copy of the descriptor */
+        req->path = exe;
     return 0;
 }
 
@@ -163,19 +146,23 @@ static int64_t exec_where(struct call *c, struct exec_request *req)
 int64_t call_exec(struct call *c)
 {
     static char *const no_arguments[] = {"", NULL};
-    struct exec_request req = {.mask = c->user[3], .ignored = c->user[4], .cores = c->user[5]};
+    struct exec_request req = {
+        .mask = c->user[3], .ignored = c->user[4], .cores = c->user[5], .file = -1};
     size_t left = STRINGS_MAX;
-    int64_t err = exec_where(c, &req);
-    if (err)
-        return err;
+    int64_t err;
+    struct agent *g = agent_acting();
+    if (!g && !c->env->exec)
+        return -ENOSYS;
     if (!(req.argv = strings_copy(c, c->user[1], &left, &err)) ||
         !(req.envp = strings_copy(c, c->user[2], &left, &err)))
         return err;
     if (!req.argv[0]) /* as Linux since 5.18 */
         req.argv = no_arguments;
-    struct agent *g = agent_acting();
+    err = exec_where(c, &req);
+    if (err)
+        return err;
     if (!g)
-        return c->env->exec ? c->env->exec(c->env->exec_ctx, &req) : -ENOSYS;
+        return c->env->exec(c->env->exec_ctx, &req);
     agent_act_as(NULL);
     return agent_exec(c->env->agents, g, &req);
 }

@@ -94,10 +94,28 @@ const char *path_proc_rest(const struct call *c, const char *path)
     return NULL;
 }
 
-const char *path_exe(const struct call *c, const char *path)
+/* The program's file: its name, or where there is none any more, the descriptor's. */
+static const char *exe_name(struct call *c)
+{
+    struct stat a, b;
+    const struct call_env *env = c->env;
+    memset(&a, 0, sizeof a);
+    memset(&b, 0, sizeof b);
+    if (env->exe_fd <= 0 || (server_syscall(SYS_stat, (long)env->exe_path, (long)&a, 0, 0) == 0 &&
+                             server_syscall(SYS_fstat, env->exe_fd, (long)&b, 0, 0) == 0 &&
+                             a.st_dev == b.st_dev && a.st_ino == b.st_ino))
+        return env->exe_path;
+    char *link = arena_alloc(c->mem, 32);
+    if (!link)
+        return env->exe_path;
+    snprintf(link, 32, "/proc/self/fd/%d", env->exe_fd);
+    return link;
+}
+
+const char *path_exe(struct call *c, const char *path)
 {
     const char *rest = own_proc_rest(c, path);
-    return rest && !strcmp(rest, "exe") ? c->env->exe_path : NULL;
+    return rest && !strcmp(rest, "exe") && c->env->exe_path ? exe_name(c) : NULL;
 }
 
 bool path_of_fd(int64_t fd, char *path, size_t size)
@@ -165,7 +183,7 @@ static enum found look(struct call *c, unsigned i, const char *rest, int64_t *an
         if (c->nr == SYS_readlink || c->nr == SYS_readlinkat)
             return answer_exe_link(c, answer) ? FOUND_ALL : FOUND_ANSWER;
         if (follows_links(c, i))
-            c->arg[i] = (long)c->env->exe_path;
+            c->arg[i] = (long)exe_name(c);
         return FOUND_ALL;
     }
     if ((p = path_component(rest, "map_files")) && *p) {

@@ -25,8 +25,10 @@ struct server;
 
 /* execve(2) of the program itself. All of it is the server's, valid during the call. */
 struct exec_request {
-    const char *path;
-    int at, flags;     /* execveat(2); of the program itself AT_FDCWD, 0 */
+    const char *path;  /* as the next program shall hear it (AT_EXECFN) */
+    int at, flags;     /* execveat(2), of a child */
+    int file;          /* of the program itself: the file, ready to be read; the callee closes it */
+    bool nameless;     /* `path` will not lead to that file after the execve */
     char *const *argv; /* at least one */
     char *const *envp;
     uint64_t mask, ignored; /* bit n-1: signal n */
@@ -43,6 +45,7 @@ struct server_config {
     const struct lull_limits *limits; /* the program's, in isle memory; NULL: the proxy's. Kept */
     const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not
                              copied */
+    int exe_fd;           /* that file, open for reading; 0: none */
     /* The program becomes another one: does not return, or -errno. NULL: never, and no children. */
     int64_t (*exec)(void *ctx, const struct exec_request *req);
     /* A signal may have come: SIGCHLD of a child that it has waited for, or one that it has sent

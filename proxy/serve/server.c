@@ -219,6 +219,7 @@ int server_start(const struct server_config *config, struct server **out)
                                .nofile = files.rlim_cur,
                                .pid = getpid(),
                                .exe_path = config->exe_path,
+                               .exe_fd = config->exe_fd,
                                .mapped = config->mapped,
                                .exec = config->exec,
                                .credentials_changed = config->credentials_changed,
