@@ -246,6 +246,8 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_openat2:
     case SYS_creat:
         return decode_open(c, answer);
+    case SYS_truncate:
+        return decode_truncate(c, answer);
     case SYS_pipe:
     case SYS_pipe2:
         return decode_fd_pair(c, 0, answer);

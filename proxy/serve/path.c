@@ -189,6 +189,36 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
 }
 
 /*
+ * Whether it is the program's file, which is not written to while the program runs. Linux guards
+ * the proxy's file instead. Other processes are not stopped.
+ */
+static bool is_running(const struct call *c, const struct stat *st)
+{
+    struct stat exe;
+    memset(&exe, 0, sizeof exe);
+    return c->env->exe_fd > 0 && S_ISREG(st->st_mode) &&
+           server_syscall(SYS_fstat, c->env->exe_fd, (long)&exe, 0, 0) == 0 &&
+           exe.st_dev == st->st_dev && exe.st_ino == st->st_ino;
+}
+
+static bool may_write(int dir, const char *path)
+{
+    return server_syscall(SYS_faccessat2, dir, (long)path, W_OK, AT_EACCESS) == 0;
+}
+
+bool decode_truncate(struct call *c, int64_t *answer)
+{
+    struct stat st;
+    const char *path = (const char *)c->arg[0];
+    memset(&st, 0, sizeof st);
+    if ((uintptr_t)path <= LULL_BAD_PTR || c->arg[1] < 0 ||
+        server_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0) < 0 ||
+        !is_running(c, &st) || !may_write(AT_FDCWD, path))
+        return true;
+    return call_answer(answer, -ETXTBSY);
+}
+
+/*
  * The process's memory, and whatever could be written, is not opened first and refused then: until
  * finish_open() has closed it, another thread of the program could use it. A descriptor of O_PATH
  * reads and writes nothing. Asked only where /proc may be meant: its files, like others of no disk,
@@ -205,8 +235,11 @@ bool decode_open(struct call *c, int64_t *answer)
     if (!open_meets_file(c, &dir, &path, &flags))
         return true;
     int nofollow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&st, nofollow) < 0 ||
-        major(st.st_dev))
+    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&st, nofollow) < 0)
+        return true;
+    if ((flags & O_ACCMODE || flags & O_TRUNC) && is_running(c, &st) && may_write(dir, path))
+        return call_answer(answer, -ETXTBSY);
+    if (major(st.st_dev))
         return true;
     int how = O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW ? O_NOFOLLOW : 0);
     int64_t fd = server_syscall(SYS_openat, dir, (long)path, how, 0);

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MIT */
+/* execve(2) and execveat(2): by a descriptor, beside other threads, and when they fail. */
+#include "diff.h"
+
+#include <elf.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+extern char **environ;
+
+static void finish(pid_t pid, const char *what)
+{
+    int st = 0;
+
+    waitpid(pid, &st, 0);
+    printf("%s: %s %d\n", what, WIFEXITED(st) ? "exit" : "signal",
+           WIFEXITED(st) ? WEXITSTATUS(st) : WTERMSIG(st));
+    fflush(stdout);
+}
+
+static void copy_into(int to, const char *from)
+{
+    struct stat st;
+    off_t at = 0;
+    int fd = open(from, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st))
+        exit(99);
+    while (at < st.st_size && sendfile(to, fd, &at, (size_t)(st.st_size - at)) > 0) {
+    }
+    close(fd);
+}
+
+enum { BY_NAME, BY_DEV_FD, BY_FEXECVE, BY_VFORK, WAYS };
+
+static void run_fd(const char *what, int fd, int way)
+{
+    static const char *const ways[] = {"/proc/self/fd", "/dev/fd", "fexecve", "vfork"};
+    char *words[] = {"sh", "-c", "exit 7", NULL}, name[64], text[64];
+
+    fflush(stdout);
+    snprintf(name, sizeof name, way == BY_DEV_FD ? "/dev/fd/%d" : "/proc/self/fd/%d", fd);
+    pid_t pid = way == BY_VFORK ? vfork() : fork();
+    if (pid == 0) {
+        if (way == BY_FEXECVE)
+            syscall(SYS_execveat, fd, "", words, environ, AT_EMPTY_PATH);
+        else
+            execve(name, words, environ);
+        _exit(100 + errno);
+    }
+    snprintf(text, sizeof text, "%s, %s", what, ways[way]);
+    finish(pid, text);
+}
+
+CASE(exec, by_descriptor)
+{
+    int mem = memfd_create("program", MFD_CLOEXEC);
+    int file = open("/bin/sh", O_RDONLY | O_CLOEXEC);
+    int path = open("/bin/sh", O_PATH | O_CLOEXEC);
+    int gone = open("gone", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
+
+    copy_into(mem, "/bin/sh");
+    copy_into(gone, "/bin/sh");
+    close(gone);
+    gone = open("gone", O_RDONLY | O_CLOEXEC);
+    unlink("gone");
+    for (int way = 0; way < WAYS; way++) {
+        run_fd("memfd", mem, way);
+        run_fd("file", file, way);
+        run_fd("O_PATH", path, way);
+        run_fd("unlinked file", gone, way);
+    }
+}
+
+/* /proc/self/exe of a program without a name still is the program. */
+CASE(exec, nameless_runs_itself)
+{
+    const char *round = getenv("EXEC_ROUND");
+    char *words[] = {"cases", "exec.nameless_runs_itself", NULL}, name[200];
+    int fd = memfd_create("program", MFD_CLOEXEC);
+
+    memset(name, 0, sizeof name);
+    readlink("/proc/self/exe", name, sizeof name - 1);
+    printf("round %s: %s\n", round ? round : "0", round ? name : "");
+    SHOW(access("/proc/self/exe", X_OK));
+    SHOW(open("/proc/self/exe", O_RDONLY | O_CLOEXEC) > 0);
+    fflush(stdout);
+    if (round && round[0] == '2')
+        return;
+    setenv("EXEC_ROUND", round ? "2" : "1", 1);
+    if (round)
+        execv("/proc/self/exe", words);
+    copy_into(fd, "/proc/self/exe");
+    fexecve(fd, words, environ);
+    perror("execve");
+}
+
+static void try_file(const char *name)
+{
+    char *words[] = {"x", NULL};
+    pid_t pid;
+
+    fflush(stdout);
+    if ((pid = fork()) == 0) {
+        execve(name, words, environ);
+        printf("execve %s: %s\n", name, strerrorname_np(errno));
+        fflush(stdout);
+        _exit(3);
+    }
+    finish(pid, name);
+}
+
+static void make(const char *name, const void *content, size_t size, mode_t mode)
+{
+    int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || write(fd, content, size) != (ssize_t)size || fchmod(fd, mode) || close(fd))
+        exit(99);
+}
+
+#define MAKE(name, text) make(name, text, strlen(text), 0755)
+
+/* An ELF file that is broken in one place. */
+static void make_elf(const char *name, int what)
+{
+    struct {
+        Elf64_Ehdr e;
+        Elf64_Phdr p[2];
+        char interp[32];
+    } f;
+
+    memset(&f, 0, sizeof f);
+    memcpy(f.e.e_ident, ELFMAG "\2\1\1", 7);
+    f.e.e_type = ET_EXEC;
+    f.e.e_machine = what == 0 ? EM_AARCH64 : EM_X86_64;
+    f.e.e_version = EV_CURRENT;
+    f.e.e_phoff = sizeof f.e;
+    f.e.e_phentsize = what == 1 ? 7 : sizeof f.p[0];
+    f.e.e_phnum = 2;
+    f.e.e_ehsize = sizeof f.e;
+    f.p[0].p_type = PT_LOAD;
+    f.p[0].p_filesz = f.p[0].p_memsz = sizeof f;
+    f.p[0].p_vaddr = f.e.e_entry = 0x400000;
+    f.p[0].p_flags = PF_R | PF_X;
+    f.p[0].p_align = PAGE;
+    f.p[1].p_type = PT_INTERP;
+    f.p[1].p_offset = offsetof(__typeof__(f), interp);
+    snprintf(f.interp, sizeof f.interp, what == 3 ? "." : what == 4 ? "empty" : "./missing");
+    f.p[1].p_filesz = strlen(f.interp) + (what == 2 ? 0 : 1);
+    make(name, &f, sizeof f, 0755);
+}
+
+CASE(exec, failed)
+{
+    static const char *const elf[] = {"elf-machine",       "elf-phentsize",
+                                      "elf-interp-no-nul", "elf-interp-directory",
+                                      "elf-interp-empty",  "elf-interp-missing"};
+    MAKE("empty", "");
+    MAKE("text", "neither\n");
+    MAKE("no-interpreter", "#!/missing/sh\n");
+    MAKE("directory-interpreter", "#!/\n");
+    MAKE("loop", "#!./loop\n");
+    MAKE("blank", "#!   \n");
+    make("plain", "#!/bin/true\n", 12, 0644);
+    symlink("circle", "circle");
+    mkfifo("fifo", 0755);
+    for (int i = 0; i < 6; i++) {
+        make_elf(elf[i], i);
+        try_file(elf[i]);
+    }
+    try_file("empty");
+    try_file("text");
+    try_file("no-interpreter");
+    try_file("directory-interpreter");
+    try_file("loop");
+    try_file("blank");
+    try_file("plain");
+    try_file("circle");
+    try_file("fifo");
+    try_file(".");
+    try_file("");
+    try_file("missing/x");
+    try_file("text/x");
+    try_file("/dev/null");
+}
+
+/* It goes on as before: signals, timers and threads too. */
+CASE(exec, goes_on_after_a_failure)
+{
+    char *words[] = {"x", NULL};
+    sigset_t set;
+
+    poke_begin(1, SA_RESTART);
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGUSR2);
+    MAKE("text", "neither\n");
+    for (int i = 0; i < 20; i++) {
+        execve("text", words, environ);
+        sleep_ms(1);
+    }
+    SHOW(poke_end());
+    sigpending(&set);
+    SHOW(sigismember(&set, SIGUSR2));
+}
+
+/* Longer than the strings of all words may be. */
+CASE(exec, too_long)
+{
+    char *one = malloc(200000), *words[50] = {"true"}, *two[3] = {"true"};
+
+    memset(one, 'x', 199999);
+    one[131071] = 0; /* as long as one may be */
+    for (int i = 1; i < 49; i++)
+        words[i] = one;
+    two[1] = one;
+    fflush(stdout);
+    for (int i = 0; i < 2; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            execv("/bin/true", i ? words : two);
+            printf("%d words: %s\n", i ? 49 : 2, strerrorname_np(errno));
+            fflush(stdout);
+            _exit(1);
+        }
+        finish(pid, i ? "many" : "one");
+    }
+    one[131071] = 'x';
+    R(execv("/bin/true", two));
+}
+
+static volatile int stop;
+
+static void *computes(void *arg)
+{
+    for (unsigned long n = 0; !stop; n++)
+        __asm__ volatile("" ::"r"(n));
+    return arg;
+}
+
+static void *calls(void *arg)
+{
+    char c = 0;
+    int p[2];
+
+    if (pipe2(p, O_CLOEXEC))
+        return NULL;
+    while (!stop) {
+        write(p[1], &c, 1);
+        read(p[0], &c, 1);
+        syscall(SYS_getppid);
+    }
+    return arg;
+}
+
+/* The others are in the middle of something when it comes. */
+CASE(exec, beside_threads)
+{
+    const char *round = getenv("EXEC_ROUND");
+    int n = round ? atoi(round) : 0;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    char *words[] = {"cases", "exec.beside_threads", NULL}, text[16];
+    pthread_t t[3];
+
+    if (n == 12) {
+        printf("all of them\n");
+        return;
+    }
+    for (int s = 34; s < 38; s++)
+        if (n & 1)
+            sigaction(s, &ignore, NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_create(&t[i], NULL, i + n % 3 < 2 ? calls : computes, NULL);
+    sleep_ms(2 + n * 7 % 5);
+    snprintf(text, sizeof text, "%d", n + 1);
+    setenv("EXEC_ROUND", text, 1);
+    execv("/proc/self/exe", words);
+    perror("execve");
+}
+
+/* A script of which only the descriptor is known. */
+CASE(exec, script_by_descriptor)
+{
+    char *words[] = {"x", NULL};
+
+    MAKE("script", "#!/bin/sh\necho $0 $#\n");
+    for (int i = 0; i < 2; i++) {
+        int fd = open("script", O_RDONLY | (i ? O_CLOEXEC : 0));
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            syscall(SYS_execveat, fd, "", words, environ, AT_EMPTY_PATH);
+            printf("execveat: %s\n", strerrorname_np(errno));
+            fflush(stdout);
+            _exit(1);
+        }
+        finish(pid, "script");
+        close(fd);
+    }
+}
+
+/* Somebody writes to it. */
+CASE(exec, written)
+{
+    int fd = open("copy", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
+
+    copy_into(fd, "/bin/true");
+    try_file("copy");
+    close(fd);
+    try_file("copy");
+    MAKE("script", "#!./copy\n");
+    try_file("script");
+    fd = open("copy", O_WRONLY | O_CLOEXEC);
+    try_file("script");
+    close(fd);
+}
+
+/* The program's own file is not written to. */
+CASE(exec, running)
+{
+    char self[200];
+
+    memset(self, 0, sizeof self);
+    if (!getenv("EXEC_ROUND")) {
+        int fd = open("program", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+        copy_into(fd, "/proc/self/exe");
+        close(fd);
+        setenv("EXEC_ROUND", "1", 1);
+        execl("./program", "cases", "exec.running", (char *)NULL);
+        perror("execve");
+        return;
+    }
+    link("program", "other-name");
+    symlink("program", "link");
+    R(open("program", O_WRONLY));
+    R(open("other-name", O_RDWR));
+    R(open("link", O_RDONLY | O_TRUNC));
+    R(open("program", O_WRONLY | O_CREAT, 0644));
+    R(open("program", O_WRONLY | O_CREAT | O_EXCL, 0644));
+    R(creat("program", 0644));
+    R(truncate("program", 10));
+    R(truncate("link", 10));
+    R(open("/proc/self/exe", O_WRONLY));
+    R(open("/proc/self/exe", O_RDWR));
+    OK(open("program", O_RDONLY));
+    OK(open("program", O_PATH));
+    R(chmod("program", 0700));
+    R(rename("program", "moved"));
+    R(open("moved", O_WRONLY));
+    R(unlink("moved"));
+    R(open("other-name", O_WRONLY));
+}
