@@ -242,8 +242,9 @@ uint64_t launcher_slurm_memory(unsigned ranks)
 
 unsigned launcher_job_rank(void)
 {
-    static const char *const names[] = {"PMI_RANK",     "PMIX_RANK",       "OMPI_COMM_WORLD_RANK",
-                                        "SLURM_PROCID", "MPI_LOCALRANKID", "SLURM_LOCALID"};
+    /* Open MPI first: in a job of Slurm's, mpirun's daemons are ranks of Slurm's PMI */
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK",        "PMIX_RANK",
+                                        "SLURM_PROCID",         "MPI_LOCALRANKID", "SLURM_LOCALID"};
     unsigned rank;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (read_number(names[i], JOB_RANKS_MAX, &rank))
@@ -253,7 +254,7 @@ unsigned launcher_job_rank(void)
 
 unsigned launcher_job_ranks(void)
 {
-    static const char *const names[] = {"PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"};
     unsigned ranks;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (read_number(names[i], JOB_RANKS_MAX, &ranks))
@@ -280,6 +281,11 @@ int launcher_affinity(int pid, hwloc_cpuset_t set)
 
 bool launcher_overcommits(void)
 {
+    static const char *const names[] = {"SLURM_OVERCOMMIT", "OMPI_MCA_rmaps_base_oversubscribe",
+                                        "OMPI_MCA_mpi_oversubscribe"};
     unsigned on;
-    return read_number("SLURM_OVERCOMMIT", UINT16_MAX, &on) && on > 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (read_number(names[i], UINT16_MAX, &on) && on > 0)
+            return true;
+    return false;
 }

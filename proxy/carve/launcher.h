@@ -53,14 +53,19 @@ unsigned launcher_slurm_cpus(void);
 uint64_t launcher_slurm_memory(unsigned ranks);
 
 /*
- * This process's rank in the whole job: PMI_RANK (Hydra), PMIX_RANK or OMPI_COMM_WORLD_RANK (Open
- * MPI), SLURM_PROCID; else that on the node, MPI_LOCALRANKID or SLURM_LOCALID; else 0.
+ * Returns this process's rank in the whole job: OMPI_COMM_WORLD_RANK (Open MPI), PMI_RANK (Hydra),
+ * PMIX_RANK, SLURM_PROCID, the first that is set; else the rank on the node, MPI_LOCALRANKID or
+ * SLURM_LOCALID; else 0.
  */
 unsigned launcher_job_rank(void);
-/* Ranks of the whole job: PMI_SIZE, OMPI_COMM_WORLD_SIZE, SLURM_STEP_NUM_TASKS; 0: unknown. */
+/* Ranks of the whole job: OMPI_COMM_WORLD_SIZE, PMI_SIZE, SLURM_STEP_NUM_TASKS; 0: unknown. */
 unsigned launcher_job_ranks(void);
 
-/* Slurm was told to put more tasks on a node than it has CPUs: SLURM_OVERCOMMIT. */
+/*
+ * Returns true if the user told the launcher to put more ranks on a node than it has CPUs.
+ * Slurm: SLURM_OVERCOMMIT. Open MPI: OMPI_MCA_rmaps_base_oversubscribe (mpirun --oversubscribe), or
+ * OMPI_MCA_mpi_oversubscribe, which mpirun sets where there are more ranks than slots.
+ */
 bool launcher_overcommits(void);
 
 /* Affinity mask of a process (0: the caller) added to `set`. 0 or -errno. */

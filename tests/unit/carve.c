@@ -121,8 +121,8 @@ static void test_cgroup_container(void **state)
 
 static void test_job_rank(void **state)
 {
-    static const char *const names[] = {"SLURM_LOCALID",        "MPI_LOCALRANKID", "SLURM_PROCID",
-                                        "OMPI_COMM_WORLD_RANK", "PMIX_RANK",       "PMI_RANK"};
+    static const char *const names[] = {"SLURM_LOCALID", "MPI_LOCALRANKID", "SLURM_PROCID",
+                                        "PMIX_RANK",     "PMI_RANK",        "OMPI_COMM_WORLD_RANK"};
     (void)state;
     for (int i = 0; i < 6; i++)
         unsetenv(names[i]);
@@ -133,7 +133,7 @@ static void test_job_rank(void **state)
         setenv(names[i], value, 1);
         assert_int_equal(launcher_job_rank(), 7000 + i);
     }
-    setenv("PMI_RANK", "-1", 1);
+    setenv("OMPI_COMM_WORLD_RANK", "-1", 1);
     assert_int_equal(launcher_job_rank(), 7004);
     for (int i = 0; i < 6; i++)
         unsetenv(names[i]);
@@ -141,7 +141,7 @@ static void test_job_rank(void **state)
 
 static void test_job_ranks(void **state)
 {
-    static const char *const names[] = {"SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    static const char *const names[] = {"SLURM_STEP_NUM_TASKS", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE"};
     (void)state;
     for (int i = 0; i < 3; i++)
         unsetenv(names[i]);
@@ -152,7 +152,7 @@ static void test_job_ranks(void **state)
         setenv(names[i], value, 1);
         assert_int_equal(launcher_job_ranks(), 100 + i);
     }
-    setenv("PMI_SIZE", "x", 1);
+    setenv("OMPI_COMM_WORLD_SIZE", "x", 1);
     assert_int_equal(launcher_job_ranks(), 101);
     for (int i = 0; i < 3; i++)
         unsetenv(names[i]);
