@@ -67,7 +67,7 @@ static int prepare(struct bench *b)
         complain("mpi needs two CPUs, one for each rank");
         return -1;
     }
-    b->ranks.mpirun = program_on_path("mpirun.mpich") ? "mpirun.mpich" : "mpirun";
+    b->ranks.mpirun = mpich_mpirun();
     if (!program_on_path(b->ranks.mpirun) || !program_on_path("taskset")) {
         complain("mpi needs MPICH's mpirun (Debian: mpich) and taskset (util-linux)");
         return -1;

@@ -54,6 +54,8 @@ void progress_enable(bool on);
 
 /* Whether $PATH has it. */
 bool program_on_path(const char *program);
+/* MPICH's mpirun: Debian's name for it where it is on $PATH, because "mpirun" may be Open MPI's. */
+const char *mpich_mpirun(void);
 
 /* The benchmarks: 0, or 1 after a line on stderr; nothing is printed of a run that failed. */
 int bench_os(const struct driver_options *o);

@@ -38,7 +38,7 @@ static const char usage[] =
     "  --lull PATH    the launcher (lull beside lull-bench)\n"
     "  --dir OUT      where data, plots and JSON go (./lull-bench-out)\n"
     "  --json         print the JSON document instead of the table\n"
-    "  --mpirun       launch both sides by mpirun -n 1\n"
+    "  --mpirun       launch both sides by MPICH's mpirun -n 1\n"
     "  --no-plot      fwq, mpi and noise without gnuplot\n"
     "  --timeout S    end a run that takes longer, seconds (600)\n"
     "  --verbose      show commands and what they print\n"

@@ -64,7 +64,7 @@ char **run_command(const struct run *r, char *buf, size_t size)
         return v;
     }
     if (r->o->mpirun) {
-        v[n++] = (char *)"mpirun";
+        v[n++] = (char *)mpich_mpirun();
         v[n++] = (char *)"-n";
         v[n++] = (char *)"1";
     }

@@ -74,3 +74,8 @@ bool program_on_path(const char *program)
     }
     return false;
 }
+
+const char *mpich_mpirun(void)
+{
+    return program_on_path("mpirun.mpich") ? "mpirun.mpich" : "mpirun";
+}

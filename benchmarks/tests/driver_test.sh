@@ -94,9 +94,9 @@ if [ "$cpus" -ge 2 ]; then
     expect 0 "pread" "no core left to Linux" bench --pairs 1 pread
     json "$dir/out/pread.json" 'd["one_core_left"]["exits_per_pread"]==3/20000 and "no_core_left" in d'
 fi
-if command -v mpirun >/dev/null; then
+if command -v mpirun.mpich >/dev/null; then
     expect 0 "--mpirun" "GFLOP/s" bench --mpirun --pairs 1 strassen 100 --reps 1
-    json "$dir/out/strassen.json" 'd["result"]["isle_command"].startswith("mpirun -n 1 ")'
+    json "$dir/out/strassen.json" 'd["result"]["isle_command"].startswith("mpirun.mpich -n 1 ")'
 fi
 
 if [ "$cpus" -ge 2 ] && [ -x "$bin/mpi-pingpong" ]; then

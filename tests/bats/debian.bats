@@ -224,15 +224,15 @@ iperf_ok() {
 
 @test "MPICH: two ranks, each on an isle; mpirun itself on an isle" {
     need_two_cpus
-    mpicc -O2 "$BATS_TEST_DIRNAME/debian/mpi.c" -o mpi
-    run_to native mpirun -n 2 ./mpi
+    mpicc.mpich -O2 "$BATS_TEST_DIRNAME/debian/mpi.c" -o mpi
+    run_to native mpirun.mpich -n 2 ./mpi
     [ "$code" = 0 ]
     sort native.out >native.sorted
     [ "$(wc -l <native.sorted)" = 6 ]
-    run_to isle mpirun -n 2 "$LULL" --cpus 1 ./mpi
+    run_to isle mpirun.mpich -n 2 "$LULL" --cpus 1 ./mpi
     expect 0
     sort isle.out | diff native.sorted -
-    isle mpirun -n 2 ./mpi
+    isle mpirun.mpich -n 2 ./mpi
     expect 0
     sort isle.out | diff native.sorted -
 }

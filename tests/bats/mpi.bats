@@ -25,10 +25,10 @@ mpi() {
     local n=$1
     shift
     rm -f data
-    run_to native mpirun -n "$n" "$@"
+    run_to native mpirun.mpich -n "$n" "$@"
     native_code=$code
     rm -f data
-    run_to isle mpirun -n "$n" "$LULL" ${FLAG:+"$FLAG"} "$@"
+    run_to isle mpirun.mpich -n "$n" "$LULL" ${FLAG:+"$FLAG"} "$@"
     echo "$n ranks: $*"
     expect "$native_code"
     diff <(sort native.out) <(sort isle.out)
@@ -86,9 +86,9 @@ need_static() {
     local how who
     for how in abort exit crash; do
         for who in 0 1; do
-            run_to native mpirun -n 2 "$MPI/fails" $how $who
+            run_to native mpirun.mpich -n 2 "$MPI/fails" $how $who
             native_code=$code
-            run_to isle mpirun -n 2 "$LULL" "$MPI/fails" $how $who
+            run_to isle mpirun.mpich -n 2 "$LULL" "$MPI/fails" $how $who
             echo "$how of rank $who"
             expect "$native_code"
             wait_for 10 nothing_left
@@ -103,7 +103,7 @@ need_static() {
     local who whom
     for who in 0 1; do
         for whom in mpirun group; do
-            background isle setsid mpirun -n 2 "$LULL" "$MPI/fails" wait $who
+            background isle setsid mpirun.mpich -n 2 "$LULL" "$MPI/fails" wait $who
             if [ $whom = group ]; then
                 kill -INT -- "-$pid"
             else
@@ -120,7 +120,7 @@ need_static() {
 killed_rank() {
     local name=$1 n=$2 ranks
     shift 2
-    background "$name" mpirun -n 2 "$@" "$MPI/fails" wait 0
+    background "$name" mpirun.mpich -n 2 "$@" "$MPI/fails" wait 0
     wait_for 10 two_ranks
     ranks=($(rank_pids))
     kill -KILL "${ranks[n]}"
@@ -158,7 +158,7 @@ no_ranks() {
 
 # advised RANKS VARIABLES...: what the ranks see of the advice that follows from their number
 advised() {
-    limit env "${@:2}" mpirun -n "$1" "$LULL" --cpus 1 sh -c \
+    limit env "${@:2}" mpirun.mpich -n "$1" "$LULL" --cpus 1 sh -c \
         'echo "${UCX_MAX_RNDV_RAILS:-none}"' | sort -u
 }
 
@@ -169,7 +169,7 @@ advised() {
     [ "$(advised "$many")" = 0 ]
     [ "$(advised "$many" UCX_MAX_RNDV_RAILS=2)" = 2 ]
     # ranks on other nodes, too
-    limit mpirun -n "$many" sh -c 'PMI_SIZE=999 exec "$@"' sh "$LULL" --cpus 1 \
+    limit mpirun.mpich -n "$many" sh -c 'PMI_SIZE=999 exec "$@"' sh "$LULL" --cpus 1 \
         sh -c 'echo "${UCX_MAX_RNDV_RAILS:-none}"' >isle.out
     [ "$(sort -u isle.out)" = none ]
 }
@@ -177,7 +177,7 @@ advised() {
 @test "a message leaves no isle" {
     need_two_cpus
     [ "$(nproc)" = 2 ] || skip "Linux keeps cores here"
-    LULL_REPORT=m-%r.json run_to isle mpirun -n 2 "$LULL" --cpus 1 "$BUILD/bin/mpi-pingpong" \
+    LULL_REPORT=m-%r.json run_to isle mpirun.mpich -n 2 "$LULL" --cpus 1 "$BUILD/bin/mpi-pingpong" \
         --rounds 50
     expect 0
     grep -q '^latency 1 MiB' isle.out

@@ -19,7 +19,7 @@ on() {
     if [ "$side" = isle ]; then
         set -- "$LULL" "$@"
     fi
-    run_to "../$side" taskset -c "$CPUS" mpirun -n 2 "$@"
+    run_to "../$side" taskset -c "$CPUS" mpirun.mpich -n 2 "$@"
     cd ..
     [ "$code" = 0 ] || {
         show "$side.out" "$side.err"

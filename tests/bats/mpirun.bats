@@ -4,8 +4,7 @@ load common
 
 setup() {
     need_isle
-    command -v mpirun >/dev/null || fail "no mpirun: run make deps"
-    mpirun --version | grep -qi hydra || fail "mpirun is not MPICH's; see update-alternatives mpirun"
+    command -v mpirun.mpich >/dev/null || fail "no mpirun.mpich: run make deps"
     cd "$BATS_TEST_TMPDIR" || return 1
 }
 
@@ -14,23 +13,23 @@ no_lull() {
 }
 
 @test "one rank" {
-    run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/hello"
+    run_to isle mpirun.mpich -n 1 "$LULL" "$PROGRAMS/hello"
     expect 0
     [ "$(cat isle.out)" = hello ]
-    run_to isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/threads"
+    run_to isle mpirun.mpich -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/threads"
     expect 0
     grep -q "checks passed" isle.out
 }
 
 @test "OpenMP under mpirun" {
-    run_to isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/omp"
+    run_to isle mpirun.mpich -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/omp"
     expect 0
     grep -q "checks passed" isle.out
 }
 
 @test "two ranks take a core each" {
     need_two_cpus
-    OMP_NUM_THREADS=1 OMP_PROC_BIND=true run_to isle mpirun -n 2 "$LULL" "$PROGRAMS/places"
+    OMP_NUM_THREADS=1 OMP_PROC_BIND=true run_to isle mpirun.mpich -n 2 "$LULL" "$PROGRAMS/places"
     expect 0
     [ "$(grep -c '^thread 0: runs on' isle.out)" = 2 ]
     [ "$(grep '^thread 0: runs on' isle.out | sort -u | wc -l)" = 2 ]
@@ -40,7 +39,7 @@ no_lull() {
 placed() {
     local n=$1
     shift
-    run_to isle taskset -c "$CPUS" mpirun "$@" --dry-run "$PROGRAMS/hello"
+    run_to isle taskset -c "$CPUS" mpirun.mpich "$@" --dry-run "$PROGRAMS/hello"
     expect 0
     [ "$(grep '^cores:' isle.out | sed 's/, by.*//' | sort -u | wc -l)" = "$n" ] || {
         show isle.out
@@ -52,7 +51,7 @@ placed() {
 crowded() {
     local text=$1
     shift
-    run_to isle taskset -c "$CPUS" mpirun "$@"
+    run_to isle taskset -c "$CPUS" mpirun.mpich "$@"
     expect 125
     [ "$(grep -c '^lull: ' isle.err)" = 1 ] && grep -q "^lull: $text" isle.err &&
         grep -q "to let them share: --oversubscribe" isle.err || {
@@ -73,7 +72,7 @@ crowded() {
     # a program with more threads than cores is no reason
     OMP_NUM_THREADS=8 placed 2 -n 2 "$LULL"
     placed 2 -n 4 "$LULL" --oversubscribe
-    LULL_OVERSUBSCRIBE=1 run_to isle mpirun -n 4 "$LULL" "$PROGRAMS/hello"
+    LULL_OVERSUBSCRIBE=1 run_to isle mpirun.mpich -n 4 "$LULL" "$PROGRAMS/hello"
     expect 0
     [ "$(grep -c hello isle.out)" = 4 ]
     lacks lull: isle.err
@@ -97,7 +96,7 @@ crowded() {
 
 @test "every rank writes a report of its own" {
     need_two_cpus
-    LULL_REPORT=r-%r.json run_to isle mpirun -n 2 "$LULL" "$PROGRAMS/exitcode" 0
+    LULL_REPORT=r-%r.json run_to isle mpirun.mpich -n 2 "$LULL" "$PROGRAMS/exitcode" 0
     expect 0
     jq -e '.status == 0' r-0.json
     jq -e '.status == 0' r-1.json
@@ -107,28 +106,28 @@ crowded() {
 @test "the program's exit code is mpirun's" {
     local n
     for n in 0 1 42 255; do
-        run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/exitcode" "$n"
+        run_to isle mpirun.mpich -n 1 "$LULL" "$PROGRAMS/exitcode" "$n"
         expect "$n"
     done
 }
 
 @test "death by a signal looks as it does natively" {
-    run_to native mpirun -n 1 "$PROGRAMS/die" segv
+    run_to native mpirun.mpich -n 1 "$PROGRAMS/die" segv
     native_code=$code
-    run_to isle mpirun -n 1 "$LULL" "$PROGRAMS/die" segv
+    run_to isle mpirun.mpich -n 1 "$LULL" "$PROGRAMS/die" segv
     expect "$native_code"
     grep -qi rip isle.err || grep -qi rip isle.out
 }
 
 @test "not runnable, not found" {
-    run_to isle mpirun -n 1 "$LULL" ./missing
+    run_to isle mpirun.mpich -n 1 "$LULL" ./missing
     expect 127
-    run_to isle mpirun -n 1 "$LULL" /
+    run_to isle mpirun.mpich -n 1 "$LULL" /
     expect 126
 }
 
 @test "standard input" {
-    echo "through mpirun" | limit mpirun -n 1 "$LULL" "$PROGRAMS/cat" >isle.out
+    echo "through mpirun" | limit mpirun.mpich -n 1 "$LULL" "$PROGRAMS/cat" >isle.out
     [ "$(cat isle.out)" = "through mpirun" ]
 }
 
@@ -141,7 +140,7 @@ crowded() {
             echo "SIG$s, sleeper $mode"
             rm -f rank.out
             # shellcheck disable=SC2016,SC2086
-            env --default-signal=INT,QUIT mpirun -n 1 sh -c 'exec "$@" >rank.out' sh \
+            env --default-signal=INT,QUIT mpirun.mpich -n 1 sh -c 'exec "$@" >rank.out' sh \
                 "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" $mode >isle.out 2>isle.err 3>&- 4>&- &
             pid=$!
             wait_for 10 grep -q ready rank.out
@@ -157,7 +156,7 @@ crowded() {
 }
 
 @test "SIGKILL of mpirun ends everything" {
-    background isle mpirun -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default
+    background isle mpirun.mpich -n 1 "$LULL" --cpus "$LIST" "$PROGRAMS/sleeper" default
     kill -KILL "$pid"
     ended
     wait_for 10 no_lull
@@ -167,7 +166,7 @@ crowded() {
     need_engine "there the core is a thread of QEMU" kvm
     # a list is taken as it is, without a flag
     # two ranks that are told the same CPU; alone it is theirs
-    LULL_REPORT=y-%r.json run_to isle mpirun -n 2 "$LULL" --cpus "$FIRST" \
+    LULL_REPORT=y-%r.json run_to isle mpirun.mpich -n 2 "$LULL" --cpus "$FIRST" \
         perl -e 'syscall(24) for 1 .. 1000'
     expect 0
     [ "$(jq '.run.cores[0].exits.yield' y-0.json)" -ge 1000 ]

@@ -130,7 +130,7 @@ exit_code() {
 
 @test "mpi.sbatch, by srun and by mpirun" {
     local launcher
-    for launcher in srun mpirun; do
+    for launcher in srun mpirun.mpich; do
         rm -f lull-*
         LAUNCHER=$launcher sbatch -W -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" "$MPI/collectives" || {
             cat out
