@@ -44,7 +44,6 @@ void sched_init_core(unsigned index)
     for (unsigned i = 0; i <= PRIO_MAX; i++)
         list_init(&q->queue[i]);
     list_init(&q->timers);
-    list_init(&q->slot_waiters);
 }
 
 /* Locks the run queue of the core that t is on, which may change until it is locked. */

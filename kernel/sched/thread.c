@@ -40,9 +40,16 @@ static struct list slots_free = {&slots_free, &slots_free};
 static u32 tid_next;
 static i32 leader_code; /* what the main thread left with, when others outlive it */
 
+_Static_assert(THREADS_MAX == LULL_CHAN_SLOTS, "a slot of the channel for each thread");
+
 static struct thread *slot(u32 index)
 {
     return (struct thread *)(LULL_THREADS + index * THREAD_SLOT);
+}
+
+struct thread *thread_at(u32 index)
+{
+    return index < slots_used ? slot(index) : NULL;
 }
 
 /* Above every tid that Linux gives (pid_max is at most 2^22), apart from those of other isles. */
@@ -79,7 +86,6 @@ struct thread *thread_alloc(void)
         t->index = index;
         list_init(&t->rq);
         pi_init(t);
-        list_init(&t->slot_wait);
         t->ktop = (u64)t + THREAD_SLOT;
         t->migrate_to = -1;
         t->fwd_slot = -1;

@@ -99,11 +99,8 @@ struct thread {
     /* forwarded call */
     bool fwd_done;
     i64 fwd_result;
-    i32 fwd_slot; /* -1: none in flight */
+    i32 fwd_slot; /* its index while a call is in flight, else -1 */
     u32 fwd_core;
-    struct list slot_wait;
-    bool fwd_evictable;
-    bool fwd_evicted; /* its call was interrupted to make room: others first */
     struct timer timer;
     u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
     u64 switched_in; /* TSC */
@@ -129,13 +126,7 @@ struct runq {
     struct list timers;  /* ascending deadline */
     spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
-    /* forwarded calls in flight, by slot; only this core touches them */
-    struct thread *inflight[LULL_CHAN_DEPTH];
-    u32 ninflight;
-    u32 next_slot;
-    struct list slot_waiters; /* threads that found all slots taken; the queue's lock */
-    u32 evict_slot;           /* where to look for the next call that has to make room */
-    u64 evict_wait_ns;
+    u32 ninflight; /* forwarded calls that this core has submitted; only this core touches it */
 } __attribute__((aligned(64)));
 
 extern struct runq runqs[LULL_MAX_CORES];
@@ -182,6 +173,8 @@ void thread_interrupt(struct thread *t); /* for a signal: wakes it, or kicks its
 void thread_prepare_block(void);         /* before the condition is checked a last time */
 void thread_cancel_block(void);
 void schedule(void); /* run somebody else, or the current thread again */
+/* By its index, whether it is alive or not; NULL: no thread has ever had it. */
+struct thread *thread_at(u32 index);
 void thread_yield(void);
 void thread_switched(void);
 void thread_save_segments(struct thread *t); /* the current one: FS, GS, their bases, DS, ES */

@@ -7,10 +7,6 @@
 #include "sys/sys.h"
 
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
-#define MSG_WAITALL 0x100u
-#define MSG_NOSIGNAL 0x4000u
-#define EVICT_MIN_NS 2000000u
-#define EVICT_MAX_NS 32000000u
 #define NR_POLL 7
 #define NR_SELECT 23
 #define NR_SEMOP 65
@@ -31,134 +27,35 @@ static struct lull_channel *channel(unsigned core)
     return (struct lull_channel *)(LULL_CHANNELS + core * LULL_CHAN_STRIDE);
 }
 
-/* Calls that leave no trace when they are interrupted, and can simply be made again. */
-static bool evictable(u32 nr, const u64 arg[6])
-{
-    switch (nr) {
-    case 0:   /* read */
-    case 19:  /* readv */
-    case 43:  /* accept */
-    case 288: /* accept4 */
-    case NR_POLL:
-    case NR_SELECT:
-    case NR_EPOLL_WAIT:
-    case NR_PSELECT6:
-    case NR_PPOLL:
-    case NR_EPOLL_PWAIT:
-    case NR_EPOLL_PWAIT2:
-        return true;
-    case 45: /* recvfrom */
-        return !(arg[3] & MSG_WAITALL);
-    case 47: /* recvmsg */
-        return !(arg[2] & MSG_WAITALL);
-    default:
-        return false;
-    }
-}
-
-/* The kernel's own, but for waits in a window: nobody expects that a signal ends them. */
+/*
+ * Calls that a signal does not end. QUICK ones do not wait, so Linux never answers EINTR because of
+ * a signal. Of the kernel's own calls only waits in a window may be ended.
+ */
 static bool ends_by_itself(u32 nr, const u64 arg[6])
 {
     u64 op = arg[1] & FUTEX_CMD_MASK;
+    if (syscall_table[nr].class == LULL_SYS_QUICK)
+        return true;
     return syscall_table[nr].class == LULL_SYS_INTERNAL &&
            (nr != LULL_NR_FUTEX || (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET));
-}
-
-static int slot_take(struct runq *q, struct thread *t)
-{
-    if (q->ninflight == LULL_CHAN_DEPTH)
-        return -1;
-    while (q->inflight[q->next_slot % LULL_CHAN_DEPTH])
-        q->next_slot++;
-    int slot = (int)(q->next_slot++ % LULL_CHAN_DEPTH);
-    q->inflight[slot] = t;
-    q->ninflight++;
-    return slot;
-}
-
-/* All of them: one may have been interrupted, or may run on another core by now. */
-static void slot_waiters_wake(struct runq *q)
-{
-    for (;;) {
-        spin_lock(&q->lock);
-        struct thread *t = NULL;
-        if (!list_empty(&q->slot_waiters)) {
-            t = CONTAINER(q->slot_waiters.next, struct thread, slot_wait);
-            list_del(&t->slot_wait);
-        }
-        spin_unlock(&q->lock);
-        if (!t)
-            return;
-        thread_wake(t);
-    }
-}
-
-/*
- * Every slot is taken, and perhaps by calls that wait for what a thread without one would do. Those
- * of them that can be interrupted and run again make room in turn: slowly, and slower still while
- * nothing else happens.
- */
-static void slot_evict(struct runq *q)
-{
-    for (unsigned i = 0; i < LULL_CHAN_DEPTH; i++) {
-        struct thread *t = q->inflight[q->evict_slot++ % LULL_CHAN_DEPTH];
-        if (!t || !t->fwd_evictable || t->fwd_evicted)
-            continue;
-        t->fwd_evicted = true;
-        q->evict_wait_ns = min_u64(q->evict_wait_ns * 2, EVICT_MAX_NS);
-        forward_cancel(t);
-        return;
-    }
-}
-
-/* Sleeps until a slot of this core may be free, or, unless `firm`, a signal has come. */
-static void slot_wait(struct thread *t, bool firm)
-{
-    struct runq *q = &runqs[this_cpu()->index];
-    spin_lock(&q->lock);
-    list_add_tail(&q->slot_waiters, &t->slot_wait);
-    spin_unlock(&q->lock);
-    while (q == &runqs[this_cpu()->index]) {
-        thread_prepare_block();
-        if (list_empty(&t->slot_wait) || q->ninflight < LULL_CHAN_DEPTH ||
-            (!firm && signal_pending(t))) {
-            thread_cancel_block();
-            break;
-        }
-        bool late = !thread_block_until(clock_mono() + max_u64(q->evict_wait_ns, EVICT_MIN_NS));
-        if (late && q->slot_waiters.next == &t->slot_wait && q == &runqs[this_cpu()->index])
-            slot_evict(q);
-    }
-    spin_lock(&q->lock); /* of the core where it waited: it may run on another one now */
-    list_del(&t->slot_wait);
-    spin_unlock(&q->lock);
 }
 
 /* Takes what has been answered on this core. */
 void forward_reap(void)
 {
     unsigned me = this_cpu()->index;
-    struct runq *q = &runqs[me];
-    bool full = q->ninflight == LULL_CHAN_DEPTH;
     struct lull_cqe e;
     while (lull_chan_reap(channel(me), &e)) {
-        if (e.slot >= LULL_CHAN_DEPTH || !q->inflight[e.slot])
+        struct thread *t = thread_at(e.slot);
+        if (!t || t->fwd_slot != (i32)e.slot || t->fwd_core != me)
             panic("an answer to no question", e.slot, (u64)e.result);
-        struct thread *t = q->inflight[e.slot];
-        q->inflight[e.slot] = NULL;
-        q->ninflight--;
-        if (e.result != -EINTR)
-            q->evict_wait_ns = EVICT_MIN_NS;
+        runqs[me].ninflight--;
         t->fwd_result = e.result;
         __atomic_store_n(&t->fwd_slot, -1, __ATOMIC_SEQ_CST);
         __atomic_store_n(&t->fwd_done, true, __ATOMIC_SEQ_CST);
-        if (t != current())
-            thread_wake(t);
-        else if (t->state == THREAD_BLOCKED)
+        if (t != current() || t->state == THREAD_BLOCKED)
             thread_wake(t);
     }
-    if (full && q->ninflight < LULL_CHAN_DEPTH)
-        slot_waiters_wake(q);
 }
 
 void forward_cancel(struct thread *t)
@@ -187,16 +84,15 @@ static void spin_for_answer(struct thread *t)
     }
 }
 
-static void submit(struct thread *t, int slot, u32 nr, const u64 arg[6])
+static void submit(struct thread *t, u32 nr, const u64 arg[6])
 {
     unsigned core = this_cpu()->index;
     struct lull_channel *ch = channel(core);
     t->fwd_done = false;
-    t->fwd_evicted = false;
-    t->fwd_evictable = evictable(nr, arg);
     t->fwd_core = core;
-    __atomic_store_n(&t->fwd_slot, slot, __ATOMIC_SEQ_CST);
-    lull_chan_submit(ch, (u32)slot, nr, arg, t->child ? (u64)t->child->pid : 0);
+    __atomic_store_n(&t->fwd_slot, (i32)t->index, __ATOMIC_SEQ_CST);
+    runqs[core].ninflight++;
+    lull_chan_submit(ch, t->index, nr, arg, t->child ? (u64)t->child->pid : 0);
     if (lull_chan_must_ring(ch))
         proxy_call(LULL_OP_CHANNEL, 0, 0, 0);
 }
@@ -204,10 +100,9 @@ static void submit(struct thread *t, int slot, u32 nr, const u64 arg[6])
 long forward_alone(u32 nr, const u64 arg[6])
 {
     struct thread *t = current();
-    int slot;
-    while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0)
-        forward_reap();
-    submit(t, slot, nr, arg);
+    while (lull_chan_full(channel(this_cpu()->index)))
+        core_serve_requests();
+    submit(t, nr, arg);
     while (!answered(t)) {
         core_serve_requests();
         cpu_relax();
@@ -216,22 +111,26 @@ long forward_alone(u32 nr, const u64 arg[6])
     return t->fwd_result;
 }
 
+/* Waits until the submission ring of this core has room: the server takes what is there at once. */
+static void wait_for_room(void)
+{
+    while (lull_chan_full(channel(this_cpu()->index))) {
+        core_serve_requests();
+        forward_reap();
+        if (__atomic_load_n(&runqs[this_cpu()->index].nready, __ATOMIC_RELAXED))
+            thread_yield();
+        else
+            cpu_relax();
+    }
+}
+
 static long forward_once(u32 nr, const u64 arg[6])
 {
     struct thread *t = current();
-    bool firm = ends_by_itself(nr, arg);
-    int slot;
-    while ((slot = slot_take(&runqs[this_cpu()->index], t)) < 0) {
-        forward_reap();
-        if (runqs[this_cpu()->index].ninflight < LULL_CHAN_DEPTH)
-            continue;
-        if (!firm && signal_pending(t))
-            return -EINTR;
-        slot_wait(t, firm);
-    }
-    submit(t, slot, nr, arg);
+    wait_for_room();
+    submit(t, nr, arg);
     spin_for_answer(t);
-    bool cancelled = firm;
+    bool cancelled = ends_by_itself(nr, arg);
     while (!answered(t)) {
         thread_prepare_block();
         if (answered(t)) {
@@ -269,27 +168,20 @@ static int timeout_arg(u32 nr)
     return nr == NR_POLL ? 2 : nr == NR_EPOLL_WAIT || nr == NR_EPOLL_PWAIT ? 3 : -1;
 }
 
-static bool raises_sigpipe(u32 nr, const u64 arg[6])
+/* Raises what Linux raised along with the answer; the answer without it. */
+static long raise_with(u32 nr, long r)
 {
-    switch (nr) {
-    case 1:   /* write */
-    case 18:  /* pwrite64 */
-    case 20:  /* writev */
-    case 40:  /* sendfile */
-    case 275: /* splice, tee */
-    case 276:
-    case 296: /* pwritev */
-    case 328: /* pwritev2 */
-        return true;
-    case 44: /* sendto */
-        return !(arg[3] & MSG_NOSIGNAL);
-    case 46: /* sendmsg */
-        return !(arg[2] & MSG_NOSIGNAL);
-    case 307: /* sendmmsg */
-        return !(arg[3] & MSG_NOSIGNAL);
-    default:
-        return false;
+    bool partial = (nr == 1 || nr == 20 || nr == 44) && r >= LULL_SIGPIPE && r < LULL_RENAMES;
+    struct sigshort info = signal_own_info(SI_USER);
+    if (r == -LULL_ESIGXFSZ) {
+        signal_send(current(), SIGXFSZ, &info);
+        return -EFBIG;
     }
+    if (r == -LULL_ESIGPIPE || partial) { /* write, writev, sendto */
+        signal_send(current(), SIGPIPE, &info);
+        return r < 0 ? -EPIPE : r - LULL_SIGPIPE;
+    }
+    return r;
 }
 
 /* What the caller waited, other threads' turns on its core included. */
@@ -327,30 +219,19 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         }
         count(LULL_K_FORWARDED);
         u64 since = rdtsc();
-        long r = forward_once(nr, arg);
+        long r = raise_with(nr, forward_once(nr, arg));
         note_wait(nr, since);
-        if (r == -EPIPE && raises_sigpipe(nr, arg)) {
-            struct sigshort info = signal_own_info(SI_USER);
-            signal_send(current(), SIGPIPE, &info);
-        }
         if (r >= LULL_RENAMES && (nr == 1 || nr == 18))
             return name_written((i32)r, arg);
-        if (r == -LULL_ESIGXFSZ) {
-            struct sigshort info = signal_own_info(SI_USER);
-            signal_send(current(), SIGXFSZ, &info);
-            return -EFBIG;
-        }
         if (r == -LULL_E_SIGNALFD)
             return signalfd_read(nr, arg);
         if (r == 0 && (nr == 62 || nr == 424)) /* kill, pidfd_send_signal: if it was to ourselves */
             signals_from_proxy();
-        if (r != -EINTR && r != -LULL_E_INTR_FINAL)
+        /* A close that Linux ended with EINTR has closed the descriptor: never again. */
+        if ((r != -EINTR && r != -LULL_E_INTR_FINAL) || syscall_table[nr].class == LULL_SYS_QUICK)
             return r;
-        if (!signal_pending(current())) {
-            if (current()->fwd_evicted)
-                thread_yield(); /* to those that it made room for */
+        if (!signal_pending(current()))
             continue;
-        }
         if (r == -LULL_E_INTR_FINAL)
             return -EINTR;
         if (end != NEVER)

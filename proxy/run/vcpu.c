@@ -200,7 +200,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         server_kicked(r->server, v->index);
         return 0;
     case LULL_OP_CANCEL:
-        if (arg[0] < r->nvcpus && arg[1] < LULL_CHAN_DEPTH)
+        if (arg[0] < r->nvcpus && arg[1] < LULL_CHAN_SLOTS)
             server_cancel(r->server, (unsigned)arg[0], (unsigned)arg[1]);
         return 0;
     case LULL_OP_MARK:

@@ -95,8 +95,10 @@ int64_t call_finish(struct call *c, int64_t r);
 
 /*
  * How Linux is asked: everything that is done in the isle's name goes through here. Replaced only
- * by tests. `cancel` becomes non-zero when the call is to end with -EINTR.
+ * by tests. `cancel` becomes non-zero when the call is to end: with -EINTR if it waits, with
+ * CALL_NOT_BEGUN if it has not entered Linux.
  */
+#define CALL_NOT_BEGUN (-4001)
 extern long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel);
 long server_syscall(long nr, long a, long b, long c, long d);
 long server_syscall6(long nr, const long arg[6]);

@@ -20,9 +20,17 @@ static long routed_syscall(long nr, const long arg[6], const int *cancel)
 
 long (*server_syscall_fn)(long nr, const long arg[6], const int *cancel) = routed_syscall;
 
+char cancel_timer;
+
+static bool is_cancel(const siginfo_t *info)
+{
+    return sigstate_is_own(info) ||
+           (info->si_code == SI_TIMER && info->si_value.sival_ptr == &cancel_timer);
+}
+
 static void on_cancel(int sig, siginfo_t *info, void *context)
 {
-    if (!sigstate_is_own(info)) { /* the program's */
+    if (!is_cancel(info)) { /* the program's */
         sigstate_send_on(sig, info);
         return;
     }

@@ -28,13 +28,14 @@ static bool mode_is_storage(mode_t mode)
     return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode);
 }
 
+/* Block devices are storage too: RWF_NOWAIT answers EAGAIN for what is not in the page cache. */
 static bool descriptor_is_storage(const struct server *s, uint64_t fd)
 {
     struct stat st;
     memset(&st, 0, sizeof st);
     if (server_syscall(SYS_fstat, call_fd(&s->env, fd), (long)&st, 0, 0) < 0)
         return true;
-    return mode_is_storage(st.st_mode);
+    return mode_is_storage(st.st_mode) || S_ISBLK(st.st_mode);
 }
 
 static bool path_is_storage(const struct server *s, int dirfd, uint64_t va, struct arena *mem)

@@ -181,24 +181,6 @@ bool pool_queue(struct server *s, struct flight *f)
     return taken;
 }
 
-/* Under the core lock. False: a worker has it already. */
-bool pool_unqueue(struct server *s, struct flight *f)
-{
-    struct flight **at, *before = NULL;
-    bool found = false;
-    pthread_mutex_lock(&s->pool_lock);
-    for (at = &s->queue_head; *at && *at != f; at = &(*at)->next)
-        before = *at;
-    if (*at) {
-        found = true;
-        *at = f->next;
-        if (s->queue_tail == f)
-            s->queue_tail = before;
-    }
-    pthread_mutex_unlock(&s->pool_lock);
-    return found;
-}
-
 void pool_wake_leader(struct server *s)
 {
     __atomic_fetch_add(&s->kick, 1, __ATOMIC_SEQ_CST);
@@ -220,7 +202,7 @@ static void interrupt_all(struct server *s)
     for (unsigned i = 0; i < s->ncores; i++) {
         struct server_core *k = &s->core[i];
         pthread_mutex_lock(&k->lock);
-        for (unsigned j = 0; j < LULL_CHAN_DEPTH; j++) {
+        for (unsigned j = 0; j < k->nflights; j++) {
             struct flight *f = &k->flight[j];
             if (f->state == FLIGHT_FREE)
                 continue;

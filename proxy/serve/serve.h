@@ -80,9 +80,10 @@ int server_start(const struct server_config *config, struct server **out);
  */
 void server_kicked(struct server *s, unsigned core);
 
-/* LULL_OP_CANCEL: interrupts the call in `slot` of `core` if it is still running: it completes
-   with -EINTR (or its result, if that came first). A call that has not begun ends at once. Takes
-   any numbers: out of range, or nothing in flight there, it does nothing. */
+/* LULL_OP_CANCEL: a signal has come for who made the call in `slot` of `core`. It completes with
+   -EINTR if Linux would wait in it, with its result if not, as with a signal that is pending; one
+   that has not begun begins. Calls that never wait go on. Takes any numbers: out of range, or
+   nothing in flight there, it does nothing. */
 void server_cancel(struct server *s, unsigned core, unsigned slot);
 
 /* The isle is ending: calls that still run, on vCPU threads too, are interrupted and not begun

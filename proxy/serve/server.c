@@ -158,18 +158,13 @@ void server_kicked(struct server *s, unsigned core)
 
 void server_cancel(struct server *s, unsigned core, unsigned slot)
 {
-    if (core >= s->ncores || slot >= LULL_CHAN_DEPTH)
+    if (core >= s->ncores || slot >= LULL_CHAN_SLOTS)
         return;
     struct server_core *k = &s->core[core];
     struct flight *f = &k->flight[slot];
     pthread_mutex_lock(&k->lock);
-    if (f->state != FLIGHT_FREE && f->sqe.nr == LULL_NR_EXEC) {
-        pthread_mutex_unlock(&k->lock); /* the signal would meet the new program */
-        return;
-    }
-    if (f->state == FLIGHT_QUEUED && !flight_looks(f) && pool_unqueue(s, f)) {
+    if (f->state != FLIGHT_FREE && !flight_interruptible(f)) {
         pthread_mutex_unlock(&k->lock);
-        flight_complete(s, f, f->done ? (int64_t)f->done : -EINTR);
         return;
     }
     if (f->state == FLIGHT_FREE)

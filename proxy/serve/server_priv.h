@@ -14,7 +14,8 @@
 #include "serve/call.h"
 #include "serve/serve.h"
 
-#define SERVER_THREADS_MAX 512
+/* One for each call that an isle can have in flight, and for those that poll and wait. */
+#define SERVER_THREADS_MAX (LULL_CHAN_SLOTS + 16)
 
 enum flight_state { FLIGHT_FREE = 0, FLIGHT_QUEUED, FLIGHT_RUNNING };
 
@@ -35,7 +36,8 @@ struct server_core {
     struct arena mem;          /* of calls on the vCPU's own thread */
     pthread_mutex_t lock;
     uint32_t cq_tail; /* lock */
-    struct flight flight[LULL_CHAN_DEPTH];
+    unsigned nflights; /* lock; flight[] from here on was never used */
+    struct flight flight[LULL_CHAN_SLOTS];
 };
 
 struct worker {
@@ -71,6 +73,7 @@ struct server {
 
 /* cancel.c */
 int cancel_install(void);
+extern char cancel_timer; /* its address: what a timer of take.c sends along */
 void cancel_mask(sigset_t *out); /* what server threads block */
 void cancel_prepare_guest(void); /* of a thread that is not the server's own */
 
@@ -89,10 +92,10 @@ bool descriptor_is_nonblocking(const struct server *s, uint64_t fd);
 int flight_take(struct server *s, unsigned core, struct flight **out);
 /* Under the core lock: submitted and not yet taken. */
 bool flight_waits_in_ring(const struct server *s, unsigned core, unsigned slot);
+/* May a signal of the program end it? */
+bool flight_interruptible(const struct flight *f);
 /* Executes and completes. */
 void flight_run(struct server *s, struct flight *f, struct arena *mem);
-/* Cancelled, it still has to say what is ready: it is run even then. */
-bool flight_looks(const struct flight *f);
 /* Attempts without waiting. True: completed. False: still to be run by somebody who can wait. */
 bool flight_try(struct server *s, struct flight *f, struct arena *mem);
 void flight_complete(struct server *s, struct flight *f, int64_t result);
@@ -116,7 +119,6 @@ bool pool_start(struct server *s); /* one more thread; false: not to be had */
 bool pool_pass_leadership(struct server *s);
 /* Hands f to a worker, now or when one is free; false: there is none, run it here. */
 bool pool_queue(struct server *s, struct flight *f);
-bool pool_unqueue(struct server *s, struct flight *f);
 void pool_wake_leader(struct server *s);
 void pool_interrupt(struct server *s);
 bool pool_stop(struct server *s); /* false: a thread could not be ended */

@@ -37,7 +37,7 @@ stub_entered:
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rbx, 0
 stub_abort:
-    mov $-4, %rax /* -EINTR */
+    mov $-4001, %rax /* CALL_NOT_BEGUN */
     pop %rbx
     .cfi_adjust_cfa_offset -8
     .cfi_restore %rbx

@@ -16,6 +16,9 @@
 #include "serve/server_priv.h"
 #include "systable.h"
 
+/* Longer ones would hold up the other calls: bytes. */
+#define TRY_WRITEV_MAX 65536
+
 pid_t thread_id(void)
 {
     static _Thread_local pid_t tid;
@@ -41,8 +44,8 @@ static bool class_is_forwarded(uint8_t class)
 /* What is wrong with a submission, or NULL. */
 static const char *sqe_fault(const struct lull_sqe *e, char *text, size_t len)
 {
-    if (e->slot >= LULL_CHAN_DEPTH)
-        snprintf(text, len, "slot %u of %u", e->slot, LULL_CHAN_DEPTH);
+    if (e->slot >= LULL_CHAN_SLOTS)
+        snprintf(text, len, "slot %u of %u", e->slot, LULL_CHAN_SLOTS);
     else if (e->nr >= LULL_NR_MAX || !class_is_forwarded(lull_systable[e->nr].class))
         snprintf(text, len, "system call %u is not one that is forwarded", e->nr);
     else
@@ -84,8 +87,10 @@ int flight_take(struct server *s, unsigned core, struct flight **out)
             f->core = (uint16_t)core;
             f->done = 0;
             f->tid = thread_id();
-            __atomic_store_n(&f->cancel, f->early, __ATOMIC_RELAXED);
+            __atomic_store_n(&f->cancel, f->early && flight_interruptible(f), __ATOMIC_RELAXED);
             f->early = 0;
+            if (e.slot >= k->nflights)
+                k->nflights = e.slot + 1;
             f->state = FLIGHT_RUNNING;
             *out = f;
         }
@@ -136,39 +141,97 @@ static bool writes_to_stream(uint32_t nr)
     }
 }
 
-/* Linux answered EPIPE and left a SIGPIPE pending for this thread, where it is blocked. */
-static void drop_sigpipe(const struct call *c)
+/* Linux may have left this signal pending for the thread that made the call, where it is blocked. */
+static bool take_signal(int signo)
 {
-    if (!writes_to_stream(c->nr) || (c->nr == SYS_sendto && c->arg[3] & MSG_NOSIGNAL) ||
-        (c->nr == SYS_sendmsg && c->arg[2] & MSG_NOSIGNAL) ||
-        (c->nr == SYS_sendmmsg && c->arg[3] & MSG_NOSIGNAL))
-        return;
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    sigtimedwait(&set, NULL, &(struct timespec){0});
+    uint64_t set = UINT64_C(1) << (signo - 1);
+    struct timespec now = {0};
+    return server_syscall(SYS_rt_sigtimedwait, (long)&set, 0, (long)&now, sizeof set) == signo;
 }
 
-/* Linux answered EFBIG, and perhaps left a SIGXFSZ pending. */
-static long take_sigxfsz(long r)
+static size_t iov_total(const struct call *c)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGXFSZ);
-    return sigtimedwait(&set, NULL, &(struct timespec){0}) > 0 ? -LULL_ESIGXFSZ : r;
+    const struct iovec *v = (void *)c->arg[1];
+    if (c->arg[2] <= 0 || c->arg[2] > CALL_MAX_IOV || (uintptr_t)v <= LULL_BAD_PTR)
+        return 0;
+    size_t total = 0;
+    for (long i = 0; i < c->arg[2]; i++)
+        if (__builtin_add_overflow(total, v[i].iov_len, &total))
+            return SIZE_MAX;
+    return total;
 }
 
-static long invoke(struct flight *f, struct call *c, long nr, const long arg[6])
+/* How much a call is to write; 0: it writes nothing, or there is no telling. */
+static size_t bytes_to_write(const struct call *c)
+{
+    switch (c->nr) {
+    case SYS_write:
+    case SYS_sendto:
+        return (size_t)c->arg[2];
+    case SYS_writev:
+        return iov_total(c);
+    default:
+        return 0;
+    }
+}
+
+/* The answer, with the signal that Linux raised along with it. */
+static long with_signal(const struct call *c, long r)
+{
+    if (r == -EPIPE)
+        return take_signal(SIGPIPE) ? -LULL_ESIGPIPE : r;
+    if (r == -EFBIG)
+        return take_signal(SIGXFSZ) ? -LULL_ESIGXFSZ : r;
+    if (r > 0 && (size_t)r < bytes_to_write(c) && take_signal(SIGPIPE))
+        return r + LULL_SIGPIPE;
+    return r;
+}
+
+bool flight_interruptible(const struct flight *f)
+{
+    switch (lull_systable[f->sqe.nr].class) {
+    case LULL_SYS_QUICK:
+        return false;
+    case LULL_SYS_INTERNAL:
+        return f->sqe.nr == LULL_NR_FUTEX;
+    default:
+        return true;
+    }
+}
+
+/*
+ * A call of which the program's signal came before it had begun. It is made, and a timer interrupts
+ * it where it waits, again and again, because the first time may be too early. So Linux decides
+ * whether it is EINTR.
+ */
+static long invoke_interrupted(long nr, const long arg[6])
+{
+    static const int never;
+    timer_t timer;
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD_ID,
+                          .sigev_signo = SERVER_CANCEL_SIGNAL,
+                          .sigev_value.sival_ptr = &cancel_timer};
+    struct itimerspec when = {{0, 200000}, {0, 20000}};
+    ev._sigev_un._tid = thread_id();
+    if (timer_create(CLOCK_MONOTONIC, &ev, &timer))
+        return -EINTR;
+    timer_settime(timer, 0, &when, NULL);
+    long r = server_syscall_fn(nr, arg, &never);
+    timer_delete(timer);
+    return r;
+}
+
+static long invoke(struct server *s, struct flight *f, struct call *c)
 {
     long r;
     /* EINTR without a cancel: a signal of the proxy's own business, nothing the program sent. */
     do
-        r = server_syscall_fn(nr, arg, &f->cancel);
-    while (r == -EINTR && nr != SYS_close && nr != SYS_connect &&
+        r = server_syscall_fn(c->nr, c->arg, &f->cancel);
+    while (r == -EINTR && c->nr != SYS_close && c->nr != SYS_connect &&
            !__atomic_load_n(&f->cancel, __ATOMIC_RELAXED));
-    if (r == -EPIPE)
-        drop_sigpipe(c);
-    return r == -EFBIG ? take_sigxfsz(r) : r;
+    if (r == CALL_NOT_BEGUN)
+        r = server_halted(s) ? -EINTR : invoke_interrupted(c->nr, c->arg);
+    return with_signal(c, r);
 }
 
 /* With a timeout a socket's calls are not made again behind a handler, SA_RESTART or not. */
@@ -200,50 +263,6 @@ static long interrupted(const struct call *c)
                                                         (long)&t, (long)&len}) < 0)
         return -EINTR;
     return t.tv_sec || t.tv_usec ? -LULL_E_INTR_FINAL : -EINTR;
-}
-
-bool flight_looks(const struct flight *f)
-{
-    uint32_t nr = f->sqe.nr;
-    return nr == SYS_poll || nr == SYS_ppoll || nr == SYS_select || nr == SYS_pselect6 ||
-           nr == SYS_epoll_wait || nr == SYS_epoll_pwait || nr == SYS_epoll_pwait2;
-}
-
-/*
- * A wait for descriptors was cancelled, perhaps before Linux had looked at them. What is ready
- * comes before the signal: look once more, without waiting.
- */
-static long look_once(const struct call *c, long r)
-{
-    int64_t no_time[2] = {0, 0}; /* Linux writes to it */
-    long arg[6];
-    memcpy(arg, c->arg, sizeof arg);
-    switch (c->nr) {
-    case SYS_poll:
-        arg[2] = 0;
-        break;
-    case SYS_ppoll:
-        arg[2] = (long)no_time;
-        break;
-    case SYS_select:
-    case SYS_pselect6:
-        arg[4] = (long)no_time;
-        break;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait:
-        arg[3] = 0;
-        break;
-    case SYS_epoll_pwait2:
-        arg[3] = (long)no_time;
-        break;
-    default:
-        return r;
-    }
-    const int no_cancel = 0;
-    long ready = -EINTR;
-    for (int tries = 0; ready == -EINTR && tries < 8; tries++)
-        ready = server_syscall_fn(c->nr, arg, &no_cancel);
-    return ready > 0 ? ready : r;
 }
 
 static void call_init(struct call *c, const struct server *s, const struct flight *f,
@@ -289,9 +308,7 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
     int64_t r = act_as(s, f, &g);
     if (r == 0 && call_decode(&c, &r)) {
         call_skip(&c, f->done);
-        r = invoke(f, &c, c.nr, c.arg);
-        if (r == -EINTR)
-            r = look_once(&c, r);
+        r = invoke(s, f, &c);
         r = call_finish(&c, r);
         if (r == -EINTR)
             r = interrupted(&c);
@@ -304,27 +321,27 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
          c.nr == SYS_pidfd_send_signal))
         s->config.signalled(s->config.ctx);
     if (f->done) /* as of one write: what it moved before it failed counts */
-        r = r < 0 ? (int64_t)f->done : (int64_t)f->done + r;
+        r = (int64_t)f->done + (r == -LULL_ESIGPIPE ? LULL_SIGPIPE : r < 0 ? 0 : r);
     call_end(s, f, &c, r);
 }
 
-static size_t iov_total(const struct call *c)
+/* A call in a form that does not wait. A cancel is of no interest to it. */
+static long attempt(const struct call *c, long nr, const long arg[6])
 {
-    const struct iovec *v = (void *)c->arg[1];
-    if (c->arg[2] <= 0 || c->arg[2] > CALL_MAX_IOV || (uintptr_t)v <= LULL_BAD_PTR)
-        return 0;
-    size_t total = 0;
-    for (long i = 0; i < c->arg[2]; i++)
-        if (__builtin_add_overflow(total, v[i].iov_len, &total))
-            return SIZE_MAX;
-    return total;
+    static const int never;
+    long r;
+    do
+        r = server_syscall_fn(nr, arg, &never);
+    while (r == -EINTR);
+    return with_signal(c, r);
 }
 
 /*
- * The same call in a form that does not wait; -EAGAIN: it would. What it does instead of waiting is
- * undone by nothing, so only calls are tried whose "would wait" leaves no trace.
+ * The same call in a form that does not wait. -EAGAIN: it would; CALL_NOT_BEGUN: not tried. What it
+ * does instead of waiting is undone by nothing, so only calls are tried whose "would wait" leaves no
+ * trace.
  */
-static long try_once(struct flight *f, struct call *c)
+static long try_once(const struct call *c)
 {
     long arg[6];
     memcpy(arg, c->arg, sizeof arg);
@@ -333,26 +350,26 @@ static long try_once(struct flight *f, struct call *c)
     case SYS_read:
     case SYS_write:
         if (c->arg[2] < 0)
-            return invoke(f, c, c->nr, c->arg);
+            return attempt(c, c->nr, c->arg);
         memcpy(arg, (long[6]){c->arg[0], (long)&one, 1, -1, -1, RWF_NOWAIT}, sizeof arg);
-        return invoke(f, c, c->nr == SYS_read ? SYS_preadv2 : SYS_pwritev2, arg);
+        return attempt(c, c->nr == SYS_read ? SYS_preadv2 : SYS_pwritev2, arg);
     case SYS_writev:
-        if (iov_total(c) > 4096)
-            return -EAGAIN;
+        if (iov_total(c) > TRY_WRITEV_MAX)
+            return CALL_NOT_BEGUN;
         /* fall through */
     case SYS_readv:
         memcpy(arg, (long[6]){c->arg[0], c->arg[1], c->arg[2], -1, -1, RWF_NOWAIT}, sizeof arg);
-        return invoke(f, c, c->nr == SYS_readv ? SYS_preadv2 : SYS_pwritev2, arg);
+        return attempt(c, c->nr == SYS_readv ? SYS_preadv2 : SYS_pwritev2, arg);
     case SYS_recvfrom:
     case SYS_sendto:
         arg[3] |= MSG_DONTWAIT;
-        return invoke(f, c, c->nr, arg);
+        return attempt(c, c->nr, arg);
     case SYS_recvmsg:
         arg[2] |= MSG_DONTWAIT;
-        return invoke(f, c, c->nr, arg);
+        return attempt(c, c->nr, arg);
     default: { /* poll, epoll_wait, epoll_pwait: nothing is ready */
         arg[c->nr == SYS_poll ? 2 : 3] = 0;
-        long r = invoke(f, c, c->nr, arg);
+        long r = attempt(c, c->nr, arg);
         return r == 0 ? -EAGAIN : r;
     }
     }
@@ -378,9 +395,9 @@ bool flight_try(struct server *s, struct flight *f, struct arena *mem)
     int64_t r;
     call_init(&c, s, f, mem);
     if (call_decode(&c, &r)) {
-        r = try_once(f, &c);
-        if (r == -EINTR)
-            r = look_once(&c, r);
+        r = try_once(&c);
+        if (r == CALL_NOT_BEGUN)
+            return false;
         if (r == -EOPNOTSUPP && descriptor_waits(c.nr)) /* the attempt, or the call itself */
             return false;
         if (r == -EAGAIN && !(descriptor_waits(c.nr) && descriptor_is_nonblocking(s, c.user[0])))

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             server_cancel(server, core, take8(&b));
             break;
         case 3:
-            for (unsigned i = 0; i < LULL_CHAN_DEPTH && lull_chan_reap(isle.channel[core], &e); i++)
+            for (unsigned i = 0; i < LULL_CHAN_SLOTS && lull_chan_reap(isle.channel[core], &e); i++)
                 ;
             break;
         default:

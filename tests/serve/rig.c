@@ -98,7 +98,7 @@ static void reap(struct rig *r, unsigned core)
 {
     struct lull_cqe e;
     while (lull_chan_reap(r->isle.channel[core], &e)) {
-        assert_true(e.slot < LULL_CHAN_DEPTH);
+        assert_true(e.slot < LULL_CHAN_SLOTS);
         assert_false(r->done[core][e.slot].there);
         r->done[core][e.slot].there = true;
         r->done[core][e.slot].result = e.result;

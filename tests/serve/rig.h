@@ -31,7 +31,7 @@ struct rig {
     struct {
         bool there;
         int64_t result;
-    } done[RIG_CORES][LULL_CHAN_DEPTH];
+    } done[RIG_CORES][LULL_CHAN_SLOTS];
 };
 
 void rig_open(struct rig *r, bool poller);

@@ -42,8 +42,8 @@ static void submit(struct rig *r, uint32_t slot, uint32_t nr)
 
 static void slot_too_large(void **state)
 {
-    submit(*state, LULL_CHAN_DEPTH, SYS_getpgrp);
-    expect_broken(*state, "slot 256");
+    submit(*state, LULL_CHAN_SLOTS, SYS_getpgrp);
+    expect_broken(*state, "slot 4096");
 }
 
 static void number_too_large(void **state)
@@ -143,7 +143,7 @@ static void proxy_side_overwritten(void **state)
     for (unsigned i = 0; i < 1000; i++) {
         struct lull_channel *ch = r->isle.channel[0];
         ch->sq_head = i * 77;
-        ch->cq[i % LULL_CHAN_DEPTH].slot = ~0u;
+        ch->cq[i % LULL_CHAN_SLOTS].slot = ~0u;
         assert_int_equal(rig_call(r, SYS_getpgrp, 0), getpgrp());
     }
     assert_int_equal(r->broken, 0);

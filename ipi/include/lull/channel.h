@@ -6,9 +6,10 @@
  *   submission ring: written by the core's kernel only; read by one server at a time
  *   completion ring: written by the proxy (under its own per-core lock); read by the core
  *
- * A `slot` names a call in flight: 0..LULL_CHAN_DEPTH-1, chosen by the kernel, free again when its
- * completion has been taken. At most LULL_CHAN_DEPTH calls of a core are in flight, so neither
- * ring can overflow. Indices run freely and are masked on use; 32 bits, wrapping.
+ * A `slot` names a call in flight: the index of the thread that makes it, less than
+ * LULL_CHAN_SLOTS, free again when its completion has been taken. Each thread makes one call at a
+ * time, so the completion ring cannot overflow. Before a submission the kernel waits until the
+ * submission ring has room. Indices run freely and are masked on use; 32 bits, wrapping.
  */
 #ifndef LULL_CHANNEL_H
 #define LULL_CHANNEL_H
@@ -17,11 +18,12 @@
 
 #include <lull/abi.h>
 
-#define LULL_CHAN_DEPTH 256u /* power of two */
+#define LULL_CHAN_DEPTH 256u  /* entries of the submission ring; power of two */
+#define LULL_CHAN_SLOTS 4096u /* entries of the completion ring, threads of an isle; power of two */
 
 struct lull_sqe {
     uint32_t nr;   /* Linux x86-64 system call number */
-    uint32_t slot; /* < LULL_CHAN_DEPTH */
+    uint32_t slot; /* < LULL_CHAN_SLOTS */
     uint64_t arg[6];
     uint64_t as; /* 0: the program; else the pid of a child that LULL_NR_SPAWN gave */
 };
@@ -43,7 +45,7 @@ struct lull_channel {
        LULL_OP_CHANNEL. Written with a full fence before the last look at sq_tail. */
     LULL_LINE uint32_t asleep;
     LULL_LINE struct lull_sqe sq[LULL_CHAN_DEPTH]; /* kernel */
-    LULL_LINE struct lull_cqe cq[LULL_CHAN_DEPTH]; /* proxy */
+    LULL_LINE struct lull_cqe cq[LULL_CHAN_SLOTS]; /* proxy */
 };
 LULL_ASSERT_OFF(struct lull_channel, sq_head, 64);
 LULL_ASSERT_OFF(struct lull_channel, cq_tail, 128);
@@ -69,7 +71,13 @@ static inline void lull_fence(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* Kernel side. The caller owns `slot` and knows that fewer than LULL_CHAN_DEPTH are in flight. */
+/* Kernel side: true when the submission ring has no room. */
+static inline bool lull_chan_full(const struct lull_channel *ch)
+{
+    return ch->sq_tail - lull_load_acquire(&ch->sq_head) >= LULL_CHAN_DEPTH;
+}
+
+/* Kernel side. The caller owns `slot` and has seen that the ring is not full. */
 static inline void lull_chan_submit(struct lull_channel *ch, uint32_t slot, uint32_t nr,
                                     const uint64_t arg[6], uint64_t as)
 {
@@ -96,7 +104,7 @@ static inline bool lull_chan_reap(struct lull_channel *ch, struct lull_cqe *out)
     uint32_t head = ch->cq_head;
     if (lull_load_acquire(&ch->cq_tail) == head)
         return false;
-    *out = ch->cq[head & (LULL_CHAN_DEPTH - 1)];
+    *out = ch->cq[head & (LULL_CHAN_SLOTS - 1)];
     lull_store_release(&ch->cq_head, head + 1);
     return true;
 }
@@ -124,7 +132,7 @@ static inline int lull_chan_take(struct lull_channel *ch, uint32_t *head, struct
 static inline void lull_chan_complete(struct lull_channel *ch, uint32_t *tail, uint32_t slot,
                                       int64_t result)
 {
-    struct lull_cqe *e = &ch->cq[*tail & (LULL_CHAN_DEPTH - 1)];
+    struct lull_cqe *e = &ch->cq[*tail & (LULL_CHAN_SLOTS - 1)];
     e->slot = slot;
     e->pad = 0;
     e->result = result;

@@ -30,12 +30,13 @@
  *   0x0000_0000  kernel image (text, rodata, data, bss)           2 MiB, 2 MiB pages
  *   0x0020_0000  boot information and its blob (argv, envp ...)   2 MiB
  *   0x0040_0000  core pages: LULL_CORE_STRIDE each                4 MiB
- *   0x0080_0000  channel: LULL_CHAN_STRIDE each                   8 MiB
+ *   0x0080_0000  unused                                           8 MiB
  *   0x0100_0000  GDT, IDT, TSS, ring-0 and IST stacks             4 MiB
  *   0x0140_0000  vDSO image and its data page                     2 MiB
  *   0x0160_0000  kernel tables (mappings, block states)           10 MiB
  *   0x0200_0000  page tables                                      96 MiB
  *   0x0800_0000  thread slots: kernel stack, vector state         128 MiB
+ *   0x1000_0000  channel: LULL_CHAN_STRIDE each                   32 MiB
  */
 #ifndef LULL_MEMMAP_H
 #define LULL_MEMMAP_H
@@ -61,7 +62,7 @@
 
 #define LULL_KERN_BASE LULL_UL(0xf000000000)
 #define LULL_KERN_GPA LULL_UL(0x0100000000)
-#define LULL_KERN_SIZE LULL_UL(0x10000000)
+#define LULL_KERN_SIZE LULL_UL(0x12000000)
 
 #define LULL_KIMAGE LULL_KERN_BASE
 #define LULL_KIMAGE_SIZE LULL_UL(0x200000)
@@ -69,8 +70,8 @@
 #define LULL_BOOT_SIZE LULL_UL(0x200000)
 #define LULL_CORES (LULL_KERN_BASE + LULL_UL(0x400000))
 #define LULL_CORE_STRIDE LULL_UL(0x4000)
-#define LULL_CHANNELS (LULL_KERN_BASE + LULL_UL(0x800000))
-#define LULL_CHAN_STRIDE LULL_UL(0x8000)
+#define LULL_CHANNELS (LULL_KERN_BASE + LULL_UL(0x10000000))
+#define LULL_CHAN_STRIDE LULL_UL(0x18000)
 #define LULL_SYSTABLES (LULL_KERN_BASE + LULL_UL(0x1000000))
 #define LULL_SYSTABLES_SIZE LULL_UL(0x400000)
 #define LULL_VDSO (LULL_KERN_BASE + LULL_UL(0x1400000))

@@ -179,6 +179,10 @@ enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };
 #define LULL_RENAMES (1l << 62)
 /* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
 #define LULL_ESIGXFSZ 600
+/* EPIPE, and Linux raised SIGPIPE. Of write(2), writev(2), sendto(2) that have written something
+   before: how much + LULL_SIGPIPE. */
+#define LULL_ESIGPIPE 601
+#define LULL_SIGPIPE (1l << 61)
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
