@@ -443,12 +443,15 @@ static void meminfo_filter(const struct view *v, char *text, struct text *out)
         char *end = strchr(text, '\n'), name[32] = "";
         unsigned long kb;
         size_t len = end ? (size_t)(end + 1 - text) : strlen(text);
-        if (sscanf(text, "%31[A-Za-z]: %lu kB", name, &kb) == 2) {
-            bool total = !strcmp(name, "MemTotal");
+        bool total = false, bounded = false;
+        if (sscanf(text, "%30[A-Za-z]: %lu kB", name, &kb) == 2) {
+            total = !strcmp(name, "MemTotal");
+            bounded = total || !strcmp(name, "MemFree") || !strcmp(name, "MemAvailable");
+        }
+        if (bounded) {
             uint64_t most = total ? limit : left;
-            if ((total || !strcmp(name, "MemFree") || !strcmp(name, "MemAvailable")) && kb > most)
-                kb = most;
-            text_printf(out, "%s:%*lu kB\n", name, 23 - (int)strlen(name), kb);
+            strcat(name, ":");
+            text_printf(out, "%-16s%8lu kB\n", name, kb > most ? most : kb);
         } else {
             text_add(out, text, len);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* /sys/devices/system/cpu and node: lists and masks of processors and nodes hold the isle's only.
+/* /sys/devices/system/cpu and node: lists and masks of CPUs and nodes hold the isle's only, except
+   the lists of possible and present CPUs.
    Documentation/ABI/stable/sysfs-devices-system-cpu, sysfs-devices-node. */
 #include <fcntl.h>
 #include <stdio.h>
@@ -139,15 +140,15 @@ enum kind { OTHER = 0, CPU_LIST, CPU_MASK, NODE_LIST, DISTANCES };
 
 static enum kind file_kind(const char *name)
 {
-    static const char *const lists[] = {"cpu/online", "cpu/present", "cpu/possible"};
+    /* "possible" and "present" are Linux's own, because programs size arrays by them and index
+       these arrays with CPU numbers. */
     static const char *const nodes[] = {"node/online", "node/possible", "node/has_cpu",
                                         "node/has_memory", "node/has_normal_memory"};
     static const char *const masks[] = {"_siblings", "core_cpus",    "package_cpus",
                                         "die_cpus",  "cluster_cpus", "shared_cpu_map",
                                         "/cpumap"};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        if (!strcmp(name, lists[i]))
-            return CPU_LIST;
+    if (!strcmp(name, "cpu/online"))
+        return CPU_LIST;
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
         if (!strcmp(name, nodes[i]))
             return NODE_LIST;
