@@ -78,7 +78,12 @@ long sys_madvise(struct frame *f)
     if (advice == MADV_FREE && r == 0 && file_between(start, end, true))
         r = -EINVAL;
     bool files = advice == MADV_DONTNEED && file_between(start, end, false);
-    if (advice == MADV_DONTNEED && vma_room(2))
+    long huge = hugetlb_advise(start, end, advice);
+    if (huge && r == 0)
+        r = huge;
+    if (huge)
+        ;
+    else if (advice == MADV_DONTNEED && vma_room(2))
         mm_wipe(start, end);
     else if (advice == MADV_REMOVE && r == 0)
         r = window_each(start, end, LULL_WIN_REMOVE, 0);
@@ -86,6 +91,22 @@ long sys_madvise(struct frame *f)
     spin_unlock(&mm_lock);
     long again = files ? file_dontneed(start, end) : 0;
     return again == -ENOSYS ? refuse(28) : again ? again : r;
+}
+
+/* `before`: of the page before it; 2: there is none. */
+static u8 mincore_page(u64 at, u8 before)
+{
+    spin_lock(&mm_lock);
+    const struct lull_map *m = vma_at(at);
+    u8 resident = pt_allows(at, 0);
+    if (m && LULL_MAP_PAGE(m->flags)) {
+        u64 page = map_page(m), start = ALIGN_DOWN(at, page);
+        resident = at > start && before != 2
+                       ? before
+                       : window_call(LULL_WIN_RESIDENT, start, page, 0, 0, 0) == 1;
+    }
+    spin_unlock(&mm_lock);
+    return resident;
 }
 
 long sys_mincore(struct frame *f)
@@ -98,8 +119,9 @@ long sys_mincore(struct frame *f)
     spin_unlock(&mm_lock);
     if (!covered)
         return -ENOMEM;
+    u8 resident = 0;
     for (u64 at = f->rdi, i = 0; at < end; at += LULL_PAGE, i++) {
-        u8 resident = pt_allows(at, 0);
+        resident = mincore_page(at, i ? resident : 2);
         if (copy_out(f->rdx + i, &resident, 1))
             return -EFAULT;
     }

@@ -76,7 +76,16 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     spin_lock(&mm_lock);
     long r = prepare(f->rdi, len, prot, (u32)f->r10, out);
+    if (r == 0 && hugetlb_divides(*out, *out + len)) {
+        hold_end(*out, *out + len);
+        r = -EINVAL;
+    }
+    i64 page = r && boot_info()->flags & LULL_BOOT_F_WINDOWS
+                   ? window_call(LULL_WIN_HUGE, 0, 0, 0, f->r8 & 0xffffffff, 1)
+                   : 0;
     spin_unlock(&mm_lock);
+    if (page > 0) /* there is no room for a copy, but none is needed */
+        return map_hugetlb(f, prot, (u32)page, out);
     if (r)
         return r;
     u64 start = *out, end = start + len;
@@ -86,6 +95,12 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     spin_lock(&mm_lock);
     vma_change_begin();
     hold_end(start, end);
+    if (r >= 0 && r & LULL_IS_HUGETLB) {
+        vma_change_end();
+        spin_unlock(&mm_lock);
+        return boot_info()->flags & LULL_BOOT_F_WINDOWS ? map_hugetlb(f, prot, r & 63, out)
+                                                        : refuse(9);
+    }
     blocks_mark_used(start, end);
     if (r >= 0) {
         rewrite_forget(start, end);

@@ -9,6 +9,7 @@
  *   mmap.c       mmap, munmap, mprotect
  *   file.c       private mappings of files
  *   window.c     memory shared with Linux
+ *   hugetlb.c    windows of huge pages
  *   far.c        and where the program wants it
  *   remap.c      mremap
  *   policy.c     which node memory comes from
@@ -42,6 +43,8 @@
 #define MAP_GROWSDOWN 0x100u
 #define MAP_NORESERVE 0x4000u
 #define MAP_HUGETLB 0x40000u
+#define MAP_HUGE_SHIFT 26
+#define MAP_POPULATE 0x8000u
 #define MAP_STACK 0x20000u
 #define MAP_FIXED_NOREPLACE 0x100000u
 #define MAP_KNOWN 0x7c07f9f3u /* what MAP_SHARED_VALIDATE takes everywhere (linux/mman.h) */
@@ -119,8 +122,22 @@ long window_each(u64 start, u64 end, u64 op, u64 arg); /* LULL_WIN_SYNC, LULL_WI
 void windows_recheck(void); /* some file was cut short; takes mm_lock itself */
 /* A fault at addr: true when there is memory now; takes mm_lock itself. */
 bool window_fault(u64 addr, u64 err);
+/* Where a window of `len` bytes goes: multiples of `align`, of LULL_PAGE if that is 0. */
+long window_place(u64 hint, u64 len, u32 flags, u64 align, u64 *out);
+long window_open(struct lull_map m, u64 answer); /* tables and rights; answer as of LULL_WIN_MAP */
 long sys_shmat(struct frame *f);
 long sys_shmdt(struct frame *f);
+
+/* hugetlb.c: huge pages of Linux's pool, which lie in windows. All but map_hugetlb() under mm_lock.
+ */
+/* mmap(2) of pages of 1 << shift bytes; it takes mm_lock itself. */
+long map_hugetlb(struct frame *f, u32 prot, u32 shift, u64 *out);
+long hugetlb_default(u32 flags); /* log2 of the page size that MAP_HUGETLB means, or -EINVAL */
+u64 map_page(const struct lull_map *m);   /* bytes of a page of the mapping */
+bool hugetlb_divides(u64 start, u64 end); /* start or end lies inside of a huge page */
+long hugetlb_remap(const struct lull_map *m, u64 old, u64 old_len, u64 new_len, u32 flags, u64 to);
+/* madvise(2) of the huge pages in the range: 0 or -errno. */
+long hugetlb_advise(u64 start, u64 end, u32 advice);
 
 /* far.c: under mm_lock */
 long far_need(u64 start, u64 end); /* 0: a window may come there; -ENOMEM */

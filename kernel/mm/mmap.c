@@ -119,11 +119,13 @@ static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
     if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, vflags))
         r = -ENOMEM;
     if (r == 0) {
-        if (flags & MAP_FIXED) {
+        if (flags & MAP_FIXED && hugetlb_divides(*out, *out + len))
+            r = -EINVAL;
+        else if (flags & MAP_FIXED) {
             mm_unmap(*out, *out + len);
             pt_flush();
         }
-        r = mm_map(*out, *out + len, prot, vflags);
+        r = r ? r : mm_map(*out, *out + len, prot, vflags);
     }
     pt_flush();
     spin_unlock(&mm_lock);
@@ -137,7 +139,8 @@ long sys_mmap(struct frame *f)
     u64 at = 0;
     if (!f->rsi || f->r9 & (LULL_PAGE - 1))
         return -EINVAL;
-    if (!len || len > LULL_RAM_MAX)
+    bool huge = flags & MAP_ANONYMOUS && flags & MAP_HUGETLB;
+    if (!huge && (!len || len > LULL_RAM_MAX))
         return -ENOMEM;
     if (flags & MAP_GROWSDOWN)
         return refuse(9);
@@ -148,7 +151,11 @@ long sys_mmap(struct frame *f)
         return -EOPNOTSUPP;
     bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
     long r;
-    if (type != MAP_PRIVATE && windows)
+    if (huge && !windows)
+        r = refuse(9);
+    else if (huge)
+        r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
+    else if (type != MAP_PRIVATE && windows)
         r = map_window(f, len, prot, &at);
     else if (flags & MAP_ANONYMOUS)
         r = map_anonymous(f->rdi, len, prot, flags, &at);
@@ -172,14 +179,12 @@ long sys_munmap(struct frame *f)
     if (!f->rsi || !mm_range_decode(f->rdi, f->rsi, &end))
         return -EINVAL;
     spin_lock(&mm_lock);
-    if (!vma_room(1)) {
-        spin_unlock(&mm_lock);
-        return -ENOMEM;
-    }
-    mm_unmap(f->rdi, end);
+    long r = hugetlb_divides(f->rdi, end) ? -EINVAL : vma_room(1) ? 0 : -ENOMEM;
+    if (r == 0)
+        mm_unmap(f->rdi, end);
     pt_flush();
     spin_unlock(&mm_lock);
-    return 0;
+    return r;
 }
 
 /* One piece of one mapping. */
@@ -254,7 +259,9 @@ long sys_mprotect(struct frame *f)
             break;
         }
         u64 to = min_u64(v->end, end);
-        if (v->prot != prot && (v->flags & LULL_MAP_WINDOW || !(v->flags & LULL_MAP_BEYOND)))
+        if (v->prot != prot && hugetlb_divides(at, to))
+            r = -EINVAL;
+        else if (v->prot != prot && (v->flags & LULL_MAP_WINDOW || !(v->flags & LULL_MAP_BEYOND)))
             r = protect_piece(*v, at, to, prot);
         at = to;
     }

@@ -49,6 +49,8 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
 static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32 flags)
 {
     struct lull_map *v = vma_at(old);
+    if (v && LULL_MAP_PAGE(v->flags))
+        return hugetlb_remap(v, old, old_len, new_len, flags, f->r8);
     if (!v || v->end < old + old_len)
         return -EFAULT;
     if (!vma_room(4))
@@ -69,6 +71,8 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
         u64 to = f->r8;
         if (to & (LULL_PAGE - 1) || !mm_fixed_ok(to, to + new_len) ||
             (to < old + old_len && old < to + new_len))
+            return -EINVAL;
+        if (hugetlb_divides(to, to + new_len))
             return -EINVAL;
         mm_unmap(to, to + new_len);
         pt_flush();

@@ -16,6 +16,10 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
+#ifndef MAP_HUGE_2MB
+#define MAP_HUGE_2MB (21 << 26)
+#endif
+
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
@@ -263,7 +267,7 @@ static int map_anew(struct isle *isle, uint64_t start, uint64_t len)
 static bool populate_huge(struct isle *isle, uint64_t start, uint64_t len)
 {
     void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB | MAP_FIXED, -1, 0);
     isle->hugetlb_used = true;
     huge_set(isle, start, len, true);
     if (p != MAP_FAILED) {

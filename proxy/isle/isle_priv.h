@@ -90,10 +90,24 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
 /* LULL_OP_WINDOW; descriptors are checked by the caller, everything else is hostile. window.c */
 int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
                         uint32_t prot);
-int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags);
+int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags,
+                        uint64_t room);
 int64_t isle_window_shm_size(int id);
 int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t len, uint64_t a3,
                        uint64_t a4);
+/* hugetlb.c: huge pages of Linux's pool in windows. */
+/* log2 of the size of a huge page of the file; 0: it is not one of hugetlbfs. */
+unsigned hugetlb_shift(int fd);
+/* LULL_WIN_HUGE */
+int64_t hugetlb_known(uint64_t shift);
+/* mmap(2) with MAP_FIXED. `shift`: log2 of the size of the pages that are expected, 0: ordinary
+   ones. If the file has larger pages by now, EINVAL, and no neighbour is touched. */
+void *hugetlb_map(uint64_t start, uint64_t len, int prot, int how, int fd, uint64_t offset,
+                  unsigned shift);
+/* shmat(2) with SHM_REMAP, of a segment of `len` bytes; `room` bytes from start on may be replaced.
+ *shift: as above. 0, -errno, or -EAGAIN: huge pages, and the room is too small. */
+int hugetlb_attach(uint64_t start, uint64_t len, uint64_t room, int id, int flags, unsigned *shift);
+
 /* From now on the proxy survives pages of windows that have no memory. */
 void isle_window_guard(void);
 

@@ -16,6 +16,7 @@
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
 #endif
 
 static bool in_near(uint64_t start, uint64_t len)
@@ -83,6 +84,44 @@ static uint64_t covered(int fd, uint64_t offset, uint64_t len)
     return size - offset < len ? size - offset : len;
 }
 
+static int64_t unmap(struct isle *isle, uint64_t start, uint64_t len);
+
+/* Huge pages. The rights that the program asks for first, because a file that is mapped for writing
+   grows; then all that Linux permits, because the isle's tables restrict them. */
+static int64_t map_huge(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
+                        uint32_t prot)
+{
+    unsigned shift = LULL_PROT_PAGE(prot);
+    uint64_t mask = (1ull << shift) - 1;
+    int how = (prot & LULL_PROT_PRIVATE ? MAP_PRIVATE : MAP_SHARED) |
+              (fd < 0 ? MAP_ANONYMOUS | MAP_HUGETLB | (int)(shift << 26) : 0) |
+              (prot & LULL_PROT_NORESERVE ? MAP_NORESERVE : 0) |
+              (prot & LULL_PROT_POPULATE ? MAP_POPULATE : 0);
+    if (shift < 12 || shift > 40 || (start | len | offset) & mask)
+        return -EINVAL;
+    pthread_mutex_lock(&isle->lock);
+    int64_t r = range_need(isle, start, len);
+    if (r == 0) {
+        int rights = (int)prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+        bool readonly = false;
+        if (hugetlb_map(start, len, rights, how, fd, offset, shift) == MAP_FAILED) {
+            r = -errno;
+            unmap(isle, start, len); /* Linux may have left a hole */
+        } else {
+            isle_huge_replaced(isle, start, len);
+            if (prot & LULL_PROT_PRIVATE) /* a shared file has one policy for all its users */
+                isle_numa_place(isle, start, len);
+            if (mprotect((void *)start, len, rights | PROT_READ | PROT_WRITE)) {
+                readonly = true;
+                mprotect((void *)start, len, rights | PROT_READ);
+            }
+            r = (int64_t)(covered(fd, offset, len) | (readonly ? LULL_WIN_READONLY : 0));
+        }
+    }
+    pthread_mutex_unlock(&isle->lock);
+    return r;
+}
+
 int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
                         uint32_t prot)
 {
@@ -90,16 +129,21 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
     if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) &&
         !(S_ISCHR(st.st_mode) && st.st_rdev == 0x105))
         return S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? -ENOSYS : -ENODEV;
+    unsigned page = LULL_PROT_PAGE(prot), is = hugetlb_shift(fd);
+    if (fd >= 0 && is != page)
+        return is ? LULL_IS_HUGETLB | is : -EINVAL;
+    if (page)
+        return map_huge(isle, start, len, fd, offset, prot);
     pthread_mutex_lock(&isle->lock);
     int64_t r = range_need(isle, start, len);
     if (r == 0) {
-        int how = MAP_SHARED | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS | MAP_POPULATE : 0);
+        int how = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS | MAP_POPULATE : 0);
         int rights = PROT_READ | PROT_WRITE | (prot & LULL_PROT_EXEC ? PROT_EXEC : 0);
-        void *p = mmap((void *)start, len, rights, how, fd, (off_t)offset);
+        void *p = hugetlb_map(start, len, rights, how, fd, offset, 0);
         bool readonly = false;
         if (p == MAP_FAILED && errno == EACCES && !(prot & LULL_PROT_WRITE)) {
             readonly = true;
-            p = mmap((void *)start, len, rights & ~PROT_WRITE, how, fd, (off_t)offset);
+            p = hugetlb_map(start, len, rights & ~PROT_WRITE, how, fd, offset, 0);
         }
         if (p != MAP_FAILED)
             isle_huge_replaced(isle, start, len);
@@ -119,24 +163,30 @@ int64_t isle_window_shm_size(int id)
     return (int64_t)((ds.shm_segsz + LULL_PAGE - 1) & ~(LULL_PAGE - 1));
 }
 
-int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags)
+int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags,
+                        uint64_t room)
 {
     int64_t size = isle_window_shm_size(id);
-    if (size < 0 || (uint64_t)size != len)
+    if (size < 0 || (uint64_t)size != len || room < len)
         return size < 0 ? size : -EINVAL;
     pthread_mutex_lock(&isle->lock);
     int64_t r = range_need(isle, start, len);
+    if (r == 0 && room > len)
+        r = range_need(isle, start, room);
     if (r == 0) {
-        void *p = shmat(id, (void *)start, (flags & (SHM_RDONLY | SHM_EXEC)) | SHM_REMAP);
-        if (p != (void *)-1)
+        unsigned shift;
+        r = hugetlb_attach(start, len, room, id, flags & (SHM_RDONLY | SHM_EXEC), &shift);
+        if (r == 0) {
+            len = (len + (1ull << shift) - 1) >> shift << shift;
             isle_huge_replaced(isle, start, len);
-        r = p == (void *)-1 ? -errno
-                            : (int64_t)(len | (flags & SHM_RDONLY ? LULL_WIN_READONLY : 0));
+            r = (int64_t)(len | shift | (flags & SHM_RDONLY ? LULL_WIN_READONLY : 0));
+        }
     }
     pthread_mutex_unlock(&isle->lock);
     return r;
 }
 
+/* Under isle->lock. 0 or -errno. */
 static int64_t unmap(struct isle *isle, uint64_t start, uint64_t len)
 {
     if (in_windows(start, len))
@@ -167,6 +217,7 @@ int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t 
                        uint64_t a4)
 {
     void *at = (void *)start;
+    unsigned char there;
     pthread_mutex_lock(&isle->lock);
     int64_t r = range_need(isle, start, len);
     if (r == 0) {
@@ -184,7 +235,16 @@ int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t 
             r = madvise(at, len, MADV_REMOVE) ? -errno : 0;
             break;
         case LULL_WIN_PROBE:
-            r = madvise(at, len, MADV_POPULATE_READ) ? -errno : 0;
+            r = madvise(at, len, a3 ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) ? -errno : 0;
+            break;
+        case LULL_WIN_ADVISE:
+            r = a3 != MADV_DONTNEED && a3 != MADV_POPULATE_READ && a3 != MADV_POPULATE_WRITE
+                    ? -EINVAL
+                : madvise(at, len, (int)a3) ? -errno
+                                            : 0;
+            break;
+        case LULL_WIN_RESIDENT:
+            r = mincore(at, LULL_PAGE, &there) ? -errno : there & 1;
             break;
         default:
             r = -EINVAL;
@@ -206,10 +266,12 @@ static void on_fault(int signo, siginfo_t *info, void *context)
         sigstate_send_on(signo, info);
         return;
     }
-    if ((in_near(at, LULL_PAGE) || far_had(at)) &&
-        mmap((void *)at, LULL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-             -1, 0) != MAP_FAILED)
-        return;
+    static const uint64_t sizes[] = {LULL_PAGE, LULL_HUGE, LULL_CHUNK}; /* or a huge page */
+    for (size_t i = 0; (in_near(at, LULL_PAGE) || far_had(at)) && i < 3; i++) {
+        if (mmap((void *)(at & ~(sizes[i] - 1)), sizes[i], PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+            return;
+    }
     signal(signo, SIG_DFL); /* it happens again, and is the end */
 }
 

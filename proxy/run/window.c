@@ -36,16 +36,22 @@ static int64_t op_map(struct run *r, const uint64_t arg[6])
         if (fs.f_type != HUGETLBFS_MAGIC)
             return -EINVAL;
     }
-    int64_t ret = isle_window_map(&r->isle, arg[1], arg[2], fd, arg[4], (uint32_t)arg[5] & 7);
-    if (ret >= 0 && fd >= 0)
+    uint32_t how = (uint32_t)arg[5] & ~LULL_PROT_HUGETLB;
+    int64_t ret = isle_window_map(&r->isle, arg[1], arg[2], fd, arg[4], how);
+    if (ret < 0 || ret & LULL_IS_HUGETLB)
+        return ret;
+    if (fd >= 0)
         ret |= (int64_t)(file_number(r, fd) << LULL_WIN_FILE_SHIFT);
+    else if (LULL_PROT_PAGE(how))
+        ret |= (int64_t)mapped_number(r->mapped, 0, 0, "/anon_hugepage (deleted)")
+               << LULL_WIN_FILE_SHIFT;
     return ret;
 }
 
 static int64_t op_shm(struct run *r, const uint64_t arg[6])
 {
     char name[32];
-    int64_t ret = isle_window_shm(&r->isle, arg[1], arg[2], (int)arg[3], (int)arg[4]);
+    int64_t ret = isle_window_shm(&r->isle, arg[1], arg[2], (int)arg[3], (int)arg[4], arg[5]);
     snprintf(name, sizeof name, "/SYSV%08x", (unsigned)arg[3]);
     if (ret >= 0)
         ret |= (int64_t)mapped_number(r->mapped, 0, arg[3], name) << LULL_WIN_FILE_SHIFT;
@@ -63,6 +69,10 @@ int64_t window_op(struct run *r, const uint64_t arg[6])
         return op_shm(r, arg);
     case LULL_WIN_SHMSIZE:
         return isle_window_shm_size((int)arg[3]);
+    case LULL_WIN_HUGE:
+        if (arg[5])
+            return (int)arg[4] < ownfd_low() ? hugetlb_shift((int)arg[4]) : 0;
+        return hugetlb_known(arg[3]);
     case LULL_WIN_FAR:
         return isle_window_far(&r->isle, arg[1], arg[2], arg[3], arg[4]);
     default:

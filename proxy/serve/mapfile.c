@@ -110,6 +110,8 @@ int64_t map_file(struct call *c)
     }
     if (!S_ISREG(st.st_mode))
         return -ENOSYS; /* devices */
+    if ((uint64_t)st.st_blksize >= LULL_HUGE && check_huge(fd) == 0)
+        return LULL_IS_HUGETLB | __builtin_ctzl((unsigned long)st.st_blksize);
     int64_t bytes = copy_file(fd, to, len, offset);
     if (bytes < 0)
         return bytes;

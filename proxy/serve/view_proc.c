@@ -59,8 +59,8 @@ static void put_map(struct text *out, const struct lull_map *m, const struct map
     size_t line = out->len;
     text_printf(out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu", m->start, m->end,
                 m->prot & LULL_PROT_READ ? 'r' : '-', m->prot & LULL_PROT_WRITE ? 'w' : '-',
-                m->prot & LULL_PROT_EXEC ? 'x' : '-', m->flags & LULL_MAP_WINDOW ? 's' : 'p',
-                f ? m->offset : 0, f ? major(f->dev) : 0, f ? minor(f->dev) : 0, f ? f->ino : 0);
+                m->prot & LULL_PROT_EXEC ? 'x' : '-', view_shared(m) ? 's' : 'p', f ? m->offset : 0,
+                f ? major(f->dev) : 0, f ? minor(f->dev) : 0, f ? f->ino : 0);
     put_name(out, line, name);
 }
 
@@ -79,12 +79,32 @@ void view_map(const struct call *c, const struct lull_map *m, struct text *out)
 
 #define VIEW_MAPS_END (1ul << 47) /* of what a program can have */
 
+static void put_own(const struct call *c, const struct lull_map *m, const char *name,
+                    view_map_fn show, void *ctx, struct text *out)
+{
+    put_map(out, m, NULL, name);
+    if (show)
+        show(c, m, ctx, out);
+}
+
+/* The mappings that the isle's kernel gives to every program. */
+static void put_vdso(const struct call *c, view_map_fn show, void *ctx, struct text *out)
+{
+    uint64_t size = (c->env->view->vdso_size + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
+    struct lull_map vdso = {LULL_VDSO, LULL_VDSO + size, LULL_PROT_READ | LULL_PROT_EXEC, 0, 0, 0,
+                            0},
+                    vvar = {LULL_TIMEPAGE, LULL_TIMEPAGE + LULL_PAGE, LULL_PROT_READ, 0, 0, 0, 0};
+    if (size)
+        put_own(c, &vdso, "[vdso]", show, ctx, out);
+    put_own(c, &vvar, "[vvar]", show, ctx, out);
+}
+
 bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out)
 {
-    const struct view *v = c->env->view;
     uint32_t n = 0;
     uint64_t end = 0;
-    struct lull_map *m = view_maps(v, &n);
+    bool own = false; /* the lines are in ascending order, these among them */
+    struct lull_map *m = view_maps(c->env->view, &n);
     if (!m)
         return false;
     for (uint32_t i = 0; i < n; i++) {
@@ -94,22 +114,17 @@ bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct tex
         end = m[i].end;
         if (m[i].flags & LULL_MAP_HOLD)
             continue;
+        if (!own && m[i].start >= LULL_VDSO) {
+            put_vdso(c, show, ctx, out);
+            own = true;
+        }
         view_map(c, &m[i], out);
         if (show)
             show(c, &m[i], ctx, out);
     }
     free(m);
-    uint64_t size = (v->vdso_size + LULL_PAGE - 1) & ~(LULL_PAGE - 1);
-    struct lull_map vdso = {LULL_VDSO, LULL_VDSO + size, LULL_PROT_READ | LULL_PROT_EXEC, 0, 0, 0,
-                            0},
-                    vvar = {LULL_TIMEPAGE, LULL_TIMEPAGE + LULL_PAGE, LULL_PROT_READ, 0, 0, 0, 0};
-    if (size)
-        put_map(out, &vdso, NULL, "[vdso]");
-    if (size && show)
-        show(c, &vdso, ctx, out);
-    put_map(out, &vvar, NULL, "[vvar]");
-    if (show)
-        show(c, &vvar, ctx, out);
+    if (!own)
+        put_vdso(c, show, ctx, out);
     return true;
 }
 

@@ -59,7 +59,17 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 #define LULL_PROT_READ 1u
 #define LULL_PROT_WRITE 2u
 #define LULL_PROT_EXEC 4u
-#define LULL_PROT_HUGETLB 8u /* asks, and is no right: only a file of huge pages will do */
+/* Not rights, but how LULL_WIN_MAP and LULL_NR_MAP_FILE map. */
+#define LULL_PROT_HUGETLB 8u      /* MAP_HUGETLB: -EINVAL if the file is not one of hugetlbfs */
+#define LULL_PROT_PRIVATE 0x10u   /* MAP_PRIVATE, with LULL_PROT_PAGE only */
+#define LULL_PROT_NORESERVE 0x20u /* MAP_NORESERVE, the same */
+#define LULL_PROT_POPULATE 0x40u  /* MAP_POPULATE, the same */
+/* log2 of the size of a huge page: address, length and offset are multiples of it; 0: ordinary. */
+#define LULL_PROT_PAGE_SHIFT 8
+#define LULL_PROT_PAGE(prot) ((prot) >> LULL_PROT_PAGE_SHIFT & 63)
+/* Answer of both for a file of hugetlbfs if the caller did not give the size of its pages, or
+   another one: nothing is mapped. The lowest bits are log2 of that size. */
+#define LULL_IS_HUGETLB (1l << 62)
 
 /* One loaded piece of the program; addresses are page aligned, ascending, disjoint. */
 struct lull_segment {

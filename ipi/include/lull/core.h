@@ -51,15 +51,20 @@ enum lull_memory {
  * call that Linux makes of it.
  */
 enum lull_window {
-    LULL_WIN_MAP = 0, /* arg3: descriptor, -1: anonymous; arg4: offset; arg5: LULL_PROT_*. What is
-                         there is replaced. Answers LULL_WIN_* bits */
-    LULL_WIN_UNMAP,   /* in RAM private zero pages come in its place */
-    LULL_WIN_MOVE,    /* arg3: new start, arg4: new length */
-    LULL_WIN_SYNC,    /* arg3: flags of msync(2) */
-    LULL_WIN_REMOVE,  /* MADV_REMOVE */
-    LULL_WIN_PROBE,   /* 0: every page has memory; -EFAULT: behind the end of its file */
-    LULL_WIN_SHM,     /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
-    LULL_WIN_SHMSIZE, /* arg3: System V segment: its bytes, whole pages */
+    LULL_WIN_MAP = 0,  /* arg3: descriptor, -1: anonymous; arg4: offset; arg5: LULL_PROT_*. What is
+                          there is replaced. Answers LULL_WIN_* bits */
+    LULL_WIN_UNMAP,    /* in RAM private zero pages come in its place */
+    LULL_WIN_MOVE,     /* arg3: new start, arg4: new length */
+    LULL_WIN_SYNC,     /* arg3: flags of msync(2) */
+    LULL_WIN_REMOVE,   /* MADV_REMOVE */
+    LULL_WIN_PROBE,    /* 0: every page has memory; -EFAULT: behind the end of its file */
+    LULL_WIN_HUGE,     /* arg3: log2 of a size of huge pages, 0: the default one. That log2, or
+                          -EINVAL: Linux has no such pages. arg5 not 0: log2 of the page size
+                          of the file with the descriptor arg4, 0: it is not one of hugetlbfs */
+    LULL_WIN_ADVISE,   /* of huge pages, arg3: advice of madvise(2), DONTNEED or POPULATE_* */
+    LULL_WIN_RESIDENT, /* 1: the first page is in memory, 0: it is not */
+    LULL_WIN_SHM,      /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
+    LULL_WIN_SHMSIZE,  /* arg3: System V segment: its bytes, whole pages */
     LULL_WIN_FAR, /* an extent of far windows, multiples of LULL_HUGE, without memory yet; length
                      0: it goes. arg3: its number, 0 .. LULL_FAR_MAX - 1; arg4: where its room
                      begins, of LULL_FAR_SIZE, in LULL_HUGE. What had the number goes, even if

@@ -25,14 +25,18 @@
 #define LULL_MAP_TOUCHED (1u << 12)
 #define LULL_MAP_DONTFORK (1u << 13) /* MADV_DONTFORK: a forked child does not have it */
 #define LULL_MAP_WIPE (1u << 14)     /* MADV_WIPEONFORK: there it is zero */
+#define LULL_MAP_PRIVATE (1u << 15)  /* a window that the proxy has mapped MAP_PRIVATE */
+/* A window of huge pages: log2 of their size; 0: ordinary pages. */
+#define LULL_MAP_PAGE_SHIFT 26
+#define LULL_MAP_PAGE(flags) ((flags) >> LULL_MAP_PAGE_SHIFT)
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
     uint32_t prot;       /* LULL_PROT_* */
     uint32_t flags;      /* LULL_MAP_* */
     uint32_t file;       /* LULL_FILE_*; 0: anonymous */
-    uint32_t policy; /* of the kernel alone (mm/policy.c); 0: none */
-    uint64_t offset; /* in the file, of start */
+    uint32_t policy;     /* of the kernel alone (mm/policy.c); 0: none */
+    uint64_t offset;     /* in the file, of start */
 };
 LULL_ASSERT_SIZE(struct lull_map, 40);
 
