@@ -164,6 +164,7 @@ static int command_run(struct run_request *req, struct options *opt)
     struct settings settings = {0};
     int signo = 0;
     req->settings = &settings;
+    ownfd_lift(true); /* the process may have inherited as many as it may have */
     if (!opt->dry_run && !(req->hold = hold_open("", opt, &settings))) {
         message("out of memory");
         return LULL_EXIT_FAILED;
@@ -194,6 +195,9 @@ int main(int argc, char **argv)
     if (rc)
         return rc == OPTIONS_DONE ? 0 : rc;
     message_set_verbose(opt.verbose);
+    struct lull_limits limits;
+    if (opt.descriptors[1] && opt.limits && limits_parse(opt.limits, &limits) == 0)
+        ownfd_adopt(opt.descriptors, limits.of[RLIMIT_NOFILE].cur, limits.of[RLIMIT_NOFILE].max);
     message_init();
     switch (opt.command) {
     case COMMAND_CHECK:

@@ -4,14 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#define ROOM 512          /* of our own at most: a descriptor for each core and a few more */
+#define ROOM 512       /* of our own at most: a descriptor for each core and a few more */
+#define LEAST 48       /* of our own for a core or two, and a child that comes to be */
+#define HOLE_FROM 8192 /* a lower hard limit is cut */
+#define BEHIND_HOLE 64
 #define HIGHEST (1 << 16) /* a table of descriptors grows to its highest number: keep it small */
 
-static int low;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the limit, while it is raised */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int low, end;       /* our own numbers: low .. end - 1 */
+static struct rlimit told; /* the program's; told.rlim_cur is written under the lock */
+static unsigned lifted;    /* lock */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the process's limit */
 
 /* Around fork(2): a child finds it free. */
 static void lock_take(void)
@@ -24,35 +29,123 @@ static void lock_give(void)
     pthread_mutex_unlock(&lock);
 }
 
+/* A quarter, as long as that is enough for a core or two. */
+static rlim_t cut_room(rlim_t hard)
+{
+    rlim_t quarter = hard / 4 < ROOM ? hard / 4 : ROOM;
+    rlim_t least = hard / 2 < LEAST ? hard / 2 : LEAST;
+    return quarter > least ? quarter : least;
+}
+
 /*
- * Just above the soft limit when the hard one leaves room: open(2) never gives numbers there, and a
- * descriptor above the limit stays valid (getrlimit(2)).
+ * A descriptor above a limit stays valid (getrlimit(2)). The proxy's numbers begin at the program's
+ * hard limit, which the proxy raises for itself. If it may not, or that is beyond HIGHEST, they are
+ * a hole in the program's numbers, not quite at the end, where programs put descriptors. A limit
+ * that is too low for a hole is cut, and the program is told the lower one.
  */
-int ownfd_low(void)
+static void choose(void)
 {
     struct rlimit l;
-    if (low)
-        return low;
     pthread_atfork(lock_take, lock_give, lock_give);
-    low = 1024;
-    if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
-        rlim_t at = l.rlim_cur < HIGHEST ? l.rlim_cur : HIGHEST;
-        if (l.rlim_max < at + ROOM)
-            at = l.rlim_max > 2 * ROOM ? l.rlim_max - ROOM : l.rlim_max / 2;
-        low = (int)at;
+    if (low)
+        return;
+    if (getrlimit(RLIMIT_NOFILE, &l))
+        l = (struct rlimit){1024, 1024};
+    told = l;
+    rlim_t at = l.rlim_max < HIGHEST - ROOM ? l.rlim_max : HIGHEST - ROOM, top = at + ROOM;
+    if (l.rlim_max < top && setrlimit(RLIMIT_NOFILE, &(struct rlimit){l.rlim_cur, top})) {
+        bool hole = l.rlim_max >= HOLE_FROM;
+        rlim_t room = hole ? ROOM : cut_room(l.rlim_max);
+        top = hole ? l.rlim_max - BEHIND_HOLE : l.rlim_max;
+        at = top - room;
+        if (!hole) {
+            told.rlim_max = at;
+            told.rlim_cur = l.rlim_cur < at ? l.rlim_cur : at;
+        }
     }
+    low = (int)at;
+    end = (int)top;
+}
+
+int ownfd_low(void)
+{
+    pthread_once(&once, choose);
     return low;
+}
+
+int ownfd_end(void)
+{
+    pthread_once(&once, choose);
+    return end;
+}
+
+void ownfd_adopt(const int range[2], uint64_t soft, uint64_t hard)
+{
+    low = range[0];
+    end = range[1];
+    told = (struct rlimit){soft, hard};
+}
+
+void ownfd_limit(struct rlimit *out)
+{
+    pthread_once(&once, choose);
+    pthread_mutex_lock(&lock);
+    *out = told;
+    pthread_mutex_unlock(&lock);
+}
+
+uint64_t ownfd_soft(void)
+{
+    pthread_once(&once, choose);
+    return __atomic_load_n(&told.rlim_cur, __ATOMIC_RELAXED);
+}
+
+/* Linux's limit as the program's wants it. 0 or -errno. Under the lock. */
+static int apply(const struct rlimit *program)
+{
+    struct rlimit now, want = *program;
+    if (getrlimit(RLIMIT_NOFILE, &now))
+        return -errno;
+    if (want.rlim_max < (rlim_t)end)
+        want.rlim_max = now.rlim_max < (rlim_t)end ? now.rlim_max : (rlim_t)end;
+    if (lifted && want.rlim_cur < (rlim_t)end)
+        want.rlim_cur = (rlim_t)end;
+    if (want.rlim_cur > want.rlim_max)
+        want.rlim_cur = want.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &want) ? -errno : 0;
+}
+
+int ownfd_set_limit(const struct rlimit *program)
+{
+    pthread_once(&once, choose);
+    pthread_mutex_lock(&lock);
+    int rc = apply(program);
+    if (rc == 0) {
+        told.rlim_max = program->rlim_max;
+        __atomic_store_n(&told.rlim_cur, program->rlim_cur, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+void ownfd_lift(bool on)
+{
+    pthread_once(&once, choose);
+    pthread_mutex_lock(&lock);
+    lifted += on ? 1u : -1u;
+    apply(&told);
+    pthread_mutex_unlock(&lock);
 }
 
 /* The soft limit includes our own numbers until narrow(). Under the lock. */
 static int widen(struct rlimit *before)
 {
-    rlim_t end = (rlim_t)ownfd_low() + ROOM;
+    rlim_t top = (rlim_t)ownfd_end();
     if (getrlimit(RLIMIT_NOFILE, before))
         return -errno;
     struct rlimit wide = *before;
-    if (wide.rlim_cur < end)
-        wide.rlim_cur = wide.rlim_max < end ? wide.rlim_max : end;
+    if (wide.rlim_cur < top)
+        wide.rlim_cur = wide.rlim_max < top ? wide.rlim_max : top;
     setrlimit(RLIMIT_NOFILE, &wide);
     return 0;
 }
@@ -84,9 +177,9 @@ int ownfd_open(int dir, const char *path, int flags)
     int rc = widen(&l);
     if (rc == 0) {
         int fd = openat(dir, path, flags);
-        rc = fd < 0 || fd >= ownfd_low() ? fd : fcntl(fd, F_DUPFD_CLOEXEC, ownfd_low());
+        rc = fd < 0 ? fd : fcntl(fd, F_DUPFD_CLOEXEC, ownfd_low());
         rc = rc < 0 ? -errno : rc;
-        if (fd >= 0 && fd != rc)
+        if (fd >= 0)
             close(fd);
         narrow(&l);
     }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "ownfd.h"
+
 _Static_assert(LULL_LIMITS == RLIM_NLIMITS && LULL_UNLIMITED == RLIM_INFINITY, "as Linux's");
 _Static_assert(LULL_LIMIT_CPU == RLIMIT_CPU && LULL_LIMIT_FSIZE == RLIMIT_FSIZE &&
                    LULL_LIMIT_DATA == RLIMIT_DATA && LULL_LIMIT_STACK == RLIMIT_STACK &&
@@ -36,6 +38,10 @@ void limits_take(struct lull_limits *out)
         if (setrlimit((__rlimit_resource_t)i, &none))
             setrlimit((__rlimit_resource_t)i, &l);
     }
+    struct rlimit files;
+    ownfd_limit(&files);
+    out->of[RLIMIT_NOFILE].cur = files.rlim_cur;
+    out->of[RLIMIT_NOFILE].max = files.rlim_max;
     out->cpu_ns = 0;
 }
 
@@ -74,6 +80,9 @@ void limits_give(pid_t pid, const struct lull_limits *l)
         if (is_kept(i))
             prlimit(pid, (__rlimit_resource_t)i, &want, NULL);
     }
+    struct rlimit files;
+    ownfd_limit(&files);
+    prlimit(pid, RLIMIT_NOFILE, &files, NULL);
 }
 
 /* Under the lock. */

@@ -265,6 +265,15 @@ static const char *set_program(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *set_descriptors(struct options *o, const char *value)
+{
+    int *own = o->descriptors, end = 0;
+    if (sscanf(value, "%d,%d%n", &own[0], &own[1], &end) != 2 || value[end] || own[0] <= 0 ||
+        own[1] <= own[0])
+        return "what lull tells the next lull";
+    return NULL;
+}
+
 static const char *set_signals(struct options *o, const char *value)
 {
     uint64_t mask, ignored;
@@ -298,6 +307,7 @@ static const struct option_row rows[] = {
     {"device", required_argument, NULL, set_device},
     {"limits", required_argument, NULL, set_limits},
     {"program", required_argument, NULL, set_program},
+    {"descriptors", required_argument, NULL, set_descriptors},
     {"signals", required_argument, NULL, set_signals},
 };
 #define ROWS (sizeof rows / sizeof rows[0])

@@ -81,6 +81,7 @@ struct options {
     const char *exec;     /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
     const char *limits;   /* --limits, the same way: limits_print(); NULL: those of this process */
     int program_fd[2];    /* --program, the same way: its file and its loader, open; -1: none */
+    int descriptors[2];   /* --descriptors, the same way: ownfd_low(), ownfd_end(); 0: none */
     const char *signals;  /* --signals, the same way: sigstate_print(); NULL: as inherited */
     int argc;             /* PROGRAM ARGS... */
     char **argv;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "carve/hold.h"
+#include "ownfd.h"
 #include "program/program.h"
 #include "run/run_priv.h"
 #include "serve/call.h"
@@ -100,6 +101,10 @@ static void add_limits(struct words *w, const struct run *r)
     memcpy(&l, (const void *)LULL_LIMIT_TABLE, sizeof l);
     for (unsigned i = 0; i < LULL_LIMITS; i++)
         l.of[i].cur = l.of[i].cur < l.of[i].max ? l.of[i].cur : l.of[i].max;
+    struct rlimit files;
+    ownfd_limit(&files);
+    l.of[RLIMIT_NOFILE].cur = files.rlim_cur;
+    l.of[RLIMIT_NOFILE].max = files.rlim_max;
     l.cpu_ns = r->view.proc->cpu_ns;
     if (limits_print(text, sizeof text, &l) == 0)
         add(w, "--limits=%s", text);
@@ -185,6 +190,7 @@ static void add_words(struct words *w, const struct run *r, const struct exec_re
     add_options(w, r);
     add_limits(w, r);
     add(w, "--exec=%s", program->execfn);
+    add(w, "--descriptors=%d,%d", ownfd_low(), ownfd_end());
     add(w, "--program=%d,%d", program->fd, program->interp_fd);
     if (sigstate_print(signals, sizeof signals, req->mask, req->ignored))
         add(w, "--signals=%s", signals);
@@ -231,11 +237,13 @@ static int64_t execute(struct run *r, const struct exec_request *req, char **arg
     syscall(SYS_rt_sigaction, SIGTTOU, NULL, &before[1], 8);
     stops_set(after);
     limits_lift();
+    ownfd_lift(true);
     identity_before_exec();
     isle_numa_exec(&r->isle, true);
     execve("/proc/self/exe", argv, req->envp);
     int64_t ret = -errno; /* as from here on the program would go on, so does the proxy */
     isle_numa_exec(&r->isle, false);
+    ownfd_lift(false);
     limits_lower();
     stops_set(before);
     take_back(&kept);

@@ -83,6 +83,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     vcpu_forget();
     run_block_signals();
     limits_lift();
+    ownfd_lift(true);
     hold_fork(req.hold);
     limits_lower();
     sched_setaffinity(0, sizeof req.affinity, &req.affinity);
@@ -119,6 +120,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     if (status == 0) {
         vcpus_go(n);
         signals_serve(n);
+        ownfd_lift(true);
         run_exec_over(n);
         status = n->result.status;
         if (vcpus_stop(n))

@@ -111,6 +111,7 @@ int start_server(struct run *r)
         .cpus = r->req->plan->linux_cpus,
         .poll_ns = POLL_NS,
         .reserved_fd_low = ownfd_low(),
+        .reserved_fd_end = ownfd_end(),
         .exe_path = r->req->program->path,
         .exe_fd = r->req->program->fd,
         .mapped = r->mapped,
@@ -386,6 +387,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     signals_serve(r);
     run_exec_over(r);
     limits_lift();
+    ownfd_lift(true);
     if (wanted) {
         struct report_section begin = rep->run;
         rep->run = (struct report_section){0};
@@ -408,6 +410,7 @@ out_stop:
     if (wanted && rc == 0) {
         /* the program is gone; its descriptors, however many, stand in the report's way */
         close_range(0, (unsigned)ownfd_low() - 1, 0);
+        close_range((unsigned)ownfd_end(), UINT32_MAX, 0);
         make_report(r, rep);
         print_report(r, rep);
     }

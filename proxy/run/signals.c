@@ -214,6 +214,7 @@ void signals_serve(struct run *r)
     }
     r->signal_fd = fd;
     pthread_mutex_unlock(&r->signal_lock);
+    ownfd_lift(false); /* nothing more has to be opened until the end */
     while (!finished(r)) {
         struct timespec ts = {ours ? CLOCK_S : NEVER_S, 0};
         uint64_t now = now_ns(), left = deadline > now ? deadline - now : 0;

@@ -27,7 +27,7 @@ static uint64_t file_number(struct run *r, int fd)
 static int64_t op_map(struct run *r, const uint64_t arg[6])
 {
     int fd = (int)arg[3];
-    if (fd >= ownfd_low() || (fd < 0 && arg[3] != UINT64_MAX))
+    if ((fd >= ownfd_low() && fd < ownfd_end()) || (fd < 0 && arg[3] != UINT64_MAX))
         return -EBADF;
     if (arg[5] & LULL_PROT_HUGETLB) {
         struct statfs fs;

@@ -13,6 +13,7 @@
 
 #include <lull/syscalls.h>
 
+#include "ownfd.h"
 #include "systable.h"
 
 void *call_mem(const struct call *c, uint64_t va, uint64_t len)
@@ -73,10 +74,37 @@ bool call_refuse(struct call *c, int64_t *answer)
     return call_answer(answer, -ENOSYS);
 }
 
+static int64_t call_fd_refused(int64_t fd)
+{
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    return -EMFILE;
+}
+
 int call_fd(const struct call_env *env, uint64_t arg)
 {
     int fd = (int)arg;
-    return fd >= env->fd_low ? -1 : fd;
+    return call_fd_is_own(env, fd) ? -1 : fd;
+}
+
+bool call_fd_is_own(const struct call_env *env, int64_t fd)
+{
+    return fd >= env->fd_low && fd < env->fd_end;
+}
+
+int64_t call_fd_given(const struct call_env *env, int64_t fd)
+{
+    int64_t up = fd;
+    if (fd < env->fd_low)
+        return agent_acting() || (uint64_t)fd < ownfd_soft() ? fd : call_fd_refused(fd);
+    if (call_fd_is_own(env, fd)) { /* a free number among the proxy's */
+        long flags = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
+        up = env->fd_end == INT_MAX
+                 ? -1
+                 : server_syscall(SYS_fcntl, fd, flags & FD_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD,
+                                  env->fd_end, 0);
+        server_syscall(SYS_close, fd, 0, 0, 0);
+    }
+    return up < 0 ? -EMFILE : (uint64_t)up < ownfd_soft() ? up : call_fd_refused(up);
 }
 
 /* Lengths that Linux takes as int: what is negative there must stay negative. */
@@ -280,6 +308,7 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_credentials(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
+    case SYS_getrlimit:
     case SYS_setrlimit:
     case SYS_prlimit64:
         return decode_limit(c, answer);
@@ -400,22 +429,17 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     }
 }
 
-/* Linux hands out numbers that the application may not have: it is at its limit. */
-static int64_t finish_fd(const struct call *c, int64_t fd)
-{
-    if (fd < c->env->fd_low)
-        return fd;
-    server_syscall(SYS_close, fd, 0, 0, 0);
-    return -EMFILE;
-}
-
 static int64_t finish_fd_pair(const struct call *c)
 {
-    if (c->pair[0] < c->env->fd_low && c->pair[1] < c->env->fd_low)
-        return 0;
+    int64_t fd[2];
     for (int i = 0; i < 2; i++)
-        server_syscall(SYS_close, c->pair[i], 0, 0, 0);
-    return -EMFILE;
+        fd[i] = call_fd_given(c->env, c->pair[i]);
+    for (int i = 0; i < 2; i++) {
+        if (fd[i] >= 0 && fd[!i] < 0)
+            server_syscall(SYS_close, fd[i], 0, 0, 0);
+        c->pair[i] = (int)fd[i];
+    }
+    return fd[0] >= 0 && fd[1] >= 0 ? 0 : -EMFILE;
 }
 
 /*
@@ -443,7 +467,7 @@ static int64_t finish_getdents(struct call *c, int64_t r)
 int64_t call_finish(struct call *c, int64_t r)
 {
     if (r >= 0 && call_makes_fd(c->nr, c->user))
-        r = finish_fd(c, r);
+        r = call_fd_given(c->env, r);
     switch (c->nr) {
     case SYS_open:
     case SYS_openat:
@@ -460,7 +484,7 @@ int64_t call_finish(struct call *c, int64_t r)
             r = finish_fd_pair(c);
         break;
     case SYS_getsockopt:
-        if (r == 0 && c->made && finish_fd(c, *c->made) < 0)
+        if (r == 0 && c->made && (*c->made = (int)call_fd_given(c->env, *c->made)) < 0)
             r = -EMFILE;
         break;
     case SYS_readlink:

@@ -39,8 +39,7 @@ struct agents;
 /* What a call needs to know of its isle. Constant while the server runs. */
 struct call_env {
     const struct isle *isle;
-    int fd_low;            /* descriptors >= this are the proxy's own */
-    uint64_t nofile;       /* RLIMIT_NOFILE of the proxy */
+    int fd_low, fd_end;    /* fd_low <= descriptor < fd_end: the proxy's own */
     int pid;               /* of the proxy */
     const char *exe_path;  /* NULL: the proxy's own */
     int exe_fd;            /* that file, open; 0: none */
@@ -117,6 +116,10 @@ void call_back(struct call *c, void *dst, const void *src, size_t len, bool alwa
 bool call_answer(int64_t *answer, int64_t value);      /* false, for `return call_answer(...)` */
 bool call_refuse(struct call *c, int64_t *answer);     /* the same with ENOSYS, counted */
 int call_fd(const struct call_env *env, uint64_t arg); /* -1 for the proxy's own */
+bool call_fd_is_own(const struct call_env *env, int64_t fd);
+/* A descriptor that Linux has just given, as the program may have it; -EMFILE: it may not, and it
+   is closed. */
+int64_t call_fd_given(const struct call_env *env, int64_t fd);
 bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
 
 /* arrays and messages (vec.c) */

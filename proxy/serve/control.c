@@ -9,6 +9,7 @@
 #include <linux/close_range.h>
 #include <net/if.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 
 #include <lull/ioctls.h>
 #include <lull/syscalls.h>
@@ -33,8 +34,8 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     switch (cmd) {
     case F_DUPFD:
     case F_DUPFD_CLOEXEC: /* from the limit on: EINVAL, as for any limit */
-        if ((unsigned)c->user[2] >= (unsigned)c->env->fd_low)
-            c->arg[2] = -1;
+        if (call_fd_is_own(c->env, (unsigned)c->user[2]))
+            c->arg[2] = c->env->fd_end == INT_MAX ? -1 : c->env->fd_end;
         return true;
     case F_SETFL: /* with O_ASYNC: the signals find the program as all do */
     case F_SETSIG:
@@ -136,14 +137,21 @@ bool decode_close_range(struct call *c, int64_t *answer)
 {
     unsigned first = (unsigned)c->user[0], last = (unsigned)c->user[1];
     unsigned flags = (unsigned)c->user[2], high = (unsigned)c->env->fd_low;
+    unsigned end = (unsigned)c->env->fd_end;
     if (flags & ~(unsigned)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC) || first > last)
         return call_answer(answer, -EINVAL);
     if (flags & CLOSE_RANGE_UNSHARE) /* a table of descriptors for one thread alone */
         return call_refuse(c, answer);
-    if (first >= high)
+    if (first >= high && first < end)
+        first = end;
+    if (first > last)
         return call_answer(answer, 0);
+    if (first < high && last >= end) { /* the part above first */
+        server_syscall(SYS_close_range, (long)end, (long)last, (long)flags, 0);
+        last = high - 1;
+    }
     c->arg[0] = (long)first;
-    c->arg[1] = (long)(last < high ? last : high - 1);
+    c->arg[1] = (long)(last < high || first >= end ? last : high - 1);
     c->arg[2] = (long)flags;
     return true;
 }

@@ -13,6 +13,7 @@
 #include <lull/maps.h>
 #include <lull/syscalls.h>
 
+#include "ownfd.h"
 #include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
@@ -62,15 +63,43 @@ static int64_t tasks(int own)
     return n;
 }
 
+/* Linux's own limit has room for the proxy's descriptors. */
+static int64_t files_limit(const struct call *c, bool sets, uint64_t from, uint64_t to)
+{
+    struct rlimit now, want;
+    ownfd_limit(&now);
+    if (sets && !call_copy_in(c, &want, from, sizeof want))
+        return -EFAULT;
+    if (sets && want.rlim_cur > want.rlim_max)
+        return -EINVAL;
+    if (sets && want.rlim_max > now.rlim_max && !capable(CAP_SYS_RESOURCE))
+        return -EPERM;
+    int rc = sets ? ownfd_set_limit(&want) : 0;
+    if (rc || !to)
+        return rc;
+    void *dst = call_mem(c, to, sizeof now);
+    if (!dst)
+        return -EFAULT;
+    memcpy(dst, &now, sizeof now);
+    return 0;
+}
+
 /* Without room for signals the proxy's own could not be sent. */
 bool decode_limit(struct call *c, int64_t *answer)
 {
     bool any = c->nr == SYS_prlimit64;
     unsigned resource = (unsigned)c->user[any ? 1 : 0];
     int pid = any ? (int)c->user[0] : 0;
-    bool sets = !any || c->user[2];
+    bool sets = any ? c->user[2] : c->nr == SYS_setrlimit;
     bool own =
         pid == 0 || pid == c->env->pid || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0;
+    if (own && !agent_acting() && resource == RLIMIT_NOFILE) {
+        if (any)
+            return call_answer(answer, files_limit(c, sets, c->user[2], c->user[3]));
+        if (!c->user[1])
+            return call_answer(answer, -EFAULT);
+        return call_answer(answer, files_limit(c, sets, c->user[1], sets ? 0 : c->user[1]));
+    }
     if (sets && own && !agent_acting() &&
         (resource == RLIMIT_SIGPENDING || resource == RLIMIT_RTTIME))
         return call_refuse(c, answer);

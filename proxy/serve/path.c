@@ -245,7 +245,7 @@ bool decode_open(struct call *c, int64_t *answer)
     int64_t fd = server_syscall(SYS_openat, dir, (long)path, how, 0);
     if (fd < 0)
         return true;
-    bool refused = fd < c->env->fd_low && /* else the open itself is EMFILE */
+    bool refused = !call_fd_is_own(c->env, fd) && /* else the open itself is EMFILE */
                    refused_by_name(c, fd, (flags & O_ACCMODE) == O_RDONLY);
     server_syscall(SYS_close, fd, 0, 0, 0);
     return refused ? call_refuse(c, answer) : true;

@@ -194,7 +194,7 @@ static enum found look(struct call *c, unsigned i, const char *rest, int64_t *an
         return FOUND_NOTHING;
     if (!*p || !(p = number(p, &fd)))
         return FOUND_NOTHING;
-    if (fd >= c->env->fd_low) {
+    if (call_fd_is_own(c->env, fd)) {
         *answer = -ENOENT;
         return FOUND_ANSWER;
     }

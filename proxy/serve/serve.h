@@ -40,6 +40,7 @@ struct server_config {
     cpu_set_t cpus;        /* Linux cores for server threads; empty: no polling, see below */
     uint64_t poll_ns;      /* how long the polling thread looks at idle channels before it sleeps */
     int reserved_fd_low;   /* descriptors >= this are the proxy's own: EBADF for the isle */
+    int reserved_fd_end;   /* those >= this are not; 0: there are none such */
     struct mapped *mapped; /* names of mapped files; NULL: none. Kept, not copied */
     const struct view *view;          /* what the program sees of itself; NULL: nothing. Kept */
     const struct lull_limits *limits; /* the program's, in isle memory; NULL: the proxy's. Kept */

@@ -3,10 +3,10 @@
 #include "serve/serve.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -207,11 +207,10 @@ int server_start(const struct server_config *config, struct server **out)
     if (!s->poller)
         sched_getaffinity(0, sizeof s->affinity, &s->affinity);
     s->nlinux = CPU_COUNT(&s->affinity);
-    struct rlimit files = {0};
-    getrlimit(RLIMIT_NOFILE, &files);
     s->env = (struct call_env){.isle = config->isle,
                                .fd_low = config->reserved_fd_low,
-                               .nofile = files.rlim_cur,
+                               .fd_end = config->reserved_fd_end ? config->reserved_fd_end
+                                                                 : INT_MAX,
                                .pid = getpid(),
                                .exe_path = config->exe_path,
                                .exe_fd = config->exe_fd,

@@ -114,7 +114,7 @@ static void control_check(const struct call_env *env, char *control, size_t len)
             for (size_t k = CMSG_LEN(0); k + sizeof(int) <= h.cmsg_len; k += sizeof(int)) {
                 int fd;
                 memcpy(&fd, control + at + k, sizeof fd);
-                if (fd >= env->fd_low)
+                if (call_fd_is_own(env, fd))
                     fd = -1;
                 memcpy(control + at + k, &fd, sizeof fd);
             }
@@ -258,10 +258,9 @@ static void pidfd_drop_high(const struct call_env *env, char *data)
 {
     int fd;
     memcpy(&fd, data, sizeof fd);
-    if (fd < env->fd_low)
+    if (fd < 0)
         return;
-    server_syscall(SYS_close, fd, 0, 0, 0);
-    fd = -EMFILE;
+    fd = (int)call_fd_given(env, fd);
     memcpy(data, &fd, sizeof fd);
 }
 
@@ -280,8 +279,7 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
             for (size_t k = keep; k + sizeof(int) <= h.cmsg_len; k += sizeof(int)) {
                 int fd;
                 memcpy(&fd, control + at + k, sizeof fd);
-                if (fd >= env->fd_low) {
-                    server_syscall(SYS_close, fd, 0, 0, 0);
+                if ((fd = (int)call_fd_given(env, fd)) < 0) {
                     m->msg_flags |= MSG_CTRUNC;
                     continue;
                 }

@@ -189,7 +189,7 @@ static bool entry_hidden(const struct call *c, enum directory kind, const char *
     const struct view *v = c->env->view;
     long n;
     if (kind == DIR_FDS)
-        return number_after(name, "") >= c->env->fd_low;
+        return call_fd_is_own(c->env, number_after(name, ""));
     if ((n = number_after(name, "cpu")) >= 0)
         return !view_has_cpu(v, (unsigned)n);
     if (kind == DIR_NODES && (n = number_after(name, "node")) >= 0)

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "ownfd.h"
 #include "serve/call.h"
 #include "serve/mapped.h"
 #include "serve/view.h"
@@ -360,12 +361,17 @@ static bool put_limits(const struct call *c, int fd, struct text *out)
                 {"Max data size", "bytes", LULL_LIMIT_DATA},
                 {"Max stack size", "bytes", LULL_LIMIT_STACK},
                 {"Max processes", "processes", LULL_LIMIT_NPROC},
+                {"Max open files", "files", RLIMIT_NOFILE},
                 {"Max address space", "bytes", LULL_LIMIT_AS}};
     struct text real = {0};
     struct lull_limits l;
     bool ok = c->env->limits && view_read(fd, &real) == 0;
     if (ok)
         memcpy(&l, c->env->limits, sizeof l);
+    struct rlimit files;
+    ownfd_limit(&files);
+    l.of[RLIMIT_NOFILE].cur = files.rlim_cur;
+    l.of[RLIMIT_NOFILE].max = files.rlim_max;
     for (char *line = ok ? real.p : NULL, *end; line && (end = strchr(line, '\n'));
          line = end + 1) {
         size_t i = 0;

@@ -11,6 +11,7 @@
 
 #include <lull/syscalls.h>
 
+#include "ownfd.h"
 #include "serve/call.h"
 
 /* Argument i, a time of 16 bytes that is read and written: own copy. */
@@ -63,14 +64,14 @@ bool decode_poll(struct call *c, int64_t *answer)
     if (n == 0)
         return true;
     c->arg[0] = (long)LULL_BAD_PTR;
-    if (n > c->env->nofile) /* Linux: EINVAL, before it looks */
+    if (n > ownfd_soft()) /* Linux: EINVAL, before it looks */
         return true;
     bool fault;
     struct pollfd *own = call_dup(c, c->user[0], n * sizeof *own, &fault);
     if (!own)
         return fault ? true : call_answer(answer, -ENOMEM);
     for (uint32_t i = 0; i < n; i++)
-        if (own[i].fd >= c->env->fd_low)
+        if (call_fd_is_own(c->env, own[i].fd))
             own[i].fd = INT_MAX; /* never open: POLLNVAL */
     c->arg[0] = (long)own;
     c->pollfd = own;
@@ -98,7 +99,8 @@ static void set_cut(uint64_t *set, unsigned n)
 bool decode_select(struct call *c, int64_t *answer)
 {
     int n = (int)c->user[0];
-    if (n > c->env->fd_low) /* as Linux cuts at the size of the table of descriptors */
+    /* as Linux cuts at the size of the table of descriptors */
+    if (n > c->env->fd_low && n <= c->env->fd_end)
         n = c->env->fd_low;
     c->arg[0] = n;
     size_t bytes = n > 0 ? ((size_t)n + 63) / 64 * 8 : 0;
@@ -113,6 +115,8 @@ bool decode_select(struct call *c, int64_t *answer)
         if (!own)
             continue;
         set_cut(own, (unsigned)n);
+        for (int fd = c->env->fd_low; n > c->env->fd_end && fd < c->env->fd_end; fd++)
+            own[fd / 64] &= ~(UINT64_C(1) << fd % 64);
         c->arg[i] = (long)own;
         call_back(c, call_mem(c, c->user[i], bytes), own, bytes, false);
     }

@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -280,6 +281,30 @@ CASE(exec, beside_threads)
     setenv("EXEC_ROUND", text, 1);
     execv("/proc/self/exe", words);
     perror("execve");
+}
+
+/* As many as there may be are open, and stay so. */
+CASE(exec, all_descriptors)
+{
+    struct rlimit l = {200, 200};
+    char *words[] = {"x", NULL};
+    int fd, last = -1;
+
+    setrlimit(RLIMIT_NOFILE, &l);
+    if (getenv("EXEC_ROUND")) {
+        SHOW(open("/dev/null", O_RDONLY));
+        SHOW(errno == EMFILE);
+        return;
+    }
+    MAKE("text", "neither\n");
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0)
+        last = fd;
+    SHOW(last);
+    R(execve("text", words, environ));
+    setenv("EXEC_ROUND", "1", 1);
+    fflush(stdout);
+    execl("/proc/self/exe", "cases", "exec.all_descriptors", (char *)NULL);
+    printf("execve: %s\n", strerrorname_np(errno));
 }
 
 /* A script of which only the descriptor is known. */

@@ -333,3 +333,73 @@ CASE(limits, cpu_time_over_execve)
     setenv("AGAIN", "1", 1);
     execl("/proc/self/exe", "cases", "limits.cpu_time_over_execve", (char *)NULL);
 }
+
+static void show_files(void)
+{
+    struct rlimit l;
+    char line[200];
+    FILE *f = fopen("/proc/self/limits", "re");
+
+    getrlimit(RLIMIT_NOFILE, &l);
+    printf("limit %lu %lu, %ld\n", (unsigned long)l.rlim_cur, (unsigned long)l.rlim_max,
+           sysconf(_SC_OPEN_MAX));
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "Max open files", 14))
+            printf("%s", line);
+    if (f)
+        fclose(f);
+}
+
+/* All that the limit says can be had, and nothing else is in the way. */
+CASE(limits, files)
+{
+    struct rlimit first, l = {100, 0}, old;
+    int fd, n = 0;
+
+    show_files();
+    getrlimit(RLIMIT_NOFILE, &first);
+    l.rlim_max = first.rlim_max;
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    for (n = 0; (fd = open("/dev/null", O_RDONLY)) >= 0; n++)
+        ;
+    SHOW(n);
+    SHOW(errno == EMFILE);
+    R(dup2(0, 100));
+    R(dup2(0, 3000));
+    R(fcntl(0, F_DUPFD, 100));
+    l.rlim_cur = 3000;
+    R(prlimit(0, RLIMIT_NOFILE, &l, &old));
+    SHOW(old.rlim_cur);
+    show_files();
+    for (n = 0; (fd = open("/dev/null", O_RDONLY)) >= 0; n++)
+        ;
+    SHOW(n);
+    R(dup2(0, 2999));
+    R(dup2(0, 3000));
+    R(fcntl(0, F_DUPFD, 2999));
+    R(close_range(50, 2900, 0));
+    R(dup2(0, 1500));
+    R(fcntl(0, F_DUPFD, 1500));
+    l.rlim_cur = l.rlim_max;
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    R(dup2(0, 4095));
+    R(dup2(0, (int)first.rlim_max - 1));
+    l.rlim_cur = l.rlim_max + 1;
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    l = (struct rlimit){200, 300};
+    R(setrlimit(RLIMIT_NOFILE, &l));
+    show_files();
+    R(fcntl(2999, F_GETFD));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        show_files();
+        fflush(stdout);
+        execl("/bin/sh", "sh", "-c", "ulimit -Sn; ulimit -Hn; ulimit -n 250; ulimit -Hn",
+              (char *)NULL);
+    }
+    waitpid(pid, NULL, 0);
+    system("ulimit -Sn; ulimit -Hn");
+    l.rlim_max = 500;
+    R(setrlimit(RLIMIT_NOFILE, &l));
+}

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes b = {data, size};
     struct isle isle;
     struct arena mem = {0};
-    struct call_env env = {.isle = &isle, .fd_low = FAKE_FD_LOW, .nofile = 1024, .pid = 1};
+    struct call_env env = {.isle = &isle, .fd_low = FAKE_FD_LOW, .fd_end = INT32_MAX, .pid = 1};
     server_syscall_fn = fake_linux;
     arena_block_size = 0;
     fake_isle_open(&isle, 1);
