@@ -23,6 +23,7 @@ _Noreturn void panic(const char *what, u64 a, u64 b);
 /* sys/time.c: ns */
 u64 clock_mono(void);
 u64 clock_real(void);
+u64 clock_tai(void);
 u64 tsc_to_ns(u64 ticks);
 
 /* sys/forward.c */

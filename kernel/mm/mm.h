@@ -73,6 +73,7 @@ int pt_map(u64 start, u64 end, u32 prot); /* 0 or -ENOMEM */
 void pt_unmap(u64 start, u64 end);
 void pt_flush(void); /* after mapping changed: what became stale, on all cores */
 void pt_init(void);
+void *pt_page(void); /* 4 KiB of zeroes for a table of the kernel, for ever; NULL: no more */
 void pt_drop(u64 start, u64 end);  /* tables of blocks without mappings; flush afterwards */
 int pt_alias(u64 at, u64 block);   /* a second, writable view of a whole block; 0 or -ENOMEM */
 bool pt_allows(u64 addr, u64 err); /* the tables permit the access of a #PF with this error */

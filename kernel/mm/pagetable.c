@@ -47,6 +47,11 @@ static u64 *table_alloc(void)
     return (u64 *)va;
 }
 
+void *pt_page(void)
+{
+    return table_alloc();
+}
+
 static void table_retire(u64 *table)
 {
     table[0] = retired_head;

@@ -307,6 +307,35 @@ static void core_set_state(struct percpu *p, const struct thread *next)
     __atomic_store_n(&core_of(p->index)->state, state, __ATOMIC_SEQ_CST);
 }
 
+#define FAIR_WAIT_NS 950000000u
+#define FAIR_RUN_NS 50000000u
+
+bool sched_fair_tick(struct percpu *p, struct runq *q)
+{
+    u64 now = clock_mono();
+    if (q->fair_ns) {
+        if (now < q->fair_ns)
+            return false;
+        q->fair_ns = q->starved_ns = 0;
+        return true;
+    }
+    if (!p->cur->prio || list_empty(&q->queue[0])) {
+        q->starved_ns = 0;
+    } else if (!q->starved_ns) {
+        q->starved_ns = now;
+    } else if (now - q->starved_ns >= FAIR_WAIT_NS) {
+        q->fair_ns = now + FAIR_RUN_NS;
+        return true;
+    }
+    return false;
+}
+
+/* A thread's rank on this core now. */
+static int rank(const struct runq *q, u32 prio)
+{
+    return q->fair_ns && !prio ? PRIO_MAX + 1 : (int)prio;
+}
+
 static void schedule_mode(bool yielding)
 {
     struct percpu *p = this_cpu();
@@ -317,8 +346,13 @@ static void schedule_mode(bool yielding)
         forward_reap();
     spin_lock(&q->lock);
     int best = queue_best(q);
+    if (q->fair_ns && clock_mono() >= q->fair_ns)
+        q->fair_ns = 0;
+    if (q->fair_ns && !list_empty(&q->queue[0]))
+        best = 0;
     if (prev->state == THREAD_RUNNING && !prev->is_idle && prev->migrate_to < 0) {
-        if (best < (int)prev->prio || (best == (int)prev->prio && !yielding)) {
+        int next_rank = best < 0 ? -1 : rank(q, (u32)best), own = rank(q, prev->prio);
+        if (next_rank < own || (next_rank == own && !yielding)) {
             spin_unlock(&q->lock);
             return;
         }
@@ -447,6 +481,15 @@ void idle_loop(void)
         }
         schedule();
     }
+}
+
+void thread_hasten(struct thread *t)
+{
+    thread_set_prio(t, PRIO_MAX);
+    u32 core = t->core;
+    runqs[core].fair_ns = 0;
+    thread_set_work(percpu_of(core)->cur, WORK_RESCHED);
+    core_ring(core);
 }
 
 void thread_set_prio(struct thread *t, u32 prio)

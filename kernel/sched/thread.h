@@ -78,7 +78,7 @@ struct thread {
     bool fpu_live; /* its vector state is in the registers of `core`, not in xsave */
     u64 fsbase, gsbase;
     struct segments seg; /* what the selectors hold while it does not run */
-    uaddr clear_tid; /* CLONE_CHILD_CLEARTID */
+    uaddr clear_tid;     /* CLONE_CHILD_CLEARTID */
     uaddr robust_list;
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
@@ -127,6 +127,11 @@ struct runq {
     spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
     u32 ninflight; /* forwarded calls that this core has submitted; only this core touches it */
+    /* Threads without a real-time priority get 5 % of the core where others would leave them none,
+       as on Linux (the fair server; before Linux 6.12 the throttle). Only this core touches both.
+     */
+    u64 starved_ns; /* they wait since then; 0: they do not */
+    u64 fair_ns;    /* they go first until then; 0: they do not */
 } __attribute__((aligned(64)));
 
 extern struct runq runqs[LULL_MAX_CORES];
@@ -179,6 +184,7 @@ void thread_yield(void);
 void thread_switched(void);
 void thread_save_segments(struct thread *t); /* the current one: FS, GS, their bases, DS, ES */
 void thread_move(struct thread *t, unsigned core);
+void thread_hasten(struct thread *t); /* it is next on its core, whatever runs there */
 void thread_set_prio(struct thread *t, u32 prio);
 _Noreturn void idle_loop(void);
 void sched_look(void); /* somebody of a higher priority waits here: the current thread gives way */
@@ -189,7 +195,8 @@ long thread_resumes(u32 nr, u64 end_ns);  /* -ERESTART_BLOCK, remembered for res
 bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
 void slice_arm(unsigned core);
 void slice_disarm(void);
-void slice_tick(void); /* the proxy's timer rang on this core */
+bool sched_fair_tick(struct percpu *p, struct runq *q); /* somebody else's turn */
+void slice_tick(void);                                  /* the proxy's timer rang on this core */
 void deadline_arm(struct percpu *p, struct runq *q);
 u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */
 void timers_run(void);

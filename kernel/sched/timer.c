@@ -123,7 +123,8 @@ void slice_tick(void)
     if (!__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST)) {
         slice_disarm();
     } else if (!p->cur->is_idle) {
-        if (p->cur->policy != SCHED_FIFO) /* it runs until it blocks or yields (sched(7)) */
+        if (sched_fair_tick(p, q) ||
+            p->cur->policy != SCHED_FIFO) /* it runs until it blocks or yields (sched(7)) */
             thread_set_work(p->cur, WORK_RESCHED);
         slice_arm(p->index);
     }

@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "signal/frame.h"
 #include "signal/signal_priv.h"
+#include "sys/sys.h"
 
 /* What Linux must know of how SIGCHLD is taken: as LULL_NR_CHILDREN. */
 static u64 children_flags(const struct sigaction *sa)
@@ -38,6 +39,7 @@ long sys_rt_sigaction(struct frame *f)
 {
     int signo = (int)f->rdi;
     struct sigaction new, old;
+    bool ignored = false;
     long r = sigaction_decode(f, &new);
     if (r)
         return r;
@@ -46,7 +48,8 @@ long sys_rt_sigaction(struct frame *f)
     old = signal_actions[signo - 1];
     if (f->rsi) {
         signal_actions[signo - 1] = new;
-        if (signal_ignored(signo)) { /* POSIX: pending ones are thrown away */
+        ignored = signal_ignored(signo);
+        if (ignored) { /* POSIX: pending ones are thrown away */
             process_pending &= ~sig_bit(signo);
             signal_queue_drop(NULL, signo);
             threads_forget(signo);
@@ -54,8 +57,11 @@ long sys_rt_sigaction(struct frame *f)
     }
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);
-    if (f->rsi)
+    if (f->rsi) {
         signalfds_tell(sig_bit(signo), true);
+        if (ignored)
+            itimers_dropped(signo);
+    }
     if (f->rsi && signo == SIGCHLD && children_flags(&new) != children_flags(&old)) {
         u64 arg[6] = {children_flags(&new)};
         forward_raw(LULL_NR_CHILDREN, arg);
@@ -128,7 +134,7 @@ int signal_wait(u64 set, u64 deadline, bool late, struct sigshort *s)
         t->sig.waiting = r ? 0 : set;
         spin_unlock(&signal_lock);
         if (r > 0)
-            signalfds_tell(sig_bit(r), true);
+            signal_taken(r, s);
         if (r)
             return r;
         thread_prepare_block();
@@ -233,13 +239,19 @@ answer:
     return f->rsi ? copy_out(f->rsi, &old, sizeof old) : 0;
 }
 
+/* By its number, or by a thread's. */
+static bool is_this_process(i32 pid)
+{
+    return pid == (i32)boot_info()->pid || (pid > 0 && thread_exists(pid));
+}
+
 long sys_kill(struct frame *f)
 {
     i32 pid = (i32)f->rdi;
     int signo = (int)f->rsi;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
-    if (pid != (i32)boot_info()->pid) {
+    if (!is_this_process(pid)) {
         u64 arg[6] = {f->rdi, f->rsi};
         return forward_raw(62, arg); /* others, or a group that we may belong to */
     }
@@ -288,7 +300,7 @@ long sys_rt_sigqueueinfo(struct frame *f)
 {
     struct sigshort info;
     int signo = (int)f->rsi;
-    if ((i32)f->rdi != (i32)boot_info()->pid)
+    if (!is_this_process((i32)f->rdi))
         return forward_call(f, &syscall_table[129]);
     long r = queue_info(f->rdx, &info);
     if (r)

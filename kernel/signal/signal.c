@@ -8,6 +8,7 @@
 #include "sched/thread.h"
 #include "signal/frame.h"
 #include "signal/signal_priv.h"
+#include "sys/sys.h"
 
 #define STOP_SIGNALS (sig_bit(SIGSTOP) | sig_bit(SIGTSTP) | sig_bit(SIGTTIN) | sig_bit(SIGTTOU))
 #define IGNORED_BY_DEFAULT                                                                         \
@@ -119,7 +120,15 @@ static void wake_waiting(int signo, const struct thread *but)
     }
 }
 
-void signal_send(struct thread *t, int signo, const struct sigshort *info)
+/* A signal without a handler that ends the program. Under signal_lock. */
+static bool fatal(int signo)
+{
+    u64 kept = STOP_SIGNALS | IGNORED_BY_DEFAULT;
+    return signal_actions[signo - 1].handler == SIG_DFL && !(kept & sig_bit(signo));
+}
+
+/* `near`: who gets a signal of the process if it can, instead of the main thread. */
+static bool send(struct thread *t, struct thread *near, int signo, const struct sigshort *info)
 {
     struct thread *target = NULL;
     spin_lock(&threads_lock);
@@ -132,9 +141,10 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
         if ((t && x != t) || !wants(x, signo))
             continue;
         waited |= (x->sig.waiting & sig_bit(signo)) != 0;
-        if (!target || x->tid == (i32)boot_info()->pid)
+        if (!target || x == near || (target != near && x->tid == (i32)boot_info()->pid))
             target = x; /* the main thread when it can, as Linux */
     }
+    bool ends = fatal(signo) && target && !(target->sig.mask & sig_bit(signo));
     bool blocked = target && !wants(target, signo);
     bool drop = t ? !target : false; /* it ended meanwhile */
     drop |= signal_ignored(signo) && !waited && !blocked && target;
@@ -149,6 +159,8 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
         signal_survives(t, signo);
     }
     spin_unlock(&signal_lock);
+    if (!drop && ends && target != current())
+        thread_hasten(target); /* however high the priority of who runs before it */
     if (!drop && target && wants(target, signo))
         thread_interrupt(target);
     if (!drop && waited && !t)
@@ -156,15 +168,25 @@ void signal_send(struct thread *t, int signo, const struct sigshort *info)
     spin_unlock(&threads_lock);
     if (!drop)
         signalfds_tell(sig_bit(signo), false);
+    return !drop;
 }
 
-void signal_send_tid(i32 tid, int signo, const struct sigshort *info)
+bool signal_send(struct thread *t, int signo, const struct sigshort *info)
+{
+    return send(t, NULL, signo, info);
+}
+
+bool signal_send_here(int signo, const struct sigshort *info)
+{
+    return send(NULL, current(), signo, info);
+}
+
+bool signal_send_tid(i32 tid, int signo, const struct sigshort *info)
 {
     spin_lock(&threads_lock);
     struct thread *t = thread_by_tid(tid);
     spin_unlock(&threads_lock);
-    if (t)
-        signal_send(t, signo, info);
+    return t && signal_send(t, signo, info);
 }
 
 bool signal_queued(i32 tid, int signo, int code, i32 pid)
@@ -323,6 +345,13 @@ int signal_dequeue(struct thread *t, u64 set, struct sigshort *info)
     return signo;
 }
 
+void signal_taken(int signo, struct sigshort *info)
+{
+    if (info->code == SI_TIMER || info->code == SI_KERNEL)
+        itimer_taken(signo, info);
+    signalfds_tell(sig_bit(signo), true);
+}
+
 /*
  * A function that keeps no frame (a leaf) leaves its return address on top of the stack: believed
  * if the instruction before it is a call to just before rip.
@@ -476,7 +505,7 @@ void signals_deliver(struct frame *f)
         spin_unlock(&signal_lock);
         if (!signo)
             break;
-        signalfds_tell(sig_bit(signo), true);
+        signal_taken(signo, &s);
         if (handler == SIG_IGN || (handler == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo)))
             continue;
         struct siginfo info;

@@ -51,6 +51,7 @@
 #define SI_USER 0
 #define SI_KERNEL 0x80
 #define SI_TKILL (-6)
+#define SI_TIMER (-2)
 
 static inline u64 sig_bit(int signo)
 {
@@ -112,12 +113,14 @@ void signals_init(void);
 void signalfds_init(void);
 /* Of a signal that the program sends itself: its number and user. */
 struct sigshort signal_own_info(int code);
-/* Sends to one thread, or to the process (t == NULL). */
-void signal_send(struct thread *t, int signo, const struct sigshort *info);
+/* Sends to one thread, or to the process (t == NULL). False: it is ignored, or the thread ended. */
+bool signal_send(struct thread *t, int signo, const struct sigshort *info);
+/* To the process, by preference to the current thread: it is about what that does. */
+bool signal_send_here(int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
 void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err);
 /* The same to a thread by number, if it is still there. */
-void signal_send_tid(i32 tid, int signo, const struct sigshort *info);
+bool signal_send_tid(i32 tid, int signo, const struct sigshort *info);
 /* A signal with this code and sender waits to be taken: by the thread, or the process (0). */
 bool signal_queued(i32 tid, int signo, int code, i32 pid);
 bool signal_pending(struct thread *t); /* deliverable now */

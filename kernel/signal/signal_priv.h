@@ -34,6 +34,8 @@ bool signal_ignored(int signo);
 void signal_queue_drop(struct thread *t, int signo);
 /* Takes the next signal in `set` that is pending for t or the process. 0: none. */
 int signal_dequeue(struct thread *t, u64 set, struct sigshort *info);
+/* One that signal_dequeue() gave; without locks. A timer's info becomes what it is by now. */
+void signal_taken(int signo, struct sigshort *info);
 /*
  * Waits for a signal of `set`: its number, -EAGAIN when it is late, -EINTR when another one came.
  * Without locks, as the rest.

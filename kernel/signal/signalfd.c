@@ -14,7 +14,6 @@
 #define NR_PREADV2 327
 #define RWF_NOWAIT 8u
 #define SIGRTMIN_KERNEL 32
-#define SI_TIMER (-2)
 #define SI_SIGIO (-5)
 #define KILL_BIT sig_bit(SIGKILL) /* LULL_NR_SIGNALFD: O_NONBLOCK */
 #define STOP_BIT sig_bit(SIGSTOP) /* and signal 64 */

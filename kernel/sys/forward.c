@@ -11,6 +11,7 @@
 #define NR_SELECT 23
 #define NR_SEMOP 65
 #define NR_MSGSND 69
+#define PIDFD_THREAD 0x80u
 #define NR_MSGRCV 70
 #define NR_SEMTIMEDOP 220
 #define NR_EPOLL_WAIT 232
@@ -285,6 +286,45 @@ static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
     return copy_in(mask, set[0], 8) ? -EFAULT : 1;
 }
 
+/*
+ * Calls that name a process: a thread's number, which Linux does not know, stands for this one. 0,
+ * or what Linux answers to a number that is no process's.
+ */
+static long name_process(u32 nr, u64 arg[6])
+{
+    unsigned i = 0;
+    switch (nr) {
+    case 109: /* setpgid */
+    case 121: /* getpgid */
+    case 124: /* getsid */
+    case 434: /* pidfd_open */
+        break;
+    case 140: /* getpriority, setpriority of PRIO_PROCESS */
+    case 141:
+        if ((i32)arg[0] != 0)
+            return 0;
+        i = 1;
+        break;
+    case 251: /* ioprio_set, ioprio_get of IOPRIO_WHO_PROCESS */
+    case 252:
+        if ((i32)arg[0] != 1)
+            return 0;
+        i = 1;
+        break;
+    default:
+        return 0;
+    }
+    i32 id = (i32)arg[i];
+    if (id <= 0 || id == (i32)boot_info()->pid || !thread_exists(id))
+        return 0;
+    if (nr == 109)
+        return -EINVAL;
+    if (nr == 434)
+        return (u32)arg[1] & PIDFD_THREAD ? refuse(nr) : -ENOENT;
+    arg[i] = boot_info()->pid;
+    return 0;
+}
+
 /* `end`: of a call that goes on; NEVER: the call says itself. */
 static long forward_frame(struct frame *f, u32 nr, u64 end)
 {
@@ -292,6 +332,9 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
     u64 arg[6], mask;
     for (unsigned i = 0; i < 6; i++)
         arg[i] = frame_arg(f, i);
+    long named = name_process(nr, arg);
+    if (named)
+        return named;
     long masked = mask_fetch(f, nr, &mask);
     if (masked < 0)
         return masked;

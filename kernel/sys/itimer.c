@@ -3,34 +3,49 @@
  * Timers that send signals: getitimer(2), alarm(2), timer_create(2) and their families. Those of
  * wall clocks are deadlines of the core that set them. Those of CPU time are looked at when that
  * much can have passed at the earliest, and again until it has.
+ *
+ * A periodic timer that has sent its signal waits until somebody takes that, as on Linux: what
+ * passes meanwhile is its overrun. So an interval shorter than the signal's handling costs no more
+ * than the handling.
  */
 #include "kernel.h"
+#include "mm/mm.h"
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
-#define TIMERS_MAX 256
-#define ITIMERS 3 /* the first of them: REAL, VIRTUAL, PROF */
+#define ITIMERS 3 /* REAL, VIRTUAL, PROF */
 #define LOOK_AGAIN_NS 1000000u
+#define REARM_NS 100000u     /* between a signal and the next one of its timer, at least */
+#define IGNORED_NS 10000000u /* the same while it is ignored, so that nobody takes it */
+#define RLIMIT_SIGPENDING 11
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1
 #define SIGEV_THREAD_ID 4
-#define SI_TIMER (-2)
 #define TIMER_ABSTIME 1
 #define NS 1000000000ul
+#define NR_CLOCK_GETRES 229
 
-enum clock_kind { CLOCK_WALL, CLOCK_REAL, CLOCK_PROCESS_CPU, CLOCK_THREAD_CPU };
+enum clock_kind { CLOCK_WALL, CLOCK_REAL, CLOCK_TAI, CLOCK_PROCESS_CPU, CLOCK_THREAD_CPU };
 
-static struct ptimer {
+struct ptimer {
     struct timer tm;
     bool used, armed;
+    bool sent; /* its signal waits to be taken: not armed until then */
     u8 kind;
+    i32 id;    /* of timer_create(2); -1 - n: interval timer n */
     i32 signo; /* 0: none is sent */
     i32 tid;   /* to this thread; 0: to the process */
     i32 cpu_tid;
     u64 value;
     u64 expiry, interval; /* ns of its clock */
     u32 overrun, missed;  /* of the last signal; since */
-} timers[TIMERS_MAX];
+};
+static struct ptimer itimers[ITIMERS];
+/* Those of timer_create(2), by pages as they are needed. */
+#define PER_PAGE (LULL_PAGE / sizeof(struct ptimer))
+#define PAGES_MAX 2048
+static struct ptimer *pages[PAGES_MAX];
+static u32 npages, nused;
 static spinlock lock;
 
 static u64 clock_of(const struct ptimer *p)
@@ -39,6 +54,8 @@ static u64 clock_of(const struct ptimer *p)
     switch (p->kind) {
     case CLOCK_REAL:
         return clock_real();
+    case CLOCK_TAI:
+        return clock_tai();
     case CLOCK_PROCESS_CPU:
         return tsc_to_ns(process_cpu_ticks());
     case CLOCK_THREAD_CPU:
@@ -62,47 +79,65 @@ static u64 look_at(const struct ptimer *p, u64 now)
 
 static void fire(struct timer *tm);
 
-/* Under the lock. */
-static void arm(struct ptimer *p, u64 now)
+/* Under the lock. `least`: not within so many ns. */
+static void arm(struct ptimer *p, u64 now, u64 least)
 {
     p->armed = true;
     p->tm.fire = fire;
-    timer_start(&p->tm, look_at(p, now));
+    timer_start(&p->tm, max_u64(look_at(p, now), clock_mono() + least));
 }
 
 static void disarm(struct ptimer *p)
 {
-    p->armed = false;
+    p->armed = p->sent = false;
     timer_cancel(&p->tm);
 }
 
-/* It has expired: the next time, and whether a signal is due now. Under the lock. */
+/* The first expiry after `now`; the ones before it are counted. */
+static void forward_to(struct ptimer *p, u64 now)
+{
+    u64 more = now >= p->expiry ? (now - p->expiry) / p->interval + 1 : 0;
+    p->expiry += more * p->interval;
+    p->missed = (u32)min_u64(p->missed + more, 0x7fffffff);
+}
+
+/* It has expired: whether a signal is due now. Under the lock. */
 static bool expire(struct ptimer *p, u64 now, struct sigshort *info)
 {
-    int id = (int)(p - timers);
-    u64 more = 0;
-    if (p->interval) {
-        more = (now - p->expiry) / p->interval;
-        p->expiry += (more + 1) * p->interval;
-        arm(p, now);
-    } else {
-        p->armed = false;
-    }
-    p->missed += (u32)more;
-    if (!p->signo)
+    p->armed = false;
+    if (p->interval)
+        p->expiry += p->interval;
+    if (!p->signo) {
+        if (p->interval) {
+            forward_to(p, now);
+            arm(p, now, IGNORED_NS);
+        }
         return false;
-    if (id < ITIMERS) {
+    }
+    if (p->id < 0) {
         *info = (struct sigshort){.code = SI_KERNEL};
+        p->sent = p->interval != 0;
         return true;
     }
-    if (signal_queued(p->tid, p->signo, SI_TIMER, id)) {
+    if (signal_queued(p->tid, p->signo, SI_TIMER, p->id)) { /* of an earlier setting */
         p->missed++;
+        p->sent = p->interval != 0;
         return false;
     }
+    p->sent = p->interval != 0;
+    *info = (struct sigshort){.code = SI_TIMER, .pid = p->id, .uid = p->missed, .value = p->value};
     p->overrun = p->missed;
     p->missed = 0;
-    *info = (struct sigshort){.code = SI_TIMER, .pid = id, .uid = p->overrun, .value = p->value};
     return true;
+}
+
+/* The signal was taken, or is not to be: what passed since, and on. Under the lock. */
+static void resume(struct ptimer *p, u64 least)
+{
+    u64 now = clock_of(p);
+    p->sent = false;
+    forward_to(p, now);
+    arm(p, now, least);
 }
 
 static void fire(struct timer *tm)
@@ -115,21 +150,69 @@ static void fire(struct timer *tm)
     if (p->used && p->armed && !tm->queued) {
         u64 now = clock_of(p);
         if (now < p->expiry)
-            arm(p, now);
+            arm(p, now, 0);
         else
             send = expire(p, now, &info);
     }
+    bool cpu = p->kind >= CLOCK_PROCESS_CPU;
     spin_unlock(&lock);
+    bool sent = true;
     if (send && tid)
-        signal_send_tid(tid, signo, &info);
+        sent = signal_send_tid(tid, signo, &info);
     else if (send)
-        signal_send(NULL, signo, &info);
+        sent = cpu ? signal_send_here(signo, &info) : signal_send(NULL, signo, &info);
+    if (sent)
+        return;
+    spin_lock(&lock);
+    if (p->used && p->sent)
+        resume(p, IGNORED_NS);
+    spin_unlock(&lock);
+}
+
+static struct ptimer *by_id(u32 id)
+{
+    struct ptimer *p = id / PER_PAGE < npages ? &pages[id / PER_PAGE][id % PER_PAGE] : NULL;
+    return p && p->used ? p : NULL;
+}
+
+void itimer_taken(int signo, struct sigshort *info)
+{
+    spin_lock(&lock);
+    if (info->code == SI_TIMER) {
+        struct ptimer *p = by_id((u32)info->pid);
+        if (p && p->sent && p->signo == signo) {
+            resume(p, REARM_NS);
+            p->overrun = (u32)min_u64((u64)info->uid + p->missed, 0x7fffffff);
+            p->missed = 0;
+            info->uid = p->overrun;
+        }
+    } else if (info->code == SI_KERNEL) {
+        for (int i = 0; i < ITIMERS; i++) {
+            if (itimers[i].sent && itimers[i].signo == signo)
+                resume(&itimers[i], REARM_NS);
+        }
+    }
+    spin_unlock(&lock);
+}
+
+void itimers_dropped(int signo)
+{
+    spin_lock(&lock);
+    for (u32 i = 0; i < ITIMERS + npages * PER_PAGE; i++) {
+        struct ptimer *p = i < ITIMERS ? &itimers[i] : by_id(i - ITIMERS);
+        if (p && p->sent && p->signo == signo)
+            resume(p, IGNORED_NS);
+    }
+    spin_unlock(&lock);
 }
 
 void itimers_forked(void)
 {
     lock = (spinlock){0};
-    memset(timers, 0, sizeof timers);
+    memset(itimers, 0, sizeof itimers);
+    for (u32 i = 0; i < npages; i++)
+        memset(pages[i], 0, LULL_PAGE);
+    nused = 0;
 }
 
 /* ---- setting ---- */
@@ -140,13 +223,13 @@ struct setting {
 
 static struct setting get(const struct ptimer *p)
 {
-    struct setting s = {0, p->interval};
-    if (p->used && p->armed) {
-        u64 now = clock_of(p);
-        s.value = p->expiry > now ? p->expiry - now : 1;
+    struct setting s = {0, p->used ? p->interval : 0};
+    if (p->used && (p->armed || p->sent)) {
+        u64 now = clock_of(p), at = p->expiry;
+        if (p->interval && at <= now)
+            at += ((now - at) / p->interval + 1) * p->interval;
+        s.value = at > now ? at - now : 1;
     }
-    if (!p->armed)
-        s.interval = p->used ? p->interval : 0;
     return s;
 }
 
@@ -160,15 +243,16 @@ static void set(struct ptimer *p, struct setting s, bool absolute)
     if (!s.value)
         return;
     p->expiry = absolute ? s.value : now + s.value;
-    arm(p, now);
+    arm(p, now, 0);
 }
 
 static struct ptimer *itimer(u64 which)
 {
     static const u8 kind[] = {CLOCK_WALL, CLOCK_PROCESS_CPU, CLOCK_PROCESS_CPU};
     static const u8 signo[] = {14, 26, 27}; /* ALRM, VTALRM, PROF */
-    struct ptimer *p = &timers[which];
+    struct ptimer *p = &itimers[which];
     p->used = true;
+    p->id = -1 - (i32)which;
     p->kind = kind[which];
     p->signo = signo[which];
     return p;
@@ -233,7 +317,7 @@ void itimers_show(struct lull_itimer out[ITIMERS])
 {
     spin_lock(&lock);
     for (int i = 0; i < ITIMERS; i++) {
-        struct setting s = get(&timers[i]);
+        struct setting s = get(&itimers[i]);
         out[i] = (struct lull_itimer){s.value, s.interval};
     }
     spin_unlock(&lock);
@@ -252,23 +336,29 @@ void itimers_start(void)
 
 /* ---- timer_create ---- */
 
-static struct ptimer *by_id(u64 id)
+/* A clock that Linux alone knows: it wakes a machine that sleeps. */
+static long alarm_clock(i32 id, u8 *kind)
 {
-    return id >= ITIMERS && id < TIMERS_MAX && timers[id].used ? &timers[id] : NULL;
+    long r = forward_raw(NR_CLOCK_GETRES, (const u64[6]){(u64)(i64)id});
+    if (r) /* no such clock in this machine */
+        return -EOPNOTSUPP;
+    if (boot_info()->euid)
+        return -EPERM;
+    *kind = id == 8 ? CLOCK_REAL : CLOCK_WALL;
+    return 0;
 }
 
-/* Negative: CPU time of a process or thread, ~number << 3 | 4 for a thread | 2 (time.h). */
 static long clock_decode(i32 id, u8 *kind, i32 *tid)
 {
     *tid = current()->tid;
-    if (id < 0 && (id & 7) == 2 && (~id >> 3 == 0 || ~id >> 3 == (i32)boot_info()->pid)) {
-        *kind = CLOCK_PROCESS_CPU;
-        return 0;
-    }
-    if (id < 0 && (id & 7) == 6) {
-        *kind = CLOCK_THREAD_CPU;
-        *tid = ~id >> 3 ? ~id >> 3 : *tid;
-        return thread_exists(*tid) ? 0 : -EINVAL;
+    if (id < 0) {
+        bool thread;
+        long r = cpu_clock_decode(id, &thread, tid);
+        if (r == 0)
+            *kind = thread ? CLOCK_THREAD_CPU : CLOCK_PROCESS_CPU;
+        if (r == -ESRCH) /* another process's, or a device's: is there one? */
+            r = forward_raw(NR_CLOCK_GETRES, (const u64[6]){(u64)(i64)id}) ? -EINVAL : refuse(222);
+        return r;
     }
     switch (id) {
     case 0:
@@ -284,8 +374,18 @@ static long clock_decode(i32 id, u8 *kind, i32 *tid)
     case 3:
         *kind = CLOCK_THREAD_CPU;
         return 0;
+    case 4: /* MONOTONIC_RAW, REALTIME_COARSE, MONOTONIC_COARSE */
+    case 5:
+    case 6:
+        return -EOPNOTSUPP;
+    case 8: /* REALTIME_ALARM, BOOTTIME_ALARM */
+    case 9:
+        return alarm_clock(id, kind);
+    case 11:
+        *kind = CLOCK_TAI;
+        return 0;
     default:
-        return id == 8 || id == 9 || id == 11 || id < 0 ? refuse(222) : -EINVAL;
+        return -EINVAL;
     }
 }
 
@@ -294,6 +394,36 @@ struct sigevent {
     i32 signo, notify, tid, pad[11];
 };
 _Static_assert(sizeof(struct sigevent) == 64, "sigevent_t");
+
+/* A free one, with the lock held; NULL: there are as many as there may be. */
+static struct ptimer *timer_new(void)
+{
+    static u32 hint;
+    spin_lock(&lock);
+    u32 n = npages * PER_PAGE;
+    if (nused < n && nused < limit_table()->of[RLIMIT_SIGPENDING].cur) {
+        while (pages[hint / PER_PAGE][hint % PER_PAGE].used)
+            hint = (hint + 1) % n;
+        struct ptimer *p = &pages[hint / PER_PAGE][hint % PER_PAGE];
+        memset(p, 0, sizeof *p);
+        p->id = (i32)hint;
+        hint = (hint + 1) % n;
+        nused++;
+        return p;
+    }
+    spin_unlock(&lock);
+    return NULL;
+}
+
+static void more_timers(void)
+{
+    spin_lock(&mm_lock);
+    if (npages * PER_PAGE == nused && npages < PAGES_MAX) {
+        pages[npages] = pt_page();
+        npages += pages[npages] != NULL;
+    }
+    spin_unlock(&mm_lock);
+}
 
 long sys_timer_create(struct frame *f)
 {
@@ -310,27 +440,21 @@ long sys_timer_create(struct frame *f)
         (ev.notify != SIGEV_NONE && (ev.signo < 1 || ev.signo > NSIG)) ||
         (to_thread && !thread_exists(ev.tid)))
         return -EINVAL;
-    i32 id = -1;
-    spin_lock(&lock);
-    for (i32 i = ITIMERS; i < TIMERS_MAX && id < 0; i++) {
-        if (timers[i].used)
-            continue;
-        id = i;
-        timers[i] = (struct ptimer){.used = true,
-                                    .kind = kind,
-                                    .signo = ev.notify == SIGEV_NONE ? 0 : ev.signo,
-                                    .tid = to_thread ? ev.tid : 0,
-                                    .cpu_tid = cpu_tid,
-                                    .value = f->rsi ? ev.value : (u64)i};
-    }
-    spin_unlock(&lock);
-    if (id < 0)
+    more_timers();
+    struct ptimer *p = timer_new();
+    if (!p)
         return -EAGAIN;
-    if (copy_out(f->rdx, &id, sizeof id)) {
-        timers[id].used = false;
-        return -EFAULT;
-    }
-    return 0;
+    i32 id = p->id;
+    p->kind = kind;
+    p->signo = ev.notify == SIGEV_NONE ? 0 : ev.signo;
+    p->tid = to_thread ? ev.tid : 0;
+    p->cpu_tid = cpu_tid;
+    p->value = f->rsi ? ev.value : (u64)id;
+    bool told = !copy_out(f->rdx, &id, sizeof id);
+    p->used = told;
+    nused -= !told;
+    spin_unlock(&lock);
+    return told ? 0 : -EFAULT;
 }
 
 struct itimer_ns {
@@ -396,6 +520,7 @@ long sys_timer_delete(struct frame *f)
     if (p) {
         disarm(p);
         p->used = false;
+        nused--;
     }
     spin_unlock(&lock);
     return p ? 0 : -EINVAL;

@@ -18,13 +18,19 @@ void thread_rename(i32 tid, const char name[16]);
 
 /* time.c */
 u64 thread_cpu(const struct thread *t); /* TSC ticks */
-u64 process_cpu_ticks(void);          /* of all threads, ended ones too */
-bool thread_cpu_ns(i32 tid, u64 *ns); /* false: no such thread */
+u64 process_cpu_ticks(void);            /* of all threads, ended ones too */
+bool thread_cpu_ns(i32 tid, u64 *ns);   /* false: no such thread */
 
 /* itimer.c */
 void itimers_start(void);
 void itimers_show(struct lull_itimer out[3]);
 void itimers_forked(void); /* a child has none */
+/* A timer's signal has been taken: what it overran is told, and the timer goes on. */
+void itimer_taken(int signo, struct sigshort *info);
+void itimers_dropped(int signo); /* signals of this number were thrown away */
+/* CPU time by number, as clock_getcpuclockid(3) makes it, of this program: *tid is the thread's, 0
+   the whole. 0, -EINVAL: of nobody, -ESRCH: Linux knows. */
+long cpu_clock_decode(i32 id, bool *thread, i32 *tid);
 long sys_getitimer(struct frame *f);
 long sys_setitimer(struct frame *f);
 long sys_alarm(struct frame *f);

@@ -9,6 +9,7 @@
 #define NR_FUTEX 202
 #define NR_CLOCK_NANOSLEEP 230
 #define TIMER_ABSTIME 1
+#define CPU_LOOK_NS 1000000u
 
 static u64 scale(u64 ticks, u64 mult)
 {
@@ -36,6 +37,10 @@ u64 clock_mono(void)
 u64 clock_real(void)
 {
     return clock_read(LULL_CLOCK_REALTIME);
+}
+u64 clock_tai(void)
+{
+    return clock_read(LULL_CLOCK_TAI);
 }
 u64 tsc_to_ns(u64 ticks)
 {
@@ -70,25 +75,40 @@ bool thread_cpu_ns(i32 tid, u64 *ns)
     return t != NULL;
 }
 
-/* CPU time by number, as clock_getcpuclockid(3) makes it: ~id << 3 | for a thread << 2 | 2. */
-static long clock_of(i32 id, u64 *ns)
+/* ~number << 3 | 4 for a thread | 0: all that it computes, 1: in user mode, 2: the scheduler's. An
+   isle counts them alike: all is in user mode. */
+long cpu_clock_decode(i32 id, bool *thread, i32 *tid)
 {
     i32 who = ~(id >> 3);
-    bool process = !(id & 4);
+    *thread = id & 4;
+    *tid = 0;
+    if ((id & 7) == 3) /* of a device, by its descriptor */
+        return -ESRCH;
     if ((id & 3) == 3)
         return -EINVAL;
-    if ((id & 3) != 2) /* as setitimer(2) counts: user time is not told from the rest */
-        return refuse(228);
-    if (process && who && who != (i32)boot_info()->pid)
-        return refuse(228); /* another process */
-    if (process) {
-        *ns = tsc_to_ns(process_cpu_ticks());
+    if (!*thread && (!who || who == (i32)boot_info()->pid || who == current()->tid))
         return 0;
-    }
-    return thread_cpu_ns(who ? who : current()->tid, ns) ? 0 : -EINVAL;
+    if (!*thread)
+        return thread_exists(who) ? -EINVAL : -ESRCH;
+    *tid = who ? who : current()->tid;
+    return thread_exists(*tid) ? 0 : -EINVAL;
 }
 
-/* 0 or -EINVAL. Clock numbers: clock_gettime(2). */
+/* -ESRCH: Linux knows it. */
+static long clock_of(i32 id, u64 *ns)
+{
+    bool thread;
+    i32 tid;
+    long r = cpu_clock_decode(id, &thread, &tid);
+    if (r)
+        return r;
+    if (thread)
+        return thread_cpu_ns(tid, ns) ? 0 : -EINVAL;
+    *ns = tsc_to_ns(process_cpu_ticks());
+    return 0;
+}
+
+/* 0, -EINVAL, or -ESRCH: ask Linux. Clock numbers: clock_gettime(2). */
 static long clock_by_id(i32 id, u64 *ns)
 {
     switch (id) {
@@ -113,8 +133,11 @@ static long clock_by_id(i32 id, u64 *ns)
         *ns = clock_read(LULL_CLOCK_BOOTTIME);
         return 0;
     case 11:
-        *ns = clock_read(LULL_CLOCK_TAI);
+        *ns = clock_tai();
         return 0;
+    case 8: /* REALTIME_ALARM, BOOTTIME_ALARM: not in every machine */
+    case 9:
+        return -ESRCH;
     default:
         if (id < 0)
             return clock_of(id, ns);
@@ -132,7 +155,7 @@ long sys_clock_gettime(struct frame *f)
     u64 ns;
     long r = clock_by_id((i32)f->rdi, &ns);
     if (r)
-        return r;
+        return r == -ESRCH ? forward_call(f, &syscall_table[228]) : r;
     struct timespec ts = to_timespec(ns);
     return copy_out(f->rsi, &ts, sizeof ts);
 }
@@ -143,7 +166,7 @@ long sys_clock_getres(struct frame *f)
     i32 id = (i32)f->rdi;
     long r = clock_by_id(id, &ns);
     if (r)
-        return r;
+        return r == -ESRCH ? forward_call(f, &syscall_table[229]) : r;
     struct timespec ts = {0, id == 5 || id == 6 ? 4000000 : 1};
     return f->rsi ? copy_out(f->rsi, &ts, sizeof ts) : 0;
 }
@@ -214,18 +237,61 @@ long sys_nanosleep(struct frame *f)
     return r ? r : sleep_to(NR_NANOSLEEP, clock_mono() + ns, f->rsi);
 }
 
+/* Until the clock of CPU time `id` says `end`; what is left when a signal comes, in ns of it. */
+static u64 cpu_sleep_until(i32 id, u64 end)
+{
+    u64 now;
+    while (clock_by_id(id, &now) == 0 && now < end) {
+        u64 left = max_u64((end - now) / boot_info()->ncores, CPU_LOOK_NS);
+        if (sleep_until(clock_mono() + left))
+            return end - now;
+    }
+    return 0;
+}
+
+/* clock_nanosleep(2) of such a clock, with its arguments, until it says `end`. */
+static long cpu_sleep_on(struct frame *f, u64 end)
+{
+    u64 left = cpu_sleep_until((i32)f->rdi, end);
+    if (!left)
+        return 0;
+    struct timespec ts = to_timespec(left);
+    if (f->r10 && copy_out(f->r10, &ts, sizeof ts))
+        return -EFAULT;
+    return thread_resumes(NR_CLOCK_NANOSLEEP, end);
+}
+
+static long cpu_sleep(struct frame *f, i32 id, u64 now)
+{
+    u64 ns;
+    bool thread;
+    i32 tid;
+    /* a thread cannot wait for its own time */
+    if (id < 0 && cpu_clock_decode(id, &thread, &tid) == 0 && thread && tid == current()->tid)
+        return -EINVAL;
+    long r = timespec_in(f->rdx, &ns);
+    if (r)
+        return r;
+    if (f->rsi & TIMER_ABSTIME)
+        return cpu_sleep_until(id, ns) ? -ERESTART_NOHAND : 0;
+    return cpu_sleep_on(f, now + ns);
+}
+
+static bool is_cpu_clock(i32 id)
+{
+    return id < 0 || id == 2;
+}
+
 long sys_clock_nanosleep(struct frame *f)
 {
     i32 id = (i32)f->rdi;
     u64 ns, now;
     long r = clock_by_id(id, &now);
     if (r)
-        return r;
-    if (id == 2)
-        return refuse(230);
-    if (id == 3)
-        return -EINVAL;
-    if (id > 3 && id != 7 && id != 11)
+        return r == -ESRCH ? forward_call(f, &syscall_table[230]) : r;
+    if (is_cpu_clock(id))
+        return cpu_sleep(f, id, now);
+    if (id >= 3 && id != 7 && id != 11)
         return -EOPNOTSUPP;
     r = timespec_in(f->rdx, &ns);
     if (r)
@@ -249,6 +315,8 @@ long sys_restart_syscall(struct frame *f)
     case NR_NANOSLEEP:
         return sleep_to(nr, t->resume.end, f->rsi);
     case NR_CLOCK_NANOSLEEP:
+        if (is_cpu_clock((i32)f->rdi))
+            return cpu_sleep_on(f, t->resume.end);
         return sleep_to(nr, t->resume.end, f->r10);
     case NR_FUTEX:
         return futex_resume(f, t->resume.end);

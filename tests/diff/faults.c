@@ -131,13 +131,19 @@ CASE(faults, arithmetic)
     catch_faults();
     RUN("divide by zero", "\x31\xd2\x31\xc9\xf7\xf1", 0);
     RUN("idiv overflow", "\x31\xd2\xb8\x00\x00\x00\x80\x99\xb9\xff\xff\xff\xff\xf7\xf9", 0);
-    RUN("x87 invalid", "\xdb\xe3\x9b\xd9\x7c\x24\xf8\x66\x81\x64\x24\xf8\xfe\xff\xd9\x6c\x24\xf8"
-                       "\xd9\xe8\xd9\xe0\xd9\xfa\x9b", 0);
-    RUN("x87 divide by zero", "\xdb\xe3\x9b\xd9\x7c\x24\xf8\x66\x81\x64\x24\xf8\xfb\xff\xd9\x6c\x24"
-                              "\xf8\xd9\xe8\xd9\xee\xde\xf9\x9b", 0);
+    RUN("x87 invalid",
+        "\xdb\xe3\x9b\xd9\x7c\x24\xf8\x66\x81\x64\x24\xf8\xfe\xff\xd9\x6c\x24\xf8"
+        "\xd9\xe8\xd9\xe0\xd9\xfa\x9b",
+        0);
+    RUN("x87 divide by zero",
+        "\xdb\xe3\x9b\xd9\x7c\x24\xf8\x66\x81\x64\x24\xf8\xfb\xff\xd9\x6c\x24"
+        "\xf8\xd9\xe8\xd9\xee\xde\xf9\x9b",
+        0);
     __asm__ volatile("fninit");
-    RUN("sse divide by zero", "\xc7\x44\x24\xf8\x80\x1d\x00\x00\x0f\xae\x54\x24\xf8\x0f\x57\xc9\xb8"
-                              "\x01\x00\x00\x00\xf3\x0f\x2a\xc0\xf3\x0f\x5e\xc1", 0);
+    RUN("sse divide by zero",
+        "\xc7\x44\x24\xf8\x80\x1d\x00\x00\x0f\xae\x54\x24\xf8\x0f\x57\xc9\xb8"
+        "\x01\x00\x00\x00\xf3\x0f\x2a\xc0\xf3\x0f\x5e\xc1",
+        0);
     unsigned mxcsr = 0x1f80;
     __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr));
 }
@@ -229,26 +235,29 @@ CASE(faults, single_step)
 CASE(faults, flags)
 {
     catch_faults();
-    RUN("popf of NT", "\x9c\x81\x0c\x24\x00\x40\x00\x00\x9d\x9c\x81\x24\x24\xff\xbf\xff\xff\x9d", 0);
+    RUN("popf of NT", "\x9c\x81\x0c\x24\x00\x40\x00\x00\x9d\x9c\x81\x24\x24\xff\xbf\xff\xff\x9d",
+        0);
     RUN("popf of IOPL", "\x9c\x81\x0c\x24\x00\x30\x00\x00\x9d\xfa", 0);
     RUN("popf without IF", "\x9c\x81\x24\x24\xff\xfd\xff\xff\x9d", 0);
     RUN("iretq with NT",
-        "\x48\x89\xe0\x68\x2b\x00\x00\x00\x50\x9c\x81\x0c\x24\x00\x40\x00\x00\x6a\x33\x57\x9c\x81\x0c"
-        "\x24\x00\x40\x00\x00\x9d\x48\xcf", code + 200);
+        "\x48\x89\xe0\x68\x2b\x00\x00\x00\x50\x9c\x81\x0c\x24\x00\x40\x00\x00\x6a\x33\x57\x9c\x81"
+        "\x0c"
+        "\x24\x00\x40\x00\x00\x9d\x48\xcf",
+        code + 200);
     __asm__ volatile("pushfq\n\tandl $~0x4000, (%%rsp)\n\tpopfq" ::: "cc", "memory");
 }
 
 CASE(faults, selectors)
 {
-    static const unsigned short selector[] = {0x00, 0x01, 0x02, 0x03, 0x08, 0x10, 0x18, 0x1b,
-                                              0x23, 0x28, 0x2b, 0x33, 0x38, 0x40, 0x43, 0x4b,
+    static const unsigned short selector[] = {0x00, 0x01, 0x02,  0x03,   0x08, 0x10, 0x18, 0x1b,
+                                              0x23, 0x28, 0x2b,  0x33,   0x38, 0x40, 0x43, 0x4b,
                                               0x7f, 0x83, 0x100, 0xfffb, 0x07, 0x0f};
     static const struct {
         const char *name;
         char bytes[4];
     } load[] = {
-        {"ds", "\x8e\xdf"}, {"es", "\x8e\xc7"}, {"ss", "\x8e\xd7"}, {"cs", "\x8e\xcf"},
-        {"gs", "\x8e\xef"}, {"fs", "\x8e\xe7"},
+        {"ds", "\x8e\xdf"}, {"es", "\x8e\xc7"}, {"ss", "\x8e\xd7"},
+        {"cs", "\x8e\xcf"}, {"gs", "\x8e\xef"}, {"fs", "\x8e\xe7"},
     };
     char name[32];
 
@@ -266,7 +275,7 @@ CASE(faults, selectors)
 
 CASE(faults, far_jumps)
 {
-    static const unsigned short selector[] = {0,    3,    0x08, 0x10, 0x18, 0x2b,
+    static const unsigned short selector[] = {0,    3,    0x08, 0x10, 0x18,  0x2b,
                                               0x38, 0x40, 0x43, 0x7f, 0xfffb};
     char name[40];
 
@@ -284,7 +293,6 @@ CASE(faults, far_jumps)
                   selector[s]);
     }
 }
-
 
 CASE(faults, vsyscall)
 {

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/rseq.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 
 #define GET_REGISTRATIONS 512 /* MEMBARRIER_CMD_, of newer headers */
@@ -576,4 +577,59 @@ CASE(sched, clone_errors)
     CLONE3(a.flags = CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWPID);
     R(syscall(SYS_clone, CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWUSER, 0, 0, 0, 0));
     R(syscall(SYS_clone, CLONE_PIDFD | CLONE_DETACHED, 0, 0, 0, 0));
+}
+
+static volatile int yields_on = 1;
+
+static void stop_yielding(int signo)
+{
+    (void)signo;
+    yields_on = 0;
+}
+
+static void *yield_on(void *arg)
+{
+    (void)arg;
+    while (yields_on)
+        sched_yield();
+    return NULL;
+}
+
+static void yield_until(int which)
+{
+    struct itimerval it = {.it_value = {0, 50000}};
+    struct sched_param prio = {1};
+    pthread_attr_t attr;
+    pthread_t t;
+    cpu_set_t one;
+
+    /* one CPU: the main thread has none while the other one runs */
+    sched_getaffinity(0, sizeof one, &one);
+    for (int i = 0, n = 0; i < CPU_SETSIZE; i++) {
+        if (CPU_ISSET(i, &one) && n++)
+            CPU_CLR(i, &one);
+    }
+    sched_setaffinity(0, sizeof one, &one);
+    pthread_attr_init(&attr);
+    pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+    pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+    pthread_attr_setschedparam(&attr, &prio);
+    signal(SIGPROF, stop_yielding);
+    signal(SIGALRM, stop_yielding);
+    R(setitimer(which, &it, NULL));
+    R(pthread_create(&t, &attr, yield_on, NULL));
+    R(pthread_join(t, NULL));
+    SHOW(yields_on);
+}
+
+/* Its signal goes to who computes. */
+CASE(sched, fifo_thread_gets_the_cpu_timers_signal)
+{
+    yield_until(ITIMER_PROF);
+}
+
+/* Its signal goes to the main thread, which gets a little of the CPU all the same. */
+CASE(sched, fifo_thread_leaves_others_a_little)
+{
+    yield_until(ITIMER_REAL);
 }

@@ -2,6 +2,9 @@
 /* Signals: actions, masks, queues, stacks, threads, deaths. */
 #include "diff.h"
 
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 
 static volatile int count, last_code, last_value, order[32];
@@ -550,4 +553,123 @@ CASE(signals, pending_over_execve)
         SHOW(info.si_pid == getpid());
         SHOW(info.si_code == SI_QUEUE ? info.si_value.sival_int : 0);
     }
+}
+
+static volatile int other_tid, other_done;
+
+static void *other_thread(void *arg)
+{
+    (void)arg;
+    other_tid = gettid();
+    while (!other_done)
+        sleep_ms(1);
+    return NULL;
+}
+
+/* A thread's number stands for its process, where Linux looks for a process by number. */
+CASE(signals, by_thread_number)
+{
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
+    pthread_t p;
+    int tid;
+
+    take(SIGUSR1, 0);
+    pthread_create(&p, NULL, other_thread, NULL);
+    while (!other_tid)
+        sleep_ms(1);
+    tid = other_tid;
+    R(kill(tid, 0));
+    R(kill(tid, SIGUSR1));
+    R(kill(-tid, 0));
+    R(syscall(SYS_rt_sigqueueinfo, tid, SIGUSR1, &info));
+    R(syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGUSR1, &info));
+    R(syscall(SYS_tgkill, tid, tid, 0));
+    R(getpgid(tid) == getpgid(0) ? 0 : -1);
+    R(getsid(tid) == getsid(0) ? 0 : -1);
+    R(getpriority(PRIO_PROCESS, (id_t)tid));
+    R(getpriority(PRIO_PGRP, (id_t)tid));
+    R(setpriority(PRIO_PROCESS, (id_t)tid, 0));
+    R(sched_getscheduler(tid));
+    R(syscall(SYS_ioprio_get, 1, tid));
+    R(setpgid(tid, 0));
+    other_done = 1;
+    pthread_join(p, NULL);
+    SHOW(count);
+}
+
+static char *small_stack;
+
+static void on_overflow(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    (void)info;
+    printf("SIG%s, code %d, on its own stack\n", sigabbrev_np(signo), info->si_code);
+    fflush(stdout);
+    _exit(7);
+}
+
+/* A handler whose frame has no room raises SIGSEGV, which may have a stack of its own. */
+CASE(signals, no_room_for_a_frame)
+{
+    static char own[65536];
+    stack_t stack = {.ss_sp = own, .ss_size = sizeof own};
+    struct sigaction act = {.sa_sigaction = on_overflow, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    small_stack = page_with(PROT_READ | PROT_WRITE);
+    sigaltstack(&stack, NULL);
+    sigaction(SIGSEGV, &act, NULL);
+    act.sa_flags = SA_SIGINFO;
+    sigaction(SIGUSR1, &act, NULL);
+    fflush(stdout);
+    __asm__ volatile(
+        "mov %0, %%rsp\n\tmov %1, %%eax\n\tmov %2, %%edi\n\tmov %3, %%esi\n\tsyscall\n\tud2"
+        :
+        : "r"(small_stack + 1024), "r"(SYS_tkill), "r"(gettid()), "r"(SIGUSR1)
+        : "rax", "rdi", "rsi", "rcx", "r11", "memory");
+}
+
+static volatile double handler_sum;
+static volatile unsigned handler_csr;
+static volatile unsigned short handler_cw;
+
+static void on_float(int signo)
+{
+    unsigned csr;
+    unsigned short cw;
+    volatile long double one = 1, three = 3;
+
+    (void)signo;
+    __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(csr), "=m"(cw));
+    handler_csr = csr;
+    handler_cw = cw;
+    handler_sum = (double)(one / three);
+    count++;
+}
+
+/* A handler starts with the vector state of a new program, and the old one comes back. */
+CASE(signals, vector_state_in_handlers)
+{
+    unsigned csr = 0x7f80 & ~0x200u, after; /* rounds to zero, division by zero traps */
+    unsigned short cw = 0xf7f & ~4u, cw_after;
+    unsigned char in[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, out[16];
+    long pid = getpid(), tid = gettid(), r;
+
+    signal(SIGUSR1, on_float);
+    __asm__ volatile("ldmxcsr %[csr]\n\tfninit\n\tfldcw %[cw]\n\t"
+                     "fld1; fld1; fld1; fld1; fld1; fld1; fld1; fld1\n\t"
+                     "movdqu %[in], %%xmm9\n\tsyscall\n\t"
+                     "movdqu %%xmm9, %[out]\n\tstmxcsr %[after]\n\tfnstcw %[cw_after]\n\t"
+                     "fnclex\n\tfninit"
+                     : [out] "=m"(out), [after] "=m"(after), [cw_after] "=m"(cw_after), "=a"(r)
+                     : "a"(SYS_tgkill), "D"(pid), "S"(tid),
+                       "d"(SIGUSR1), [csr] "m"(csr), [cw] "m"(cw), [in] "m"(in)
+                     : "rcx", "r11", "xmm9", "memory");
+    csr = 0x1f80;
+    __asm__ volatile("ldmxcsr %0" ::"m"(csr));
+    SHOW(r);
+    SHOW(count);
+    printf("in the handler: mxcsr %x, x87 %x, a third %.17g\n", handler_csr, handler_cw,
+           handler_sum);
+    printf("after it: mxcsr %x, x87 %x\n", after, cw_after);
+    show_bytes("xmm9", out, sizeof out);
 }

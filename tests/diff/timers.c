@@ -291,3 +291,136 @@ CASE(timers, alarm_over_execve)
     sleep_ms(3000);
     puts("not reached");
 }
+
+CASE(timers, clock_ids)
+{
+    static const int id[] = {4,     5,          6,          8,  9,  10, 11,     12,     13,      16,
+                             99999, 1073743192, 0x7fffffff, -1, -2, -6, -8 - 3, -8 - 5, -100000, 3};
+    struct timespec t, tick = {0, 1000};
+    timer_t timer;
+
+    for (size_t i = 0; i < sizeof id / sizeof *id; i++) {
+        printf("clock %d\n", id[i]);
+        R(syscall(SYS_clock_gettime, id[i], &t));
+        R(syscall(SYS_clock_getres, id[i], &t));
+        R(syscall(SYS_clock_nanosleep, id[i], 0, &tick, NULL));
+        R(syscall(SYS_clock_nanosleep, id[i], 0, NULL, NULL));
+        R(syscall(SYS_timer_create, id[i], NULL, &timer));
+        R(syscall(SYS_clock_settime, id[i], (struct timespec[]){{0, -1}}));
+        if (id[i] != 11 && (id[i] < 4 || id[i] > 11)) /* no clock that could be set */
+            R(syscall(SYS_clock_settime, id[i], &tick));
+    }
+}
+
+static void *burn(void *arg)
+{
+    while (!*(volatile int *)arg) {
+    }
+    return NULL;
+}
+
+CASE(timers, sleep_by_cpu_clock)
+{
+    volatile int done = 0;
+    struct timespec t = {0, 20000000};
+    clockid_t process, thread, main_thread, parent;
+    pthread_t p;
+
+    pthread_create(&p, NULL, burn, (void *)&done);
+    R(clock_getcpuclockid(getpid(), &process));
+    R(pthread_getcpuclockid(p, &thread));
+    R(pthread_getcpuclockid(pthread_self(), &main_thread));
+    R(clock_getcpuclockid(getppid(), &parent));
+    R(clock_gettime(parent, &t));
+    t = (struct timespec){0, 20000000};
+    R(syscall(SYS_clock_nanosleep, CLOCK_PROCESS_CPUTIME_ID, 0, &t, NULL));
+    R(syscall(SYS_clock_nanosleep, process, 0, &t, NULL));
+    R(syscall(SYS_clock_nanosleep, thread, 0, &t, NULL));
+    R(syscall(SYS_clock_nanosleep, thread, TIMER_ABSTIME, &t, NULL));
+    R(syscall(SYS_clock_nanosleep, main_thread, 0, &t, NULL));
+    R(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &t, NULL));
+    poke_begin(20, 0);
+    t.tv_sec = 1000;
+    R(syscall(SYS_clock_nanosleep, process, 0, &t, &t));
+    SHOW(t.tv_sec);
+    SHOW(poke_end());
+    done = 1;
+    pthread_join(p, NULL);
+}
+
+CASE(timers, many)
+{
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    static int id[3000];
+    int n = 0;
+
+    while (n < 3000 && syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &id[n]) == 0)
+        n++;
+    SHOW(n);
+    SHOW(id[0]);
+    SHOW(id[2999] - id[0]);
+    for (int i = 0; i < n; i++) {
+        if (syscall(SYS_timer_delete, id[i]))
+            printf("timer %d cannot be deleted\n", i);
+    }
+    R(syscall(SYS_timer_delete, id[0]));
+}
+
+/* What passes while the signal is blocked is counted, and is one signal. */
+CASE(timers, overruns)
+{
+    struct itimerspec t = {{0, 1000000}, {0, 1000000}}, none = {{0, 0}, {0, 0}};
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    sigset_t set;
+    siginfo_t info;
+    timer_t id;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    R(timer_create(CLOCK_MONOTONIC, &e, &id));
+    R(timer_settime(id, 0, &t, NULL));
+    sleep_ms(100);
+    R(sigwaitinfo(&set, &info));
+    SHOW(info.si_overrun >= 90);
+    SHOW(info.si_overrun == timer_getoverrun(id));
+    R(timer_gettime(id, &t));
+    SHOW(t.it_value.tv_sec == 0 && t.it_value.tv_nsec <= 1000000);
+    R(sigwaitinfo(&set, &info));
+    SHOW(info.si_code);
+    R(timer_settime(id, 0, &none, NULL));
+    R(timer_gettime(id, &t));
+    SHOW(t.it_value.tv_nsec);
+    sigtimedwait(&set, &info, &(struct timespec){0, 0});
+    sleep_ms(5);
+    R(sigtimedwait(&set, &info, &(struct timespec){0, 0}));
+}
+
+static volatile int alarmed;
+
+static void on_alarmed(int signo)
+{
+    (void)signo;
+    alarmed++;
+}
+
+/* One that was ignored meanwhile goes on. */
+CASE(timers, ignored_for_a_while)
+{
+    struct itimerval it = {{0, 5000}, {0, 5000}};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    signal(SIGALRM, on_alarmed);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    R(setitimer(ITIMER_REAL, &it, NULL));
+    sleep_ms(20);
+    signal(SIGALRM, SIG_IGN); /* what is pending is thrown away */
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    sleep_ms(20);
+    signal(SIGALRM, on_alarmed);
+    for (int i = 0; i < 1000 && alarmed < 2; i++)
+        sleep_ms(5);
+    SHOW(alarmed >= 2);
+}
