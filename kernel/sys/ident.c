@@ -15,6 +15,7 @@
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define PR_GET_TID_ADDRESS 40
+#define PR_SET_PTRACER 0x59616d61 /* Yama's: who may look into this process */
 #define PR_LAST_KNOWN 71 /* of Linux 6.1, apart from the mnemonic ones */
 
 long sys_getpid(struct frame *f)
@@ -121,7 +122,9 @@ long sys_prctl(struct frame *f)
             return -EINVAL;
         return proxy_call(LULL_OP_MARK, f->rsi, 0, 0);
     default:
-        return (u32)f->rdi > PR_LAST_KNOWN ? -EINVAL : forward_call(f, &syscall_table[157]);
+        return (u32)f->rdi > PR_LAST_KNOWN && (u32)f->rdi != PR_SET_PTRACER
+                   ? -EINVAL
+                   : forward_call(f, &syscall_table[157]);
     }
 }
 

@@ -101,6 +101,7 @@ bool decode_prctl(struct call *c, int64_t *answer)
     case PR_MCE_KILL_GET:
     case PR_GET_IO_FLUSHER:
     case PR_GET_SPECULATION_CTRL:
+    case PR_SET_PTRACER: /* of the process; MPI libraries allow process_vm_readv by other ranks */
         return true;
     case PR_GET_UNALIGN: /* EINVAL on this machine, whatever the others are */
     case PR_SET_UNALIGN:

@@ -98,6 +98,14 @@ CASE(ident, prctl_dumpable)
     R(prctl(PR_SET_DUMPABLE, 1));
 }
 
+/* EINVAL on a Linux without Yama */
+CASE(ident, prctl_ptracer)
+{
+    R(prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0));
+    R(prctl(PR_SET_PTRACER, getppid(), 0, 0, 0));
+    R(prctl(PR_SET_PTRACER, 0, 0, 0, 0));
+}
+
 CASE(ident, prctl_parent_death)
 {
     int signo = -1;
