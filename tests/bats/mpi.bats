@@ -2,48 +2,17 @@
 # True MPI programs, each rank an isle: the same output and exit code as natively.
 load common
 
-MPI=$BUILD/tests/mpi
-FLAG= # for lull
-
-setup() {
-    need_isle
-    cd "$BATS_TEST_TMPDIR" || return 1
-    ls /dev/shm >shm.before
-}
-
-teardown() {
-    [ "$pid" = 0 ] || kill -KILL "$pid" 2>/dev/null || true
-}
-
-nothing_left() {
-    [ -z "$(lull_pids)" ] || fail "still there: $(lull_pids)"
-    ls /dev/shm | diff shm.before -
-}
-
-# mpi RANKS PROGRAM ARGS...: natively and on isles; the ranks' lines may come in any order.
-mpi() {
-    local n=$1
-    shift
-    rm -f data
-    run_to native mpirun.mpich -n "$n" "$@"
-    native_code=$code
-    rm -f data
-    run_to isle mpirun.mpich -n "$n" "$LULL" ${FLAG:+"$FLAG"} "$@"
-    echo "$n ranks: $*"
-    expect "$native_code"
-    diff <(sort native.out) <(sort isle.out)
-    nothing_left
-}
+MPIRUN=mpirun.mpich
+LOCAL_RANK=MPI_LOCALRANKID
+load mpi
+FAILS=$MPI/fails
 
 everything() {
     local n=$1 folder=$2 t
     for t in hello pingpong collectives onesided types multiple; do
-        mpi "$n" "$folder/$t"
-        expect 0
-        grep -q "checks passed on $n ranks" isle.out
+        checked "$n" "$folder/$t"
     done
-    mpi "$n" "$folder/parallelio" data
-    expect 0
+    checked "$n" "$folder/parallelio" data
 }
 
 need_static() {
@@ -114,31 +83,6 @@ need_static() {
             wait_for 10 nothing_left
         done
     done
-}
-
-# killed_rank NAME N LULL...: the Nth of two ranks is killed; sets $code.
-killed_rank() {
-    local name=$1 n=$2 ranks
-    shift 2
-    background "$name" mpirun.mpich -n 2 "$@" "$MPI/fails" wait 0
-    wait_for 10 two_ranks
-    ranks=($(rank_pids))
-    kill -KILL "${ranks[n]}"
-    ended
-    wait_for 10 no_ranks
-}
-
-rank_pids() {
-    grep -lzsx "LULL_TEST_MARK=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ |
-        xargs -r grep -lzs ^MPI_LOCALRANKID= | cut -d / -f 3
-}
-
-two_ranks() {
-    [ "$(rank_pids | wc -l)" = 2 ]
-}
-
-no_ranks() {
-    [ -z "$(rank_pids)" ]
 }
 
 @test "SIGKILL of one rank ends all, with the native code" {
