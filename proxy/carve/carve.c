@@ -119,13 +119,14 @@ static int refuse(const struct planning *p, enum select_verdict v)
     char list[256];
     unsigned n = p->detail.n;
     const char *what = p->opt->smt ? "CPUs" : "cores";
+    const char *hint = launcher_binding_hint(&p->local);
     hwloc_bitmap_list_snprintf(list, sizeof list, p->m->allowed);
     switch (v) {
     case SELECT_TOO_MANY:
         if (n == LULL_MAX_CORES)
             message("%s: an isle has at most %u cores", p->asked, n);
         else
-            message("%s: there are only %u (CPUs %s)", p->asked, n, list);
+            message("%s: there are only %u (CPUs %s)%s", p->asked, n, list, hint);
         break;
     case SELECT_NEED_NODES:
         message("%s: %s has at most %u %s free for an isle; to span more: --nodes %u", p->asked,
@@ -144,8 +145,8 @@ static int refuse(const struct planning *p, enum select_verdict v)
         message("%s: there is no CPU %u; lull may use CPUs %s", p->asked, n, list);
         break;
     case SELECT_NOT_ALLOWED:
-        message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs %s",
-                p->asked, n, list);
+        message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs %s%s",
+                p->asked, n, list, hint);
         break;
     case SELECT_NO_NODE:
         if (!hwloc_get_numanode_obj_by_os_index(p->m->topology, n))

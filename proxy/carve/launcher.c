@@ -262,6 +262,16 @@ unsigned launcher_job_ranks(void)
     return 0;
 }
 
+const char *launcher_binding_hint(const struct launcher *l)
+{
+    unsigned on;
+    if (!l->name || strcmp(l->name, "Open MPI") != 0 ||
+        !read_number("OMPI_MCA_orte_bound_at_launch", 1, &on) || on == 0)
+        return "";
+    return "; Open MPI has bound this rank, to bind it to more CPUs or to none: mpirun --map-by "
+           "slot:PE=N, --bind-to none";
+}
+
 int launcher_affinity(int pid, hwloc_cpuset_t set)
 {
     size_t size = CPU_ALLOC_SIZE(CPUS_MAX);

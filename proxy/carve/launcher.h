@@ -68,6 +68,12 @@ unsigned launcher_job_ranks(void);
  */
 bool launcher_overcommits(void);
 
+/*
+ * Returns what to add to a message that says which CPUs a rank may use: how to change the binding
+ * that Open MPI's mpirun says it has made (OMPI_MCA_orte_bound_at_launch). Else "".
+ */
+const char *launcher_binding_hint(const struct launcher *l);
+
 /* Affinity mask of a process (0: the caller) added to `set`. 0 or -errno. */
 int launcher_affinity(int pid, hwloc_cpuset_t set);
 

@@ -77,6 +77,10 @@ placed() {
     placed 2 -n 2 --bind-to none "$LULL"
     placed 2 -n 2 --bind-to core sh -c '"$@"; exit $?' sh "$LULL"
     placed 1 -n 1 --bind-to none "$LULL" --cpus 2
+    placed 1 -n 1 --map-by slot:PE=2 "$LULL" --cpus 2
+    run_to isle "$MPIRUN" -n 1 "$LULL" --cpus 2 "$PROGRAM/hello"
+    expect 125
+    grep -q "^lull: --cpus 2: there are only 1 .* mpirun .*--bind-to none" isle.err
     placed 1 -n 2 --cpu-set 0 --oversubscribe "$LULL"
     run_to isle "$MPIRUN" -n 2 --cpu-set 0 "$LULL" "$PROGRAM/hello"
     expect 125
