@@ -6,6 +6,7 @@
  * checks.
  */
 #include <lull/ioctls.h>
+#include <lull/variants.h>
 
 #include "kernel.h"
 #include "mm/mm.h"
@@ -170,6 +171,54 @@ static bool sized_ok(uaddr p, uaddr lp)
     return copy_in(&n, lp, sizeof n) || n <= 0 || usable_all(p, (u64)n, PROT_WRITE);
 }
 
+static bool fiemap_ok(uaddr p)
+{
+    u32 count;
+    return !copy_in(&count, p + 24, sizeof count) && usable_all(p, 32 + count * 56ul, PROT_WRITE);
+}
+
+/* A structure whose length is its first four bytes. */
+static bool counted_ok(uaddr p)
+{
+    u32 size;
+    return !copy_in(&size, p, sizeof size) && usable_all(p, min_u64(size, 4096), PROT_READ);
+}
+
+/* setxattrat, getxattrat: a structure of `size` bytes points to the value. */
+static bool xattr_args_ok(uaddr p, u64 size, u32 prot)
+{
+    struct {
+        u64 value;
+        u32 size, flags;
+    } x;
+    return usable_all(p, min_u64(size, 4096), PROT_READ) &&
+           (size < sizeof x || copy_in(&x, p, sizeof x) || !x.value || x.size > 65536 ||
+            usable_all(x.value, x.size, prot));
+}
+
+/* An argument of a call of lull/variants.h. */
+static bool variant_ok(u32 nr, unsigned i, const u64 arg[6])
+{
+    const struct lull_variant *v = lull_variant_find(nr, arg);
+    if (!v || !v->kinds[0])
+        return true;
+    switch (v->kinds[i]) {
+    case 's':
+    case 'p':
+        return user_range_ok(arg[i], 1) && user_strnlen((void *)arg[i], 4096) >= 0;
+    case 'i':
+        return usable_all(arg[i], min_u64(arg[i + 1], 0x7ffff000), PROT_READ);
+    case 'o':
+        return usable_all(arg[i], min_u64(arg[i + 1], 0x7ffff000), PROT_WRITE);
+    case 'I':
+        return usable_all(arg[i], v->size, PROT_READ);
+    case 'O':
+        return usable_all(arg[i], v->size, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
 static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
 {
     const struct lull_ioctl *io;
@@ -178,9 +227,12 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case 16: /* ioctl */
         if ((u32)arg[1] == LULL_SIOCGIFCONF)
             return ifconf_ok(arg[2]);
+        if ((u32)arg[1] == LULL_FIEMAP)
+            return fiemap_ok(arg[2]);
         io = lull_ioctl_find((u32)arg[1]);
-        return !io || io->kind < LULL_IOCTL_IN ||
-               usable_all(arg[2], io->size, io->kind == LULL_IOCTL_IN ? PROT_READ : PROT_WRITE);
+        if (!io || io->kind == LULL_IOCTL_NEW_FD || io->kind < LULL_IOCTL_IN)
+            return true;
+        return usable_all(arg[2], io->size, io->kind == LULL_IOCTL_OUT ? PROT_WRITE : PROT_READ);
     case 69: /* msgsnd: the size is looked at between the type and the text */
         arg[LULL_ARG_HAVE] =
             (i64)arg[2] >= 0 && !usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8, PROT_READ);
@@ -210,6 +262,24 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         return handle_ok(arg[2], PROT_WRITE);
     case 304:
         return handle_ok(arg[1], PROT_READ);
+    case 165: /* mount: at most a page of data, as much of it as there is */
+        arg[LULL_ARG_HAVE] = usable(arg[4], 4096, PROT_READ);
+        return arg[LULL_ARG_HAVE] != 0;
+    case LULL_NR_SYSFS:
+    case LULL_NR_QUOTACTL:
+    case LULL_NR_KEYCTL:
+    case LULL_NR_FSCONFIG:
+    case LULL_NR_QUOTACTL_FD:
+        return variant_ok((u32)(d - syscall_table), i, arg);
+    case 312: /* kcmp: KCMP_EPOLL_TFD */
+        return (u32)arg[2] != 7 || usable_all(arg[4], 12, PROT_READ);
+    case 457: /* statmount, listmount */
+    case 458:
+        return counted_ok(arg[0]);
+    case 463: /* setxattrat, getxattrat */
+        return xattr_args_ok(arg[4], arg[5], PROT_READ);
+    case 464:
+        return xattr_args_ok(arg[4], arg[5], PROT_WRITE);
     case 72: /* fcntl */
         return fcntl_ok((u32)arg[1], arg[2]);
     case 43: /* accept, recvfrom, getsockname, getpeername, getsockopt, accept4 */

@@ -2,6 +2,10 @@
 /* Decode and finish: what is common to all calls, by the table's kinds of arguments. */
 #include "serve/call.h"
 #include "serve/agent.h"
+#include "serve/fanotify.h"
+#include "serve/keys.h"
+#include "serve/mount.h"
+#include "serve/variant.h"
 #include "serve/view.h"
 
 #include <errno.h>
@@ -15,6 +19,12 @@
 
 #include "ownfd.h"
 #include "systable.h"
+
+/* Numbers that the C library's headers may not have. */
+#define NR_STATMOUNT 457
+#define NR_LISTMOUNT 458
+#define NR_SETXATTRAT 463
+#define NR_GETXATTRAT 464
 
 void *call_mem(const struct call *c, uint64_t va, uint64_t len)
 {
@@ -228,6 +238,10 @@ static bool decode_special(struct call *c, int64_t *answer)
             return true;
         if (call_reads_signalfd(c)) /* what is pending is the isle kernel's to know */
             return call_answer(answer, -LULL_E_SIGNALFD);
+        if (!decode_fanotify_read(c, answer))
+            return false;
+        if (c->events)
+            return true;
         return c->nr == SYS_read ? decode_partial(c, answer) : true;
     case SYS_write:
     case SYS_pwrite64:
@@ -332,6 +346,36 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_getdents:
     case SYS_getdents64:
         return decode_getdents(c, answer);
+    case SYS_mount:
+        return decode_mount(c, answer);
+    case SYS_fsopen:
+        return decode_fsopen(c, answer);
+    case SYS_open_tree:
+        return decode_open_tree(c, answer);
+    case SYS_chroot:
+        return decode_chroot(c, answer);
+    case SYS_sysfs:
+    case SYS_quotactl:
+    case SYS_quotactl_fd:
+    case SYS_fsconfig:
+        return decode_variant(c, answer);
+    case SYS_keyctl:
+        return decode_variant(c, answer) && keys_call(c, answer);
+    case SYS_add_key:
+    case SYS_request_key:
+        return keys_call(c, answer);
+    case NR_STATMOUNT:
+    case NR_LISTMOUNT:
+        return decode_mount_request(c, answer);
+    case SYS_mount_setattr:
+        return decode_mount_setattr(c, answer);
+    case NR_SETXATTRAT:
+    case NR_GETXATTRAT:
+        return decode_xattr_args(c, answer);
+    case SYS_kcmp:
+        return decode_kcmp(c, answer);
+    case SYS_fanotify_init:
+        return decode_fanotify_init(c, answer);
     case LULL_NR_FUTEX:
         return decode_futex(c, answer);
     case LULL_NR_EXEC:
@@ -367,6 +411,8 @@ bool call_decode(struct call *c, int64_t *answer)
     c->pollfd = NULL;
     c->pair = NULL;
     c->made = NULL;
+    c->own_fd = -1;
+    c->events = NULL;
     c->task = 0;
     c->refused = false;
     for (unsigned i = 0; i < d->nargs; i++)
@@ -419,11 +465,17 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     case SYS_signalfd4:
     case SYS_mq_open:
     case SYS_open_by_handle_at:
+    case SYS_open_tree:
+    case SYS_fsopen:
+    case SYS_fsmount:
+    case SYS_fspick:
+    case SYS_pidfd_getfd:
+    case SYS_fanotify_init:
         return true;
     case SYS_fcntl:
         return (int)user[1] == F_DUPFD || (int)user[1] == F_DUPFD_CLOEXEC;
     case SYS_ioctl:
-        return (uint32_t)user[1] == TIOCGPTPEER;
+        return (uint32_t)user[1] == TIOCGPTPEER || ioctl_makes_fd((uint32_t)user[1]);
     default:
         return false;
     }
@@ -474,8 +526,21 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_openat2:
     case SYS_creat:
     case SYS_open_by_handle_at:
+    case SYS_pidfd_getfd:
         if (r >= 0)
             r = finish_open(c, r);
+        break;
+    case SYS_open_tree:
+        finish_mount(c);
+        if (r >= 0)
+            r = finish_open(c, r);
+        break;
+    case SYS_mount:
+    case SYS_chroot:
+        finish_mount(c);
+        break;
+    case SYS_read:
+        finish_fanotify_read(c, r);
         break;
     case SYS_pipe:
     case SYS_pipe2:

@@ -75,6 +75,9 @@ struct call {
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
     int *pair;                 /* pipe, socketpair: own copy */
     int *made;                 /* SO_PEERPIDFD: own copy */
+    int own_fd;                /* opened by the decoder, closed by finish_mount(); -1: none */
+    char *events;              /* read of fanotify(7): own copy of what is for events_to */
+    void *events_to;
     uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
@@ -142,10 +145,14 @@ bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer);
 void finish_sockaddr(struct call *c, int64_t r);
 bool decode_getsockopt(struct call *c, int64_t *answer);
 bool decode_setsockopt(struct call *c, int64_t *answer);
+/* A string that is no path of a file (path.c). */
+bool decode_string(struct call *c, unsigned i, int64_t *answer);
 /* fcntl, ioctl, close_range (control.c) */
+bool leases_made(void); /* by F_SETLEASE: an open may wait for the program itself */
 bool decode_fcntl(struct call *c, int64_t *answer);
 bool decode_ioctl(struct call *c, int64_t *answer);
 bool decode_close_range(struct call *c, int64_t *answer);
+bool ioctl_makes_fd(uint32_t request);
 /* who the program is, beyond credentials (identity.c) */
 bool decode_prctl(struct call *c, int64_t *answer);
 bool decode_personality(struct call *c, int64_t *answer);
@@ -200,6 +207,7 @@ int64_t call_children(struct call *c);
 /* LULL_NR_LIMIT (limit.c) */
 int64_t call_limit(struct call *c);
 /* paths (path.c, path_proc.c) */
+void path_init(void); /* before the program may change its root */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 bool decode_truncate(struct call *c, int64_t *answer);

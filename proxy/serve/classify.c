@@ -145,8 +145,16 @@ static enum place classify_waiting(const struct server *s, const struct lull_sqe
     }
 }
 
+static bool breaks_lease(uint32_t nr)
+{
+    return nr == SYS_open || nr == SYS_openat || nr == SYS_openat2 || nr == SYS_creat ||
+           nr == SYS_truncate;
+}
+
 enum place classify(const struct server *s, const struct lull_sqe *e, struct arena *mem)
 {
+    if (leases_made() && breaks_lease(e->nr))
+        return PLACE_AWAY;
     if (e->as) /* a child's descriptors are not the proxy's: nothing is known of them */
         return PLACE_AWAY;
     switch (lull_systable[e->nr].class) {

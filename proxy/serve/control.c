@@ -8,7 +8,9 @@
 #include <limits.h>
 #include <linux/close_range.h>
 #include <net/if.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include <lull/ioctls.h>
@@ -19,11 +21,31 @@
 
 /* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
 #define FCNTL_GETOWNER_UIDS 17
+#define FCNTL_DUPFD_QUERY 1027
+#define FCNTL_CREATED_QUERY 1028
 #define FCNTL_INVALID INT_MAX
 
 static void pass_ptr(struct call *c, size_t len)
 {
     c->arg[2] = (long)call_ptr(c, c->user[2], len);
+}
+
+static atomic_bool leases;
+
+bool leases_made(void)
+{
+    return atomic_load_explicit(&leases, memory_order_relaxed);
+}
+
+/*
+ * Linux sends the signals of F_SETLEASE and F_NOTIFY to the calling thread unless the file has an
+ * owner; a thread of the server may be gone by then.
+ */
+static void take_ownership(const struct call *c)
+{
+    struct f_owner_ex own = {0, 0};
+    if (server_syscall(SYS_fcntl, c->arg[0], F_GETOWN_EX, (long)&own, 0) == 0 && own.pid == 0)
+        server_syscall(SYS_fcntl, c->arg[0], F_SETOWN, c->env->pid, 0);
 }
 
 bool decode_fcntl(struct call *c, int64_t *answer)
@@ -50,6 +72,10 @@ bool decode_fcntl(struct call *c, int64_t *answer)
     case F_GETPIPE_SZ:
     case F_ADD_SEALS:
     case F_GET_SEALS:
+    case FCNTL_CREATED_QUERY:
+        return true;
+    case FCNTL_DUPFD_QUERY:
+        c->arg[2] = call_fd(c->env, c->user[2]);
         return true;
     case F_GETLK:
     case F_SETLK:
@@ -79,7 +105,10 @@ bool decode_fcntl(struct call *c, int64_t *answer)
         return true;
     case F_SETLEASE:
     case F_NOTIFY:
-        return call_refuse(c, answer);
+        take_ownership(c);
+        if (cmd == F_SETLEASE && (int)c->user[2] != F_UNLCK)
+            atomic_store(&leases, true);
+        return true;
     default: /* Linux: EBADF or EINVAL */
         c->arg[1] = FCNTL_INVALID;
         c->arg[2] = 0;
@@ -105,15 +134,50 @@ static bool decode_ifconf(struct call *c, int64_t *answer)
     return true;
 }
 
+/* FS_IOC_FIEMAP: behind a header of 32 bytes a list of 56 for each entry, whose number it has. */
+static bool decode_fiemap(struct call *c, int64_t *answer)
+{
+    enum { HEADER = 32, COUNT_AT = 24, ENTRY = 56, MOST = 4096 };
+    uint32_t count;
+    char *own = call_mem(c, c->user[2], HEADER);
+    c->arg[2] = (long)LULL_BAD_PTR;
+    if (!own)
+        return true;
+    memcpy(&count, own + COUNT_AT, sizeof count);
+    if (count > MOST)
+        return call_refuse(c, answer);
+    size_t len = HEADER + (size_t)count * ENTRY;
+    void *dst = call_mem(c, c->user[2], len);
+    if (!dst)
+        return true;
+    own = arena_alloc(c->mem, len);
+    if (!own)
+        return call_answer(answer, -ENOMEM);
+    memcpy(own, dst, len);
+    memcpy(own + COUNT_AT, &count, sizeof count);
+    call_back(c, dst, own, len, false);
+    c->arg[2] = (long)own;
+    return true;
+}
+
+bool ioctl_makes_fd(uint32_t request)
+{
+    const struct lull_ioctl *known = lull_ioctl_find(request);
+    return known && known->kind == LULL_IOCTL_NEW_FD;
+}
+
 bool decode_ioctl(struct call *c, int64_t *answer)
 {
     uint32_t request = (uint32_t)c->user[1];
     c->arg[1] = (long)request;
+    if (request == LULL_FIEMAP)
+        return decode_fiemap(c, answer);
     if (request == LULL_SIOCGIFCONF)
         return decode_ifconf(c, answer);
     const struct lull_ioctl *known = lull_ioctl_find(request);
     switch (known ? known->kind : UINT8_MAX) {
     case LULL_IOCTL_NONE:
+    case LULL_IOCTL_NEW_FD:
         c->arg[2] = 0;
         return true;
     case LULL_IOCTL_VALUE:
@@ -126,6 +190,16 @@ bool decode_ioctl(struct call *c, int64_t *answer)
     case LULL_IOCTL_OUT:
         pass_ptr(c, known->size);
         return true;
+    case LULL_IOCTL_IN_FD: {
+        bool fault;
+        int *own = call_dup(c, c->user[2], known->size, &fault);
+        if (!own && !fault)
+            return call_answer(answer, -ENOMEM);
+        if (own)
+            own[0] = call_fd(c->env, (uint64_t)own[0]);
+        c->arg[2] = own ? (long)own : (long)LULL_BAD_PTR;
+        return true;
+    }
     default:
         break;
     }

@@ -15,6 +15,7 @@
 #include <lull/syscalls.h>
 
 #include "serve/call.h"
+#include "serve/path_priv.h"
 #include "serve/mapped.h"
 #include "serve/view.h"
 
@@ -62,14 +63,11 @@ static int64_t copy_file(int fd, char *to, uint64_t len, uint64_t offset)
 
 static uint32_t number_of(const struct call *c, int fd, const struct stat *st)
 {
-    char link[64], path[PATH_MAX];
+    char path[PATH_MAX];
     if (!c->env->mapped)
         return LULL_FILE_NONE;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
-    if (n < 0)
+    if (!path_of_fd(fd, path, sizeof path))
         return LULL_FILE_NONE;
-    path[n] = 0;
     return mapped_number(c->env->mapped, st->st_dev, st->st_ino, path);
 }
 

@@ -22,6 +22,11 @@
 #include "serve/path_priv.h"
 #include "serve/view.h"
 
+/* Numbers that the C library's headers may not have. */
+#define NR_SETXATTRAT 463
+#define NR_GETXATTRAT 464
+#define NR_REMOVEXATTRAT 466
+
 char *path_copy(struct call *c, uint64_t va, bool *fault)
 {
     /* All of PATH_MAX without a NUL, closed by ours: too long by Linux's own count. */
@@ -57,7 +62,19 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
     case SYS_fsetxattr:
     case SYS_fgetxattr:
     case SYS_fremovexattr:
+    case SYS_init_module:
+    case SYS_finit_module:
+    case SYS_delete_module:
+    case SYS_add_key:
+    case SYS_request_key:
+    case SYS_fsopen:
         return false;
+    case NR_SETXATTRAT:
+    case NR_GETXATTRAT:
+    case NR_REMOVEXATTRAT: /* the name of an attribute */
+        return i == 1;
+    case SYS_mount: /* the kind of a file system */
+        return i != 2;
     case SYS_symlink:
     case SYS_symlinkat: /* the contents of the link */
         return i != 0;
@@ -71,6 +88,19 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
     default:
         return true;
     }
+}
+
+bool decode_string(struct call *c, unsigned i, int64_t *answer)
+{
+    bool fault;
+    c->arg[i] = 0;
+    if (c->user[i] == 0)
+        return true;
+    char *own = path_copy(c, c->user[i], &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[i] = fault ? (long)LULL_BAD_PTR : (long)own;
+    return true;
 }
 
 bool decode_path(struct call *c, unsigned i, int64_t *answer)

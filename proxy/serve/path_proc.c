@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 
+#include "ownfd.h"
 #include "serve/agent.h"
 #include "serve/view.h"
 #include "systable.h"
@@ -118,11 +119,34 @@ const char *path_exe(struct call *c, const char *path)
     return rest && !strcmp(rest, "exe") && c->env->exe_path ? exe_name(c) : NULL;
 }
 
+static int proc = -1; /* /proc as it was when the proxy started */
+
+void path_init(void)
+{
+    if (proc >= 0) /* a forked program's */
+        return;
+    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    proc = fd < 0 ? -1 : ownfd_hide(fd);
+}
+
+int path_self(char *name, const char *format, int number)
+{
+    size_t n = (size_t)snprintf(name, 64, proc < 0 ? "/proc/self/" : "self/");
+    /* the format is one of ours, with one number */
+    const char *at = strstr(format, "%d");
+    size_t before = at ? (size_t)(at - format) : strlen(format);
+    memcpy(name + n, format, before);
+    name[n + before] = 0;
+    if (at)
+        snprintf(name + n + before, 64 - n - before, "%d%s", number, at + 2);
+    return proc < 0 ? AT_FDCWD : proc;
+}
+
 bool path_of_fd(int64_t fd, char *path, size_t size)
 {
     char link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", (int)fd);
-    long n = server_syscall(SYS_readlink, (long)link, (long)path, (long)size - 1, 0);
+    int dir = path_self(link, "fd/%d", (int)fd);
+    long n = server_syscall(SYS_readlinkat, dir, (long)link, (long)path, (long)size - 1);
     if (n < 0)
         return false;
     path[n] = 0;

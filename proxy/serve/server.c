@@ -200,6 +200,7 @@ int server_start(const struct server_config *config, struct server **out)
         return err;
     }
     identity_init();
+    path_init();
     s->config = *config;
     s->ncores = n;
     s->poller = CPU_COUNT(&config->cpus) > 0;

@@ -22,6 +22,8 @@
 
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/fanotify.h"
+#include "serve/path_priv.h"
 
 #define BIT_KILL (1ull << (SIGKILL - 1))
 #define BIT_STOP (1ull << (SIGSTOP - 1))
@@ -44,16 +46,13 @@ bool decode_signalfd(struct call *c, int64_t *answer)
 static bool is_signalfd(int fd)
 {
     static const char name[] = "anon_inode:[signalfd]";
-    char link[64], target[64];
+    char target[64];
     struct stat st;
     memset(&st, 0, sizeof st);
     memset(target, 0, sizeof target);
     if (server_syscall(SYS_fstat, fd, (long)&st, 0, 0) < 0 || st.st_mode & S_IFMT)
         return false;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    return server_syscall(SYS_readlink, (long)link, (long)target, sizeof target - 1, 0) ==
-               sizeof name - 1 &&
-           !strcmp(target, name);
+    return path_of_fd(fd, target, sizeof target) && !strcmp(target, name);
 }
 
 void signalfd_came(int fd)
@@ -72,8 +71,8 @@ bool call_reads_signalfd(const struct call *c)
 static bool signals_of(int fd, uint64_t *mask)
 {
     char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
-    int info = open(path, O_RDONLY | O_CLOEXEC);
+    int proc = path_self(path, "fdinfo/%d", fd);
+    int info = openat(proc, path, O_RDONLY | O_CLOEXEC);
     if (info < 0)
         return false;
     ssize_t n = read(info, text, sizeof text - 1);
@@ -111,6 +110,7 @@ uint64_t signalfd_inherited(void)
         if (n <= 0)
             continue;
         target[n] = 0;
+        fanotify_came(atoi(e->d_name));
         if (!strcmp(target, "anon_inode:[signalfd]") && signals_of(atoi(e->d_name), &mask))
             all |= mask;
     }

@@ -9,6 +9,7 @@
 #include <lull/syscalls.h>
 
 #include "serve/call.h"
+#include "serve/fanotify.h"
 
 /*
  * Control data to send is at most net.core.optmem_max, to receive at most what the protocols write:
@@ -286,6 +287,7 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
                 memcpy(control + at + keep, &fd, sizeof fd);
                 keep += sizeof(int);
                 signalfd_came(fd);
+                fanotify_came(fd);
             }
             size_t old = h.cmsg_len;
             h.cmsg_len = keep;

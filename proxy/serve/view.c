@@ -15,6 +15,7 @@
 
 #include "rlimits.h"
 #include "serve/call.h"
+#include "serve/path_priv.h"
 
 #define FILE_MAX (16u << 20) /* bytes of a file of /proc that are read */
 
@@ -114,8 +115,8 @@ int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat 
         goto out;
     if (sealed) /* another way of writing than those that are looked at fails */
         server_syscall(SYS_fcntl, own, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK, 0);
-    snprintf(path, sizeof path, "/proc/self/fd/%ld", own);
-    r = opened = server_syscall(SYS_open, (long)path, mode | O_CLOEXEC, 0, 0);
+    int proc = path_self(path, "fd/%d", (int)own);
+    r = opened = server_syscall(SYS_openat, proc, (long)path, mode | O_CLOEXEC, 0);
     if (opened >= 0 && st)
         r = server_syscall(SYS_fstat, opened, (long)st, 0, 0);
     if (r >= 0)
@@ -143,15 +144,12 @@ enum directory { DIR_ANY = 0, DIR_FDS, DIR_TASK, DIR_CPUS, DIR_NODES };
 static enum directory directory_kind(const struct call *c, int fd)
 {
     struct statfs fs;
-    char link[64], path[256];
+    char path[256];
     if (server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) < 0 ||
         (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC))
         return DIR_ANY;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    long n = server_syscall(SYS_readlink, (long)link, (long)path, sizeof path - 1, 0);
-    if (n < 0)
+    if (!path_of_fd(fd, path, sizeof path))
         return DIR_ANY;
-    path[n] = '\0';
     const char *last = strrchr(path, '/');
     if (!last)
         return DIR_ANY;

@@ -99,7 +99,14 @@ static const struct {
     {SYS_setdomainname, "<1."}, {SYS_vmsplice, "fV.."}, {SYS_signalfd, "f8."},
     {SYS_signalfd4, "f8.."}, {SYS_pidfd_send_signal, "f.s."}, {SYS_epoll_pwait2, "fE.60."},
     {SYS_msgsnd, ".m.."}, {SYS_msgrcv, ".M..."}, {SYS_name_to_handle_at, "fphi."},
-    {SYS_open_by_handle_at, "fh."},
+    {SYS_open_by_handle_at, "fh."}, {SYS_umount2, "p."}, {SYS_pivot_root, "pp"}, {SYS_acct, "p"},
+    {SYS_swapon, "p."}, {SYS_swapoff, "p"}, {SYS_init_module, "<1.p"}, {SYS_delete_module, "p."},
+    {SYS_finit_module, "fp."}, {SYS_add_key, "pp<3.."}, {SYS_request_key, "ppp."},
+    {SYS_move_mount, "fpfp."}, {SYS_fsopen, "p."}, {SYS_fsmount, "f.."}, {SYS_fspick, "fp."},
+    {SYS_pidfd_getfd, "ff."}, {SYS_open_tree, "fp."}, {SYS_chroot, "p"}, {SYS_syslog, ".>2."},
+    {SYS_ustat, ".t"}, {SYS_settimeofday, "68"}, {SYS_clock_settime, ".6"},
+    {SYS_fanotify_mark, "f..fp"}, {451, "f6t."}, {452, "fp.."}, {465, "fp.>4."}, {466, "fp.p"},
+    {468, "fp>3.."}, {469, "fp<3.."},
 };
 /* clang-format on */
 
@@ -434,6 +441,70 @@ static bool controlled(long nr, const long *arg)
     }
 }
 
+static bool keys(const long *arg)
+{
+    switch ((int)arg[0]) {
+    case 2: /* UPDATE, INSTANTIATE */
+    case 12:
+        return arg[3] == 0 || in(arg[2], length_of(SYS_keyctl, arg[3]));
+    case 6: /* DESCRIBE, READ, GET_SECURITY */
+    case 11:
+    case 17:
+        return arg[2] == 0 || out(arg[2], length_of(SYS_keyctl, arg[3]), 'k');
+    case 10: /* SEARCH, RESTRICT_KEYRING */
+    case 29:
+        return check_path(arg[2]) && check_path(arg[3]);
+    case 31: /* CAPABILITIES */
+        return arg[1] == 0 || out(arg[1], length_of(SYS_keyctl, arg[2]), 'k');
+    case 1: /* what is to be refused */
+    case 18:
+    case 20:
+    case 23:
+        abort();
+    default:
+        return true;
+    }
+}
+
+static bool quota(unsigned command, long p)
+{
+    switch (command) {
+    case 0x800002: /* Q_QUOTAON */
+        return check_path(p);
+    case 0x800005: /* Q_GETINFO, Q_GETQUOTA, Q_XGETQSTATV */
+        return out(p, 24, 'q');
+    case 0x800007:
+        return out(p, 72, 'q');
+    case 0x800008: /* Q_SETQUOTA, Q_XSETQLIM */
+        return in(p, 72);
+    case 0x5804:
+        return in(p, 112);
+    case 0x5808:
+        return out(p, 160, 'q');
+    default:
+        return true;
+    }
+}
+
+static bool configured(const long *arg)
+{
+    switch ((int)arg[1]) {
+    case 1: /* SET_STRING */
+        return check_path(arg[2]) && check_path(arg[3]);
+    case 2: /* SET_BINARY */
+        return check_path(arg[2]) && in(arg[3], length_of(SYS_fsconfig, arg[4]));
+    case 3: /* SET_PATH, SET_PATH_EMPTY */
+    case 4:
+        check_fd(arg[4]);
+        return check_path(arg[2]) && check_path(arg[3]);
+    case 5: /* SET_FD */
+        check_fd(arg[4]);
+        return check_path(arg[2]);
+    default:
+        return true;
+    }
+}
+
 static bool touch(long nr, const long *arg)
 {
     switch (nr) {
@@ -489,6 +560,54 @@ static bool touch(long nr, const long *arg)
     case SYS_fcntl:
     case SYS_ioctl:
         return controlled(nr, arg);
+    case SYS_mount:
+        return check_path(arg[1]) && (!arg[0] || check_path(arg[0])) &&
+               (!arg[2] || check_path(arg[2])) && (!arg[4] || in(arg[4], 4096));
+    case SYS_keyctl:
+        return keys(arg);
+    case SYS_quotactl:
+        return quota((unsigned)arg[0] >> 8, arg[3]);
+    case SYS_quotactl_fd:
+        check_fd(arg[0]);
+        return quota((unsigned)arg[1] >> 8, arg[3]);
+    case SYS_fsconfig:
+        check_fd(arg[0]);
+        return configured(arg);
+    case SYS_mount_setattr:
+        check_fd(arg[0]);
+        if (arg[4] < 32 || !in(arg[3], arg[4] < 4096 ? (size_t)arg[4] : 4096))
+            return false;
+        if (((uint64_t *)arg[3])[3] <= INT_MAX) /* beyond it EINVAL */
+            check_fd((long)((uint64_t *)arg[3])[3]);
+        return true;
+    case 457: /* statmount, listmount */
+    case 458:
+        if (!in(arg[0], 4) || !in(arg[0], *(unsigned *)arg[0] < 4096 ? *(unsigned *)arg[0] : 4096))
+            return false;
+        if (nr == 457)
+            return out(arg[1], length_of(nr, arg[2]), 'm');
+        return (unsigned long)arg[2] > 1000000 || out(arg[1], (size_t)arg[2] * 8, 'm');
+    case 463: /* setxattrat, getxattrat */
+    case 464: {
+        check_fd(arg[0]);
+        if (arg[5] < 16 || !in(arg[4], 16))
+            return false;
+        unsigned n = ((unsigned *)arg[4])[2];
+        long value = *(long *)arg[4];
+        return n > 65536 || (nr == 463 ? in(value, n) : out(value, n, 'x'));
+    }
+    case SYS_kcmp:
+        if (arg[2] == 0) {
+            check_fd(arg[3]);
+            check_fd(arg[4]);
+        }
+        if (arg[2] != 7)
+            return true;
+        if (!in(arg[4], 12))
+            return false;
+        check_fd(((int *)arg[4])[0]);
+        check_fd(((int *)arg[4])[1]);
+        return true;
     default:
         break;
     }
@@ -509,7 +628,9 @@ long fake_linux(long nr, const long arg[6], const int *cancel)
     static const char link[] = "/proc/1/maps";
     if (__atomic_load_n(cancel, __ATOMIC_RELAXED))
         return -EINTR;
-    if (!touch(nr, arg))
+    bool own = (nr == SYS_readlinkat || nr == SYS_openat) && !bad(arg[1]) && check_path(arg[1]) &&
+               !strncmp((const char *)arg[1], "self/", 5); /* seen from the proxy's /proc */
+    if (!own && !touch(nr, arg))
         return -EFAULT;
     if (nr == SYS_readlink && (size_t)arg[2] >= sizeof link - 1 && arg[0] % 2) {
         memcpy((void *)arg[1], link, sizeof link - 1);

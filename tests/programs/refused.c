@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,16 +15,16 @@ int main(void)
         const char *name;
         long nr;
     } call[] = {
-        {"chroot", SYS_chroot},
+        {"seccomp", SYS_seccomp},
         {"setns", SYS_setns},
-        {"keyctl", SYS_keyctl},
+        {"io_setup", SYS_io_setup},
         {"userfaultfd", SYS_userfaultfd},
         {"ptrace", SYS_ptrace},
-        {"quotactl", SYS_quotactl},
-        {"kcmp", SYS_kcmp},
+        {"modify_ldt", SYS_modify_ldt},
+        {"iopl", SYS_iopl},
         {"io_uring_setup", SYS_io_uring_setup},
         {"unshare", SYS_unshare},
-        {"mount", SYS_mount},
+        {"landlock_create_ruleset", SYS_landlock_create_ruleset},
         {"reboot", SYS_reboot},
         {"kexec_load", SYS_kexec_load},
         {"bpf", SYS_bpf},
@@ -51,6 +53,24 @@ int main(void)
         got = open(path[i], O_RDONLY);
         printf("open %s: %s\n", path[i],
                got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
+    }
+    /* a directory of a process in procfs gets no other name, by which its files would be opened */
+    if (geteuid() == 0) {
+        mkdir("bound", 0700);
+        errno = 0;
+        got = mount("/proc/self", "bound", NULL, MS_BIND, NULL);
+        printf("mount: %s\n", got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
+        errno = 0;
+        got = syscall(SYS_open_tree, AT_FDCWD, "/proc/self/task", OPEN_TREE_CLONE);
+        printf("open_tree: %s\n", got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
+        got = open("/proc/self", O_PATH);
+        errno = 0;
+        got = syscall(SYS_open_tree, got, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+        printf("open_tree: %s\n", got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
+        errno = 0;
+        got = chroot("/proc/self/task/../fd");
+        printf("chroot: %s\n", got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
+        rmdir("bound");
     }
     /* a child before its execve stands in the proxy's memory, too */
     static volatile int by_self, by_number;

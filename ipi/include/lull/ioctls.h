@@ -12,6 +12,8 @@
 
 /* Points to a struct ifconf, which points to the list. */
 #define LULL_SIOCGIFCONF 0x8912u
+/* Points to a struct fiemap, which the list follows. */
+#define LULL_FIEMAP 0xc020660bu
 
 enum lull_ioctl_kind {
     LULL_IOCTL_NONE,  /* not looked at */
@@ -19,12 +21,14 @@ enum lull_ioctl_kind {
     LULL_IOCTL_FD,    /* a descriptor */
     LULL_IOCTL_IN,    /* pointer to `size` bytes that are read */
     LULL_IOCTL_OUT,   /* to bytes that are written, and perhaps read */
+    LULL_IOCTL_IN_FD, /* to bytes that are read; the first four of them are a descriptor */
+    LULL_IOCTL_NEW_FD, /* not looked at; the answer is a new descriptor */
 };
 
 struct lull_ioctl {
     uint32_t request;
-    uint8_t kind;
-    uint8_t size; /* bytes */
+    uint16_t kind;
+    uint16_t size; /* bytes */
 };
 
 /* Ends with request 0. */
@@ -92,6 +96,77 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x8921, LULL_IOCTL_OUT, 40},     /* SIOCGIFMTU */
     {0x8927, LULL_IOCTL_OUT, 40},     /* SIOCGIFHWADDR */
     {0x8942, LULL_IOCTL_OUT, 40},     /* SIOCGIFTXQLEN */
+    {0x0001, LULL_IOCTL_OUT, 4},          /* FIBMAP */
+    {0xc0045877, LULL_IOCTL_OUT, 4},      /* FIFREEZE */
+    {0xc0045878, LULL_IOCTL_OUT, 4},      /* FITHAW */
+    {0xc0185879, LULL_IOCTL_OUT, 24},     /* FITRIM */
+    {0x4020940d, LULL_IOCTL_IN_FD, 32},   /* FICLONERANGE */
+    {0x40087602, LULL_IOCTL_IN, 4},       /* FS_IOC_SETVERSION */
+    {0x801c581f, LULL_IOCTL_OUT, 28},     /* FS_IOC_FSGETXATTR */
+    {0x401c5820, LULL_IOCTL_IN, 28},      /* FS_IOC_FSSETXATTR */
+    {0x81009431, LULL_IOCTL_OUT, 256},    /* FS_IOC_GETFSLABEL */
+    {0x41009432, LULL_IOCTL_IN, 256},     /* FS_IOC_SETFSLABEL */
+    {0x80111500, LULL_IOCTL_OUT, 17},     /* FS_IOC_GETFSUUID */
+    {0x4c00, LULL_IOCTL_FD, 0},           /* LOOP_SET_FD */
+    {0x4c01, LULL_IOCTL_NONE, 0},         /* LOOP_CLR_FD */
+    {0x4c02, LULL_IOCTL_IN, 168},         /* LOOP_SET_STATUS */
+    {0x4c03, LULL_IOCTL_OUT, 168},        /* LOOP_GET_STATUS */
+    {0x4c04, LULL_IOCTL_IN, 232},         /* LOOP_SET_STATUS64 */
+    {0x4c05, LULL_IOCTL_OUT, 232},        /* LOOP_GET_STATUS64 */
+    {0x4c06, LULL_IOCTL_FD, 0},           /* LOOP_CHANGE_FD */
+    {0x4c07, LULL_IOCTL_NONE, 0},         /* LOOP_SET_CAPACITY */
+    {0x4c08, LULL_IOCTL_VALUE, 0},        /* LOOP_SET_DIRECT_IO */
+    {0x4c09, LULL_IOCTL_VALUE, 0},        /* LOOP_SET_BLOCK_SIZE */
+    {0x4c0a, LULL_IOCTL_IN_FD, 304},      /* LOOP_CONFIGURE */
+    {0x4c80, LULL_IOCTL_VALUE, 0},        /* LOOP_CTL_ADD */
+    {0x4c81, LULL_IOCTL_VALUE, 0},        /* LOOP_CTL_REMOVE */
+    {0x4c82, LULL_IOCTL_NONE, 0},         /* LOOP_CTL_GET_FREE */
+    {0x125d, LULL_IOCTL_IN, 4},           /* BLKROSET */
+    {0x125e, LULL_IOCTL_OUT, 4},          /* BLKROGET */
+    {0x125f, LULL_IOCTL_NONE, 0},         /* BLKRRPART */
+    {0x1260, LULL_IOCTL_OUT, 8},          /* BLKGETSIZE */
+    {0x1261, LULL_IOCTL_NONE, 0},         /* BLKFLSBUF */
+    {0x1262, LULL_IOCTL_VALUE, 0},        /* BLKRASET */
+    {0x1263, LULL_IOCTL_OUT, 8},          /* BLKRAGET */
+    {0x1267, LULL_IOCTL_OUT, 2},          /* BLKSECTGET */
+    {0x1268, LULL_IOCTL_OUT, 4},          /* BLKSSZGET */
+    {0x1277, LULL_IOCTL_IN, 16},          /* BLKDISCARD */
+    {0x1278, LULL_IOCTL_OUT, 4},          /* BLKIOMIN */
+    {0x1279, LULL_IOCTL_OUT, 4},          /* BLKIOOPT */
+    {0x127a, LULL_IOCTL_OUT, 4},          /* BLKALIGNOFF */
+    {0x127b, LULL_IOCTL_OUT, 4},          /* BLKPBSZGET */
+    {0x127c, LULL_IOCTL_OUT, 4},          /* BLKDISCARDZEROES */
+    {0x127e, LULL_IOCTL_OUT, 2},          /* BLKROTATIONAL */
+    {0x127f, LULL_IOCTL_IN, 16},          /* BLKZEROOUT */
+    {0x80081270, LULL_IOCTL_OUT, 4},      /* BLKBSZGET */
+    {0x40081271, LULL_IOCTL_IN, 4},       /* BLKBSZSET */
+    {0x80081272, LULL_IOCTL_OUT, 8},      /* BLKGETSIZE64 */
+    {0x80081280, LULL_IOCTL_OUT, 8},      /* BLKGETDISKSEQ */
+    {0x0301, LULL_IOCTL_OUT, 16},         /* HDIO_GETGEO */
+    {0x80045200, LULL_IOCTL_OUT, 4},      /* RNDGETENTCNT */
+    {0x40045201, LULL_IOCTL_IN, 4},       /* RNDADDTOENTCNT */
+    {0xff01, LULL_IOCTL_NEW_FD, 0},       /* PIDFD_GET_CGROUP_NAMESPACE ... */
+    {0xff02, LULL_IOCTL_NEW_FD, 0},
+    {0xff03, LULL_IOCTL_NEW_FD, 0},
+    {0xff04, LULL_IOCTL_NEW_FD, 0},
+    {0xff05, LULL_IOCTL_NEW_FD, 0},
+    {0xff06, LULL_IOCTL_NEW_FD, 0},
+    {0xff07, LULL_IOCTL_NEW_FD, 0},
+    {0xff08, LULL_IOCTL_NEW_FD, 0},
+    {0xff09, LULL_IOCTL_NEW_FD, 0},
+    {0xff0a, LULL_IOCTL_NEW_FD, 0},       /* ... PIDFD_GET_UTS_NAMESPACE */
+    {0xc040ff0b, LULL_IOCTL_OUT, 64},     /* PIDFD_GET_INFO, by the length of its structure */
+    {0xc048ff0b, LULL_IOCTL_OUT, 72},
+    {0xc050ff0b, LULL_IOCTL_OUT, 80},
+    {0xb701, LULL_IOCTL_NEW_FD, 0},       /* NS_GET_USERNS */
+    {0xb702, LULL_IOCTL_NEW_FD, 0},       /* NS_GET_PARENT */
+    {0xb703, LULL_IOCTL_NONE, 0},         /* NS_GET_NSTYPE */
+    {0xb704, LULL_IOCTL_OUT, 4},          /* NS_GET_OWNER_UID */
+    {0x8008b705, LULL_IOCTL_OUT, 8},      /* NS_GET_MNTNS_ID */
+    {0x8004b706, LULL_IOCTL_VALUE, 0},    /* NS_GET_PID_FROM_PIDNS */
+    {0x8004b707, LULL_IOCTL_VALUE, 0},    /* NS_GET_TGID_FROM_PIDNS */
+    {0x8004b708, LULL_IOCTL_VALUE, 0},    /* NS_GET_PID_IN_PIDNS */
+    {0x8004b709, LULL_IOCTL_VALUE, 0},    /* NS_GET_TGID_IN_PIDNS */
     {0, LULL_IOCTL_NONE, 0},
 };
 

@@ -2,7 +2,7 @@
 /*
  * The table of system calls, read by both sides: which are answered in the isle, which are
  * forwarded to Linux, which are refused, and what each argument of a forwarded one is. Numbers are
- * those of Linux x86-64 (arch/x86/entry/syscalls/syscall_64.tbl, Linux 6.1).
+ * those of Linux x86-64 (arch/x86/entry/syscalls/syscall_64.tbl, Linux 6.18).
  *
  * Pointers are checked twice. The kernel checks the application's rights (a pointer that may not
  * be read or written so becomes LULL_BAD_PTR, and Linux itself then answers EFAULT, in its own
