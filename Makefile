@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich install format tidy syscalls-doc clean
+.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich check-ltp install format tidy syscalls-doc clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -16,6 +16,8 @@ help:
 	@echo "               ENGINE=kvm, qemu (or qemu-kvm, qemu-tcg): on that one alone"
 	@echo "make mpich-static   MPICH for static programs, from Debian's source, into a cache"
 	@echo "make check-mpich    MPICH's own tests, natively and on isles; DIRS=\"pt2pt coll\": these"
+	@echo "make check-ltp LTP=DIR   the Linux Test Project's tests (a folder or tarball of its sources),"
+	@echo "               natively and on isles; LISTS=\"syscalls mm hugetlb posix\": these"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
 	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
@@ -52,6 +54,10 @@ mpich-static: deps
 check-mpich: deps
 	@$(MAKE) build
 	@scripts/check-mpich $(BUILD) $(DIRS)
+
+check-ltp: deps
+	@$(MAKE) build
+	@scripts/check-ltp $(BUILD) "$(LTP)" $(LISTS)
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
