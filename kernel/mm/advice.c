@@ -17,8 +17,12 @@ void mm_wipe(u64 start, u64 end)
         if (!v || v->start >= end)
             return;
         u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
-        if (v->flags & LULL_MAP_WINDOW || v->file) {
-            ; /* the pages are Linux's, and stay; or file_dontneed()'s business */
+        if (v->flags & LULL_MAP_WINDOW) {
+            if (v->flags & LULL_MAP_PRIVATE && !(v->flags & LULL_MAP_RESERVED) &&
+                !LULL_MAP_PAGE(v->flags))
+                window_call(LULL_WIN_DONTNEED, from, to - from, 0, 0, 0);
+        } else if (v->file) {
+            ; /* file_dontneed()'s business */
         } else if (!v->prot) {
             /* nobody can see it before it is opened */
             struct lull_map m = vma_piece(v, from, to);
@@ -44,10 +48,30 @@ void mm_wipe(u64 start, u64 end)
 static bool file_between(u64 start, u64 end, bool shared)
 {
     for (struct lull_map *m = vma_next(start); m && m->start < end; m = vma_following(m)) {
-        if (m->file && (shared || !(m->flags & LULL_MAP_WINDOW)))
+        if (shared ? m->file || lull_map_shared(m) : m->file && !(m->flags & LULL_MAP_WINDOW))
             return true;
     }
     return false;
+}
+
+/* MADV_REMOVE: as Linux, what comes before the first mapping that cannot is done. */
+static long remove_pages(u64 start, u64 end)
+{
+    bool hole = false;
+    u64 at = start;
+    for (const struct lull_map *v; at < end && (v = vma_next(at)) && v->start < end;) {
+        u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
+        hole |= from > at;
+        if (!v->file && !lull_map_shared(v))
+            return -EINVAL;
+        if (!lull_map_shared(v) || v->flags & LULL_MAP_READONLY)
+            return -EACCES;
+        long r = window_call(LULL_WIN_REMOVE, from, to - from, 0, 0, 0);
+        if (r)
+            return r;
+        at = to;
+    }
+    return hole || at < end ? -ENOMEM : 0;
 }
 
 long sys_madvise(struct frame *f)
@@ -75,7 +99,7 @@ long sys_madvise(struct frame *f)
         r = -EINVAL;
     if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
         r = -EINVAL;
-    if (advice == MADV_FREE && r == 0 && file_between(start, end, true))
+    if (advice == MADV_FREE && file_between(start, end, true))
         r = -EINVAL;
     bool files = advice == MADV_DONTNEED && file_between(start, end, false);
     long huge = hugetlb_advise(start, end, advice);
@@ -85,8 +109,8 @@ long sys_madvise(struct frame *f)
         ;
     else if (advice == MADV_DONTNEED && vma_room(2))
         mm_wipe(start, end);
-    else if (advice == MADV_REMOVE && r == 0)
-        r = window_each(start, end, LULL_WIN_REMOVE, 0);
+    else if (advice == MADV_REMOVE)
+        r = remove_pages(start, end);
     pt_flush();
     spin_unlock(&mm_lock);
     long again = files ? file_dontneed(start, end) : 0;
@@ -136,7 +160,7 @@ long sys_msync(struct frame *f)
     if (!mm_range_decode(f->rdi, f->rsi, &end))
         return -ENOMEM;
     spin_lock(&mm_lock);
-    long r = window_each(f->rdi, end, LULL_WIN_SYNC, f->rdx);
+    long r = windows_sync(f->rdi, end, f->rdx);
     if (!vma_covered(f->rdi, end, 0))
         r = -ENOMEM;
     spin_unlock(&mm_lock);

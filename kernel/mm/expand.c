@@ -19,7 +19,8 @@ static u64 counted(const struct lull_map *m, u64 start, u64 end)
 
 static bool is_data(u32 prot, u32 flags)
 {
-    return prot & PROT_WRITE && !(flags & (LULL_MAP_WINDOW | LULL_MAP_MAIN));
+    bool shared = (flags & (LULL_MAP_WINDOW | LULL_MAP_PRIVATE)) == LULL_MAP_WINDOW;
+    return prot & PROT_WRITE && !shared && !(flags & LULL_MAP_MAIN);
 }
 
 /* `data`: of the data alone. */

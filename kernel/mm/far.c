@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Far windows: shared memory where the program says, up to 112 TiB. The machine has room for them
- * behind the windows, handed out here in blocks: an extent is a run of blocks of addresses, and the
- * run of room that it has. An extent without mappings stays until its room is needed. All under
- * mm_lock.
+ * Far windows: memory where the program says, up to 112 TiB, and what the windows' own region has
+ * no room for. The machine has room for them behind the windows, handed out here in blocks: an
+ * extent is a run of blocks of addresses, and the run of room that it has. An extent without
+ * mappings stays until its room or its number is needed. All under mm_lock.
  */
 #include "kernel.h"
 #include "mm/mm.h"
 
-#define BLOCKS (LULL_FAR_SIZE / LULL_HUGE)
+#define GRANULE (1ul << 30) /* extents are this large where they may be: there are not many */
+
+#define EXTENT_MAX (4ul << 40) /* KVM's memory slots hold 2^31 pages */
 
 static struct extent {
     u64 start, end;     /* multiples of LULL_HUGE */
@@ -16,7 +18,6 @@ static struct extent {
 } extent[LULL_FAR_MAX]; /* by address */
 static unsigned nextents;
 static u8 number_taken[LULL_FAR_MAX];
-static u8 block_taken[BLOCKS];
 
 /* Index of the first extent that ends behind va. */
 static unsigned index_of(u64 va)
@@ -52,7 +53,9 @@ u64 far_gpa(u64 va)
 
 static bool unused(const struct extent *e)
 {
-    const struct lull_map *m = vma_next(e->start);
+    struct lull_map *m = vma_next(e->start);
+    while (m && m->start < e->end && m->flags & LULL_MAP_RESERVED)
+        m = vma_following(m);
     return !m || m->start >= e->end;
 }
 
@@ -63,37 +66,52 @@ static void extent_drop(unsigned i)
     pt_flush();
     window_call(LULL_WIN_FAR, e.start, 0, e.number, 0, 0);
     number_taken[e.number] = 0;
-    memset(block_taken + e.block, 0, (e.end - e.start) / LULL_HUGE);
     memmove(&extent[i], &extent[i + 1], (--nextents - i) * sizeof *extent);
 }
 
-/* Room of n blocks; BLOCKS: there is none. */
-static u32 room_find(u64 n)
+static u64 blocks_of(const struct extent *e)
 {
-    u64 run = 0;
-    for (u32 i = 0; i < BLOCKS; i++) {
-        run = block_taken[i] ? 0 : run + 1;
-        if (run == n)
-            return i + 1 - (u32)n;
+    return (e->end - e->start) / LULL_HUGE;
+}
+
+/* The first room of n blocks; false: there is none. */
+static bool room_find(u64 n, u32 *out)
+{
+    u64 at = 0, most = boot_info()->far_size / LULL_HUGE;
+    for (unsigned i = 0; i < nextents && at + n <= most; i++) {
+        const struct extent *e = &extent[i];
+        if (e->block < at + n && at < e->block + blocks_of(e)) {
+            at = e->block + blocks_of(e);
+            i = ~0u; /* again from the first */
+        }
     }
-    return BLOCKS;
+    *out = (u32)at;
+    return at + n <= most;
 }
 
 static bool extent_add(u64 start, u64 end)
 {
     u64 n = (end - start) / LULL_HUGE;
-    u32 block = room_find(n), number = 0;
+    u32 block, number = 0;
     while (number < LULL_FAR_MAX && number_taken[number])
         number++;
-    if (block == BLOCKS || number == LULL_FAR_MAX ||
+    if (number == LULL_FAR_MAX || !room_find(n, &block) ||
         window_call(LULL_WIN_FAR, start, end - start, number, block, 0))
         return false;
     number_taken[number] = 1;
-    memset(block_taken + block, 1, n);
     unsigned i = index_of(start);
     memmove(&extent[i + 1], &extent[i], (nextents++ - i) * sizeof *extent);
     extent[i] = (struct extent){start, end, number, block};
     return true;
+}
+
+/* With what lies around it, as far as it is free, or it alone. */
+static bool extent_add_large(u64 start, u64 end)
+{
+    unsigned i = index_of(start);
+    u64 from = max_u64(ALIGN_DOWN(start, GRANULE), i ? extent[i - 1].end : LULL_FAR_BASE);
+    u64 to = min_u64(ALIGN_UP(end, GRANULE), i < nextents ? extent[i].start : LULL_FAR_END);
+    return extent_add(from, to) || ((from < start || to > end) && extent_add(start, end));
 }
 
 long far_need(u64 start, u64 end)
@@ -109,8 +127,8 @@ long far_need(u64 start, u64 end)
             at = extent[i].end;
             continue;
         }
-        u64 to = i < nextents ? min_u64(end, extent[i].start) : end;
-        if (extent_add(at, to)) {
+        u64 to = min_u64(i < nextents ? min_u64(end, extent[i].start) : end, at + EXTENT_MAX);
+        if (extent_add_large(at, to)) {
             at = to;
             continue;
         }

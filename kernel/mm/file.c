@@ -6,8 +6,53 @@
  */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/thread.h"
 
 #define BYTES_MASK ((1ul << 40) - 1) /* of the answer to LULL_NR_MAP_FILE */
+
+#define ASK_FROM LULL_HUGE /* bytes: from here on it is worth asking before memory is taken */
+
+/*
+ * Ranges that the proxy is copying to. No window may come there meanwhile, because the copy would
+ * go on into its file. Nodes lie on the stacks of the threads that wait for their copies.
+ */
+static struct filling {
+    u64 start, end;
+    struct filling *next;
+} * filling; /* mm_lock */
+
+static void filling_begin(struct filling *f, u64 start, u64 end)
+{
+    *f = (struct filling){start, end, filling};
+    filling = f;
+}
+
+static void filling_end(struct filling *f)
+{
+    struct filling **p = &filling;
+    while (*p != f)
+        p = &(*p)->next;
+    *p = f->next;
+}
+
+static bool is_filling(u64 start, u64 end)
+{
+    for (const struct filling *f = filling; f; f = f->next) {
+        if (f->start < end && start < f->end)
+            return true;
+    }
+    return false;
+}
+
+void mm_lock_unfilled(u64 start, u64 len, u32 flags)
+{
+    spin_lock(&mm_lock);
+    while (flags & MAP_FIXED && is_filling(start, start + len)) {
+        spin_unlock(&mm_lock);
+        thread_yield();
+        spin_lock(&mm_lock);
+    }
+}
 
 /* Reserves what is free in [start, end). */
 static void hold(u64 start, u64 end)
@@ -35,7 +80,31 @@ static void hold_end(u64 start, u64 end)
     }
 }
 
-static int prepare(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
+/* A copy that is made where a window lies would go into its file. */
+static void windows_away(u64 start, u64 end)
+{
+    for (u64 at = start; at < end;) {
+        struct lull_map *m = vma_next(at);
+        if (!m || m->start >= end)
+            break;
+        at = min_u64(m->end, end);
+        if (m->flags & LULL_MAP_WINDOW)
+            mm_unmap(max_u64(m->start, start), at);
+    }
+    pt_flush();
+}
+
+static bool any_window(u64 start, u64 end)
+{
+    for (const struct lull_map *m = vma_next(start); m && m->start < end; m = vma_next(m->end)) {
+        if (m->flags & LULL_MAP_WINDOW)
+            return true;
+    }
+    return false;
+}
+
+/* Memory for the first `covered` bytes, and the range is held. */
+static int prepare(u64 hint, u64 len, u64 covered, u32 prot, u32 flags, u64 *out)
 {
     long r = mm_place(hint, len, flags, out);
     if (r)
@@ -44,8 +113,9 @@ static int prepare(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
         return -ENOMEM;
     if (!vma_room(64)) /* for the holes and what becomes of them */
         return -ENOMEM;
-    if (*out >= LULL_RAM_BASE && blocks_prepare(*out, *out + len, false))
+    if (*out >= LULL_RAM_BASE && blocks_prepare(*out, *out + covered, false))
         return -ENOMEM;
+    windows_away(*out, *out + len);
     hold(*out, *out + len);
     return 0;
 }
@@ -58,7 +128,7 @@ static int open_range(struct lull_map m, u64 covered)
     m.end = beyond.start;
     m.policy = policy_placed(m.start, m.end);
     beyond.prot = 0;
-    beyond.flags = LULL_MAP_BEYOND;
+    beyond.flags = LULL_MAP_BEYOND | m.prot << LULL_MAP_BEYOND_SHIFT;
     vma_remove(m.start, beyond.end);
     pt_unmap(beyond.start, beyond.end);
     if (beyond.end > beyond.start)
@@ -72,14 +142,48 @@ static int open_range(struct lull_map m, u64 covered)
     return 0;
 }
 
+/*
+ * What Linux says of the mapping, before anything is done for it: what a fixed mapping replaces
+ * stays as it is if that fails. > 0: the bytes that the file covers, as far as is known.
+ */
+static long ask(const struct frame *f, u64 len, u32 prot)
+{
+    u32 flags = (u32)f->r10;
+    spin_lock(&mm_lock);
+    bool wanted = len >= ASK_FROM || (flags & MAP_FIXED && any_window(f->rdi, f->rdi + len));
+    spin_unlock(&mm_lock);
+    if (!wanted)
+        return (long)len;
+    u64 arg[6] = {f->r8, LULL_RAM_BASE, len, f->r9, prot | LULL_PROT_ASK};
+    return forward_raw(LULL_NR_MAP_FILE, arg);
+}
+
+static long map_hugetlb_file(struct frame *f, u32 prot, long answer, u64 *out)
+{
+    return boot_info()->flags & LULL_BOOT_F_WINDOWS ? map_hugetlb(f, prot, answer & 63, out)
+                                                    : refuse(9);
+}
+
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
+    struct filling copy;
+    u32 huge = (u32)f->r10 & MAP_HUGETLB ? LULL_PROT_HUGETLB : 0;
+    long r = huge ? (long)len : ask(f, len, prot);
+    if (r < 0)
+        return r == -ENOSYS ? refuse(9) : r;
+    if (r & LULL_IS_HUGETLB)
+        return map_hugetlb_file(f, prot, r, out);
+    if (r & LULL_MAP_FILE_ZERO)
+        return map_anonymous(f->rdi, len, prot, (u32)f->r10, out);
+    u64 covered = min_u64(ALIGN_UP((u64)r, LULL_PAGE), len);
     spin_lock(&mm_lock);
-    long r = prepare(f->rdi, len, prot, (u32)f->r10, out);
+    r = prepare(f->rdi, len, covered, prot, (u32)f->r10, out);
     if (r == 0 && hugetlb_divides(*out, *out + len)) {
         hold_end(*out, *out + len);
         r = -EINVAL;
     }
+    if (r == 0)
+        filling_begin(&copy, *out, *out + covered);
     i64 page = r && boot_info()->flags & LULL_BOOT_F_WINDOWS
                    ? window_call(LULL_WIN_HUGE, 0, 0, 0, f->r8 & 0xffffffff, 1)
                    : 0;
@@ -89,19 +193,18 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     if (r)
         return r;
     u64 start = *out, end = start + len;
-    u32 huge = (u32)f->r10 & MAP_HUGETLB ? LULL_PROT_HUGETLB : 0;
-    u64 arg[6] = {f->r8, start, len, f->r9, prot | huge};
-    r = forward_raw(LULL_NR_MAP_FILE, arg);
+    u64 arg[6] = {f->r8, start, covered, f->r9, prot | huge};
+    r = covered ? forward_raw(LULL_NR_MAP_FILE, arg) : 0; /* 0: nothing but pages beyond its end */
     spin_lock(&mm_lock);
+    filling_end(&copy);
     vma_change_begin();
     hold_end(start, end);
     if (r >= 0 && r & LULL_IS_HUGETLB) {
         vma_change_end();
         spin_unlock(&mm_lock);
-        return boot_info()->flags & LULL_BOOT_F_WINDOWS ? map_hugetlb(f, prot, r & 63, out)
-                                                        : refuse(9);
+        return map_hugetlb_file(f, prot, r, out);
     }
-    blocks_mark_used(start, end);
+    blocks_mark_used(start, start + covered);
     if (r >= 0) {
         rewrite_forget(start, end);
         struct lull_map m = {
@@ -125,12 +228,33 @@ static long read_again(const struct lull_map *m)
     return forward_raw(LULL_NR_MAP_AGAIN, arg);
 }
 
+/* read_again() of a mapping that is there; it may have changed since m was looked at. Sleeps. */
+static long refill(const struct lull_map *m)
+{
+    struct filling copy;
+    spin_lock(&mm_lock);
+    const struct lull_map *now = vma_at(m->start);
+    bool same = now && now->end >= m->end && now->file == m->file &&
+                !(now->flags & (LULL_MAP_WINDOW | LULL_MAP_BEYOND));
+    if (same)
+        filling_begin(&copy, m->start, m->end);
+    spin_unlock(&mm_lock);
+    if (!same)
+        return (long)(m->end - m->start);
+    long r = read_again(m);
+    spin_lock(&mm_lock);
+    filling_end(&copy);
+    spin_unlock(&mm_lock);
+    return r;
+}
+
 long file_dontneed(u64 start, u64 end)
 {
     long r = 0;
     for (u64 at = start; at < end && r >= 0;) {
         spin_lock(&mm_lock);
-        struct lull_map *v = vma_next(at), m = {0};
+        const struct lull_map *v = vma_next(at);
+        struct lull_map m = {0};
         bool there = v && v->start < end;
         if (there)
             m = vma_piece(v, max_u64(at, v->start), min_u64(v->end, end));
@@ -140,7 +264,7 @@ long file_dontneed(u64 start, u64 end)
         at = m.end;
         if (!m.file || m.flags & (LULL_MAP_WINDOW | LULL_MAP_BEYOND))
             continue;
-        r = read_again(&m);
+        r = refill(&m);
         u64 covered = r >= 0 ? ALIGN_UP((u64)r, LULL_PAGE) : m.end - m.start;
         spin_lock(&mm_lock);
         const struct lull_map *now = vma_at(m.start);
@@ -196,10 +320,13 @@ long file_grow(struct lull_map m, u64 old_len, u64 new_len, bool room)
     tail.end = at + new_len;
     tail.offset = m.offset + old_len;
     u64 from = room ? tail.start : at;
+    struct filling copy;
     hold(from, tail.end);
+    filling_begin(&copy, tail.start, tail.end);
     spin_unlock(&mm_lock);
     long r = read_again(&tail);
     spin_lock(&mm_lock);
+    filling_end(&copy);
     bool intact = held(from, tail.end);
     vma_change_begin();
     hold_end(from, tail.end);

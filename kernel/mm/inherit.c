@@ -37,7 +37,7 @@ long mm_advise_fork(u64 start, u64 end, u32 advice)
         if (!v || v->start >= end)
             break;
         struct lull_map m = vma_piece(v, max_u64(at, v->start), min_u64(v->end, end));
-        if (advice == MADV_WIPEONFORK && (m.file || m.flags & LULL_MAP_WINDOW))
+        if (advice == MADV_WIPEONFORK && (m.file || lull_map_shared(&m)))
             return -EINVAL;
         if (!vma_room(2))
             return -ENOMEM;

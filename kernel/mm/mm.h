@@ -107,6 +107,7 @@ struct lull_limits *limit_table(void);                                /* sys/lim
 void mm_init(void);
 int mm_map(u64 start, u64 end, u32 prot, u32 flags); /* fresh zero pages; under mm_lock */
 void mm_unmap(u64 start, u64 end);
+long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out); /* takes mm_lock itself */
 bool mm_fixed_ok(u64 start, u64 end); /* where a fixed request may lie */
 /* Where a mapping goes, by hint and flags. 0 or -errno. Under mm_lock. */
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
@@ -117,10 +118,15 @@ struct thread *program_start(void);
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out);
 bool in_windows(u64 start, u64 end);
 i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5); /* LULL_OP_WINDOW */
-void window_unmap(u64 start, u64 end); /* a part of a window whose translations are gone */
+long window_back(u64 start, u64 end); /* a reservation is opened: memory for it. 0 or -errno */
+/* A part of window m whose translations are gone. */
+void window_unmap(const struct lull_map *m, u64 start, u64 end);
+u64 window_end(const struct lull_map *m); /* where the mapping ends that m is the first part of */
+long window_find(u64 hint, u64 len, u32 flags, u64 *out); /* a place for one. 0 or -ENOMEM */
+long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays);
 long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags);
-long window_each(u64 start, u64 end, u64 op, u64 arg); /* LULL_WIN_SYNC, LULL_WIN_REMOVE */
-void windows_recheck(void); /* some file was cut short; takes mm_lock itself */
+long windows_sync(u64 start, u64 end, u64 how); /* msync(2) of what is shared. 0 or -errno */
+void windows_recheck(void);                     /* some file was cut short; takes mm_lock itself */
 /* A fault at addr: true when there is memory now; takes mm_lock itself. */
 bool window_fault(u64 addr, u64 err);
 /* Where a window of `len` bytes goes: multiples of `align`, of LULL_PAGE if that is 0. */
@@ -146,6 +152,8 @@ bool in_far(u64 start, u64 end);   /* far_need() has been here, and nobody else'
 u64 far_gpa(u64 va);               /* in_far(): where the isle's machine has it */
 
 /* file.c */
+/* mm_lock, and if `flags` has MAP_FIXED nobody copies a file to [start, start + len). Sleeps. */
+void mm_lock_unfilled(u64 start, u64 len, u32 flags);
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out);
 /* The private file mappings in the range are as the file is again. 0, or -ENOSYS. Sleeps. */
 long file_dontneed(u64 start, u64 end);

@@ -49,10 +49,11 @@ void mm_unmap(u64 start, u64 end)
         bool discard = IS_LAZY(v->flags) && data && blocks_lazy(from, to);
         if (v->prot & PROT_EXEC)
             rewrite_forget(from, to);
-        pt_unmap(from, to);
+        if (!(v->flags & LULL_MAP_RESERVED))
+            pt_unmap(from, to);
         policy_forget(v, from, to);
         if (v->flags & LULL_MAP_WINDOW)
-            window_unmap(from, to);
+            window_unmap(v, from, to);
         if (discard) {
             pt_flush();
             blocks_discard(from, to);
@@ -107,7 +108,7 @@ long mm_place(u64 hint, u64 len, u32 flags, u64 *out)
     return 0;
 }
 
-static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
+long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 {
     u32 vflags = 0;
     if (flags & MAP_STACK)
@@ -132,15 +133,57 @@ static long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
     return r;
 }
 
+/* A private mapping among the windows: where it has to be, or where it may be as well. */
+static bool among_windows(u64 hint, u64 len, u32 flags)
+{
+    if (hint < LULL_WIN_BASE)
+        return false;
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+        return true;
+    spin_lock(&mm_lock);
+    const struct lull_map *m = vma_next(hint);
+    bool free =
+        hint >= LULL_FAR_BASE && hint + len <= LULL_FAR_END && (!m || m->start >= hint + len);
+    spin_unlock(&mm_lock);
+    return free;
+}
+
+static long map_by_kind(struct frame *f, u64 len, u32 prot)
+{
+    u32 flags = (u32)f->r10;
+    bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
+    bool private = (flags & MAP_TYPE) == MAP_PRIVATE, anonymous = flags & MAP_ANONYMOUS;
+    u64 at = 0;
+    bool huge = anonymous && flags & MAP_HUGETLB;
+    long r;
+    if (huge && !windows)
+        r = refuse(9);
+    else if (huge)
+        r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
+    else if (windows && (!private || among_windows(f->rdi, len, flags)))
+        r = map_window(f, len, prot, &at);
+    else if (anonymous)
+        r = map_anonymous(f->rdi, len, prot, flags, &at);
+    else if (private)
+        r = map_private_file(f, len, prot, &at);
+    else
+        r = refuse(9); /* a shared file mapping, and the engine has no windows */
+    /* What RAM has no addresses for goes far away if it is addresses alone, or if Linux may give
+       memory as it is touched. */
+    if (r == -ENOMEM && windows && private && anonymous && !huge && (!prot || flags & MAP_NORESERVE) &&
+        !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+        r = map_window(f, len, prot, &at);
+    return r ? r : (long)at;
+}
+
 long sys_mmap(struct frame *f)
 {
     u64 len = ALIGN_UP(f->rsi, LULL_PAGE);
     u32 prot = (u32)f->rdx & PROT_ANY, flags = (u32)f->r10;
-    u64 at = 0;
     if (!f->rsi || f->r9 & (LULL_PAGE - 1))
         return -EINVAL;
     bool huge = flags & MAP_ANONYMOUS && flags & MAP_HUGETLB;
-    if (!huge && (!len || len > LULL_RAM_MAX))
+    if (!huge && (!len || len > LULL_USER_END))
         return -ENOMEM;
     if (flags & MAP_GROWSDOWN)
         return refuse(9);
@@ -149,21 +192,7 @@ long sys_mmap(struct frame *f)
         return -EINVAL;
     if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
         return -EOPNOTSUPP;
-    bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
-    long r;
-    if (huge && !windows)
-        r = refuse(9);
-    else if (huge)
-        r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
-    else if (type != MAP_PRIVATE && windows)
-        r = map_window(f, len, prot, &at);
-    else if (flags & MAP_ANONYMOUS)
-        r = map_anonymous(f->rdi, len, prot, flags, &at);
-    else if (type == MAP_PRIVATE)
-        r = map_private_file(f, len, prot, &at);
-    else
-        r = refuse(9); /* a shared file mapping, and the engine has no windows */
-    return r ? r : (long)at;
+    return map_by_kind(f, len, prot);
 }
 
 bool mm_range_decode(u64 start, u64 len, u64 *end)
@@ -199,6 +228,12 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
         return -ENOMEM;
     if (prot && !window && v.policy)
         policy_apply(from, to, v.policy >> 16, 0); /* huge pages may have come in their place */
+    if (prot && v.flags & LULL_MAP_RESERVED) {
+        long r = window_back(from, to);
+        if (r)
+            return r;
+        v.flags &= ~LULL_MAP_RESERVED;
+    }
     bool zero = prot && v.flags & LULL_MAP_STALE;
     if (v.flags & LULL_MAP_BEYOND)
         pt_unmap(from, to);
@@ -222,6 +257,16 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
     vma_insert(m);
     vma_change_end();
     return 0;
+}
+
+/* Pages behind a file's end: which signal an access raises depends on the rights. */
+static void protect_beyond(struct lull_map m, u32 prot)
+{
+    m.flags = (m.flags & ~LULL_MAP_BEYOND_PROT) | prot << LULL_MAP_BEYOND_SHIFT;
+    vma_change_begin();
+    vma_remove(m.start, m.end);
+    vma_insert(m);
+    vma_change_end();
 }
 
 /* PROT_GROWSDOWN: from the beginning of the stack on; nothing else grows. */
@@ -259,9 +304,11 @@ long sys_mprotect(struct frame *f)
             break;
         }
         u64 to = min_u64(v->end, end);
-        if (v->prot != prot && hugetlb_divides(at, to))
+        if (v->flags & LULL_MAP_BEYOND && !(v->flags & LULL_MAP_WINDOW))
+            protect_beyond(vma_piece(v, at, to), prot);
+        else if (v->prot != prot && hugetlb_divides(at, to))
             r = -EINVAL;
-        else if (v->prot != prot && (v->flags & LULL_MAP_WINDOW || !(v->flags & LULL_MAP_BEYOND)))
+        else if (v->prot != prot)
             r = protect_piece(*v, at, to, prot);
         at = to;
     }

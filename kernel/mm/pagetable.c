@@ -7,6 +7,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 
+#define DIRECTORY (1ul << 30) /* bytes that a page directory maps */
 #define PTE_P 1ul
 #define PTE_W 2ul
 #define PTE_U 4ul
@@ -214,7 +215,7 @@ static int set_range(u64 start, u64 end, u64 bits)
         if (!pd) {
             if (bits)
                 return -ENOMEM;
-            at = stop;
+            at = min_u64(end, ALIGN_DOWN(at, DIRECTORY) + DIRECTORY);
             continue;
         }
         u64 *pde = &pd[at >> 21 & 511];

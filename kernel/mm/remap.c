@@ -46,50 +46,105 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
     return (long)at;
 }
 
+/* Memory of RAM's goes among the windows, where Linux has memory for it. */
+static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_len)
+{
+    bool data = v.prot || (v.flags & MEMORY_STATE) == LULL_MAP_TOUCHED;
+    if (v.file || v.flags & LULL_MAP_BEYOND)
+        return refuse(25); /* a copy of a file: Linux does not know of which */
+    mm_unmap(to, to + new_len);
+    pt_flush();
+    struct lull_map m = {.start = to, .end = to + new_len, .prot = v.prot};
+    m.flags = LULL_MAP_WINDOW | LULL_MAP_PRIVATE | (data ? 0 : LULL_MAP_RESERVED);
+    if (data) {
+        long r = window_back(to, to + new_len);
+        if (r)
+            return r;
+        if (pt_map(to, to + new_len, PROT_READ | PROT_WRITE))
+            return -ENOMEM;
+        if (!(v.prot & PROT_READ))
+            pt_map(old, old + old_len, PROT_READ);
+        memcpy((void *)to, (void *)old, min_u64(old_len, new_len));
+        if (!v.prot)
+            pt_unmap(to, to + new_len);
+        else if (pt_map(to, to + new_len, v.prot))
+            return -ENOMEM;
+    }
+    vma_insert(m);
+    return (long)to;
+}
+
+/* MREMAP_FIXED, MREMAP_DONTUNMAP: to an address that the program or mm_place() has named. */
+static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64 to, u32 flags)
+{
+    bool stays = flags & MREMAP_DONTUNMAP;
+    if (was.flags & LULL_MAP_WINDOW) {
+        if (was.flags & LULL_MAP_RESERVED && to < LULL_WIN_BASE)
+            return refuse(25);
+        if (new_len < old_len) {
+            mm_unmap(old + new_len, old + old_len);
+            old_len = new_len;
+        }
+        return window_move(vma_piece(&was, old, was.end), old_len, to, new_len, stays);
+    }
+    if (was.file && new_len > old_len)
+        return refuse(25); /* more of the file, and elsewhere */
+    if (stays && (was.file || was.flags & LULL_MAP_BEYOND))
+        return refuse(25); /* the old place would be as the file is */
+    if (to >= LULL_WIN_BASE) {
+        long r = stays ? refuse(25) : move_out(was, old, old_len, to, new_len);
+        if (r > 0)
+            mm_unmap(old, old + old_len);
+        return r;
+    }
+    mm_unmap(to, to + new_len);
+    pt_flush();
+    return remap_move(was, old, old_len, new_len, to, flags);
+}
+
+static bool target_ok(u64 to, u64 len)
+{
+    if (to + len < to)
+        return false;
+    return to >= LULL_WIN_BASE ? in_windows(to, to + len) || to >= LULL_FAR_BASE
+                               : mm_fixed_ok(to, to + len);
+}
+
 static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32 flags)
 {
     struct lull_map *v = vma_at(old);
     if (v && LULL_MAP_PAGE(v->flags))
         return hugetlb_remap(v, old, old_len, new_len, flags, f->r8);
-    if (!v || v->end < old + old_len)
+    if (!v || v->flags & LULL_MAP_HOLD)
         return -EFAULT;
     if (!vma_room(4))
         return -ENOMEM;
+    bool moves = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+    if (!moves && old_len && new_len <= old_len) {
+        mm_unmap(old + new_len, old + old_len); /* whatever is there */
+        return (long)old;
+    }
+    if (!old_len && !lull_map_shared(v))
+        return -EINVAL;
+    if ((v->flags & LULL_MAP_WINDOW ? window_end(v) : v->end) < old + old_len)
+        return -EFAULT;
     struct lull_map was = *v;
     u64 more = flags & MREMAP_DONTUNMAP ? old_len : new_len > old_len ? new_len - old_len : 0;
     if (more && !mm_may_expand(0, more, was.prot, was.flags))
         return -ENOMEM;
-    if (was.flags & LULL_MAP_WINDOW)
-        return flags & ~MREMAP_MAYMOVE
-                   ? refuse(25)
-                   : window_remap(vma_piece(&was, old, was.end), old_len, new_len, flags);
-    if (was.file && new_len > old_len && flags & MREMAP_FIXED)
-        return refuse(25); /* more of the file, and elsewhere */
-    if (flags & MREMAP_DONTUNMAP && (was.file || was.flags & LULL_MAP_BEYOND))
+    if (flags & MREMAP_FIXED && hugetlb_divides(f->r8, f->r8 + new_len))
         return -EINVAL;
-    if (flags & MREMAP_FIXED) {
-        u64 to = f->r8;
-        if (to & (LULL_PAGE - 1) || !mm_fixed_ok(to, to + new_len) ||
-            (to < old + old_len && old < to + new_len))
-            return -EINVAL;
-        if (hugetlb_divides(to, to + new_len))
-            return -EINVAL;
-        mm_unmap(to, to + new_len);
-        pt_flush();
-        return remap_move(was, old, old_len, new_len, to, flags);
-    }
+    if (flags & MREMAP_FIXED)
+        return target_ok(f->r8, new_len) ? remap_to(was, old, old_len, new_len, f->r8, flags)
+                                         : -ENOMEM;
     if (flags & MREMAP_DONTUNMAP) { /* the new address is a hint */
         u64 to = f->r8;
-        if (to & (LULL_PAGE - 1) || (to < old + old_len && old < to + new_len))
-            return -EINVAL;
-        long r = mm_place(to, new_len, 0, &to);
-        return r ? r : remap_move(was, old, old_len, new_len, to, flags);
+        long r = was.flags & LULL_MAP_WINDOW ? window_find(to, new_len, was.flags, &to)
+                                             : mm_place(to, new_len, 0, &to);
+        return r ? r : remap_to(was, old, old_len, new_len, to, flags);
     }
-    if (new_len <= old_len) {
-        if (new_len < old_len)
-            mm_unmap(old + new_len, old + old_len);
-        return (long)old;
-    }
+    if (was.flags & LULL_MAP_WINDOW)
+        return window_remap(vma_piece(&was, old, was.end), old_len, new_len, flags);
     long r;
     struct lull_map *after = vma_following(v);
     u64 limit = old >= boot_info()->brk_start && old < boot_info()->brk_end ? boot_info()->brk_end
@@ -111,22 +166,34 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     return remap_move(was, old, old_len, new_len, 0, flags);
 }
 
+/* In Linux's order (mm/mremap.c). */
+static long remap_check(const struct frame *f, u64 old_len, u64 new_len, u32 flags)
+{
+    u64 old = f->rdi, to = f->r8;
+    if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+        return -EINVAL;
+    if (old & (LULL_PAGE - 1) || !new_len || new_len > LULL_USER_END)
+        return -EINVAL;
+    if (!(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
+        return 0;
+    if (!(flags & MREMAP_MAYMOVE) || (flags & MREMAP_DONTUNMAP && old_len != new_len))
+        return -EINVAL;
+    if (to & (LULL_PAGE - 1) || to > LULL_USER_END - new_len)
+        return -EINVAL;
+    return to < old + old_len && old < to + new_len ? -EINVAL : 0;
+}
+
 long sys_mremap(struct frame *f)
 {
     u64 old = f->rdi, old_len = ALIGN_UP(f->rsi, LULL_PAGE), new_len = ALIGN_UP(f->rdx, LULL_PAGE);
     u32 flags = (u32)f->r10;
-    if (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
-        return -EINVAL;
-    if (flags & MREMAP_DONTUNMAP && (!(flags & MREMAP_MAYMOVE) || old_len != new_len))
-        return -EINVAL;
-    if (!old_len)
-        return flags & MREMAP_MAYMOVE ? refuse(25) : -EINVAL; /* a second view of shared memory */
-    if (old & (LULL_PAGE - 1) || !new_len || new_len > LULL_RAM_MAX || old_len > LULL_RAM_MAX)
-        return -EINVAL;
-    if (flags & MREMAP_FIXED && !(flags & MREMAP_MAYMOVE))
-        return -EINVAL;
-    spin_lock(&mm_lock);
-    long r = remap_locked(f, old, old_len, new_len, flags);
+    long r = remap_check(f, old_len, new_len, flags);
+    if (r)
+        return r;
+    if (old_len > LULL_USER_END || old + old_len < old)
+        return -EFAULT;
+    mm_lock_unfilled(f->r8, new_len, flags & MREMAP_FIXED ? MAP_FIXED : 0);
+    r = remap_locked(f, old, old_len, new_len, flags);
     pt_flush();
     spin_unlock(&mm_lock);
     return r;

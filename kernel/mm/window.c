@@ -2,7 +2,9 @@
 /*
  * Windows: shared mappings of files, of anonymous memory and of System V segments. The proxy maps
  * them at the same address, so the pages are those that other Linux processes see. They lie in a
- * region of their own, or where MAP_FIXED asks for it: in RAM, or far (far.c).
+ * region of their own, or where MAP_FIXED asks for it: in RAM, or far (far.c). Private mappings in
+ * that region and far away are windows, too, because only Linux has memory for these addresses;
+ * those that are closed and anonymous have none until they are opened (LULL_MAP_RESERVED).
  *
  * Pages behind a file's end have no translation (LULL_MAP_BEYOND): a fault there asks the proxy
  * whether the file has grown.
@@ -30,46 +32,76 @@ i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5)
     return proxy_call6(LULL_OP_WINDOW, arg);
 }
 
-/* The program's wish may be met: the range is free. */
-static bool window_free(u64 start, u64 len)
+static bool is_free(u64 start, u64 end)
 {
-    u64 end = start + len;
     const struct lull_map *m = vma_next(start);
-    return end > start && (!m || m->start >= end) &&
-           (in_windows(start, end) || (in_ram(start, end) && !blocks_prepare(start, end, false)));
+    return end > start && (!m || m->start >= end);
 }
 
-long window_place(u64 hint, u64 len, u32 flags, u64 align, u64 *out)
+/* Memory behind windows at [start, end): extents, or blocks of RAM; not if they are `reserved`,
+   mere addresses. */
+static long window_need(u64 start, u64 end, bool reserved)
+{
+    if (end < start)
+        return -ENOMEM;
+    if (start >= LULL_FAR_BASE)
+        return end > LULL_FAR_END ? -ENOMEM : reserved ? 0 : far_need(start, end);
+    if (start >= LULL_WIN_BASE)
+        return end <= LULL_WIN_END ? 0 : -ENOMEM;
+    return in_ram(start, end) && blocks_prepare(start, end, false) == 0 ? 0 : -ENOMEM;
+}
+
+/* Far away, not where this or that turns out to be Linux's. */
+static long far_place(u64 len, u64 align, bool reserved, u64 *out)
+{
+    const u64 step = 4ul << 40;
+    u64 from = LULL_FAR_BASE;
+    for (int tries = 0; tries < 24; tries++, from = ALIGN_DOWN(*out, step) + step) {
+        *out = vma_gap(from, LULL_FAR_END, len, max_u64(align, LULL_HUGE));
+        if (!*out)
+            break;
+        if (window_need(*out, *out + len, reserved) == 0)
+            return 0;
+    }
+    return -ENOMEM;
+}
+
+/* window_place(); `reserved`: no memory is wanted there yet. */
+static long place(u64 hint, u64 len, u32 flags, u64 align, bool reserved, u64 *out)
 {
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hint & ((align ? align : LULL_PAGE) - 1))
             return -EINVAL;
-        if (hint >= LULL_FAR_BASE) {
-            long r = far_need(hint, hint + len);
-            if (r)
-                return r;
-        } else if (!in_windows(hint, hint + len) || hint + len < hint) {
+        if (hint < LULL_WIN_BASE) {
             long r = mm_place(hint, len, flags, out);
-            if (r)
-                return r;
-            return in_ram(hint, hint + len) && blocks_prepare(hint, hint + len, false) == 0
-                       ? 0
-                       : -ENOMEM;
+            return r ? r : window_need(hint, hint + len, reserved);
         }
-        struct lull_map *m = vma_next(hint);
-        if (flags & MAP_FIXED_NOREPLACE && m && m->start < hint + len)
+        if (flags & MAP_FIXED_NOREPLACE && hint + len > hint && !is_free(hint, hint + len))
             return -EEXIST;
         *out = hint;
-        return 0;
+        return window_need(hint, hint + len, reserved);
     }
-    if (align && hint && window_free(ALIGN_UP(hint, align), len)) {
-        *out = ALIGN_UP(hint, align);
+    hint = ALIGN_UP(hint, align ? align : LULL_PAGE);
+    if (hint >= (align ? LULL_RAM_BASE : LULL_WIN_BASE) && is_free(hint, hint + len) &&
+        window_need(hint, hint + len, reserved) == 0) {
+        *out = hint;
         return 0;
     }
     if (!align)
         align = len >= LULL_HUGE ? LULL_HUGE : LULL_PAGE;
     *out = vma_gap(LULL_WIN_BASE, LULL_WIN_END, len, align);
-    return *out ? 0 : -ENOMEM;
+    return *out ? 0 : far_place(len, align, reserved, out);
+}
+
+long window_place(u64 hint, u64 len, u32 flags, u64 align, u64 *out)
+{
+    return place(hint, len, flags, align, false, out);
+}
+
+/* Where a window that is moved may go: by hint, or anywhere. */
+long window_find(u64 hint, u64 len, u32 flags, u64 *out)
+{
+    return place(hint, len, 0, 0, flags & LULL_MAP_RESERVED, out);
 }
 
 long window_open(struct lull_map m, u64 answer)
@@ -99,21 +131,36 @@ long window_open(struct lull_map m, u64 answer)
     return -ENOMEM;
 }
 
+/* Addresses alone, for a mapping that is not open. */
+static void window_reserve(struct lull_map m)
+{
+    mm_unmap(m.start, m.end);
+    m.flags |= LULL_MAP_WINDOW | LULL_MAP_PRIVATE | LULL_MAP_RESERVED;
+    vma_insert(m);
+}
+
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     u32 flags = (u32)f->r10;
+    bool private = (flags & MAP_TYPE) == MAP_PRIVATE;
+    bool reserved = private && !prot && flags & MAP_ANONYMOUS;
     u64 fd = flags & MAP_ANONYMOUS ? ~0ul : (u64)(u32)f->r8;
     u64 offset = flags & MAP_ANONYMOUS ? 0 : f->r9;
-    spin_lock(&mm_lock);
-    long r = vma_room(4) ? window_place(f->rdi, len, flags, 0, out) : -ENOMEM;
+    mm_lock_unfilled(f->rdi, len, flags);
+    long r = vma_room(4) ? place(f->rdi, len, flags, 0, reserved, out) : -ENOMEM;
     if (r == 0 && flags & MAP_FIXED && hugetlb_divides(*out, *out + len))
         r = -EINVAL;
-    if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, LULL_MAP_WINDOW))
+    u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0);
+    if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, kind))
         r = -ENOMEM;
-    if (r == 0) {
+    struct lull_map m = {.start = *out, .end = *out + len, .prot = prot, .offset = offset};
+    m.flags = kind;
+    if (r == 0 && reserved) {
+        window_reserve(m);
+    } else if (r == 0) {
         u32 huge = flags & MAP_HUGETLB && !(flags & MAP_ANONYMOUS) ? LULL_PROT_HUGETLB : 0;
-        r = window_call(LULL_WIN_MAP, *out, len, fd, offset, prot | huge);
-        struct lull_map m = {.start = *out, .end = *out + len, .prot = prot, .offset = offset};
+        r = window_call(LULL_WIN_MAP, *out, len, fd, offset,
+                        prot | huge | (private ? LULL_PROT_PRIVATE : 0));
         if (r >= 0 && !(r & LULL_IS_HUGETLB))
             r = window_open(m, (u64)r);
         else if (r == -ENOSYS)
@@ -124,63 +171,103 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
     return r > 0 ? map_hugetlb(f, prot, r & 63, out) : r;
 }
 
-void window_unmap(u64 start, u64 end)
+long window_back(u64 start, u64 end)
 {
+    long r = window_need(start, end, false);
+    if (r)
+        return r;
+    r = window_call(LULL_WIN_MAP, start, end - start, ~0ul, 0, LULL_PROT_PRIVATE);
+    return r < 0 ? r : 0;
+}
+
+void window_unmap(const struct lull_map *m, u64 start, u64 end)
+{
+    if (m->flags & LULL_MAP_RESERVED)
+        return;
     pt_flush(); /* before other memory comes there */
     window_call(LULL_WIN_UNMAP, start, end - start, 0, 0, 0);
     if (in_ram(start, end))
         blocks_mark_used(start, end);
 }
 
-long window_each(u64 start, u64 end, u64 op, u64 arg)
+long windows_sync(u64 start, u64 end, u64 how)
 {
-    for (u64 at = start; at < end;) {
-        struct lull_map *m = vma_next(at);
-        if (!m || m->start >= end)
-            break;
-        u64 from = max_u64(at, m->start), to = min_u64(m->end, end);
-        if (m->flags & LULL_MAP_WINDOW) {
-            long r = window_call(op, from, to - from, arg, 0, 0);
-            if (r)
-                return r;
-        } else if (op == LULL_WIN_REMOVE) {
-            return -EINVAL;
-        }
-        at = to;
+    for (const struct lull_map *m = vma_next(start); m && m->start < end; m = vma_next(m->end)) {
+        if (!lull_map_shared(m))
+            continue;
+        u64 from = max_u64(start, m->start);
+        long r = window_call(LULL_WIN_SYNC, from, min_u64(m->end, end) - from, how, 0, 0);
+        if (r)
+            return r;
     }
     return 0;
 }
 
+/* A mapping of the same file goes on behind m: what its end or mprotect(2) has split is one to
+   mremap(2), if the rights are the same again. */
+u64 window_end(const struct lull_map *m)
+{
+    struct lull_map was = *m, *next;
+    while ((next = vma_at(was.end)) && next->prot == was.prot && next->file == was.file &&
+           !((next->flags ^ was.flags) & ~LULL_MAP_BEYOND) &&
+           (!was.file || next->offset == was.offset + (was.end - was.start)))
+        was = *next;
+    return was.end;
+}
+
+/*
+ * A window, or a part of one, goes to `to` and has new_len bytes there; old_len 0: a second view of
+ * it. What is mapped there goes. Pages are opened as they are touched, since the file may end
+ * anywhere in them.
+ */
+long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays)
+{
+    u64 end = m.start + old_len, start = m.start;
+    bool reserved = m.flags & LULL_MAP_RESERVED;
+    if (to != start)
+        mm_unmap(to, to + new_len);
+    else if (new_len > old_len)
+        mm_unmap(end, to + new_len);
+    if (!stays)
+        pt_unmap(start, end);
+    pt_flush();
+    long r = window_need(to, to + new_len, reserved);
+    if (r == 0 && !reserved)
+        r = window_call(LULL_WIN_MOVE, start, old_len, to, new_len, stays);
+    if (r) {
+        for (struct lull_map *v = vma_next(start); v && v->start < end; v = vma_following(v)) {
+            if (v->prot && !(v->flags & LULL_MAP_BEYOND))
+                pt_map(max_u64(v->start, start), min_u64(v->end, end), v->prot);
+        }
+        return r;
+    }
+    vma_change_begin();
+    if (!stays && old_len)
+        vma_remove(start, end);
+    m.start = to;
+    m.end = to + new_len;
+    if (!reserved)
+        m.flags |= LULL_MAP_BEYOND;
+    vma_insert(m);
+    vma_change_end();
+    if (!stays && old_len && to != start && in_ram(start, end))
+        blocks_mark_used(start, end);
+    return (long)to;
+}
+
+/* mremap(2) of a window that becomes longer, or is seen twice, where there is room for it. */
 long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags)
 {
-    u64 at;
-    if (new_len <= old_len) {
-        if (new_len < old_len)
-            mm_unmap(m.start + new_len, m.start + old_len);
-        return (long)m.start;
-    }
+    u64 end = m.start + new_len, at;
+    bool far = m.start >= LULL_FAR_BASE, reserved = m.flags & LULL_MAP_RESERVED;
+    u64 limit = far ? LULL_FAR_END : m.start >= LULL_WIN_BASE ? LULL_WIN_END : boot_info()->ram_end;
+    if (old_len && end <= limit && is_free(m.start + old_len, end) &&
+        window_need(m.start, end, reserved) == 0)
+        return window_move(m, old_len, m.start, new_len, false);
     if (!(flags & 1)) /* MREMAP_MAYMOVE */
         return -ENOMEM;
-    if (!mm_may_expand(0, new_len - old_len, m.prot, m.flags))
-        return -ENOMEM;
-    long r = window_place(0, new_len, 0, 0, &at);
-    if (r)
-        return r;
-    pt_unmap(m.start, m.start + old_len);
-    pt_flush();
-    r = window_call(LULL_WIN_MOVE, m.start, old_len, at, new_len, 0);
-    if (r) {
-        if (m.prot && !(m.flags & LULL_MAP_BEYOND))
-            pt_map(m.start, m.start + old_len, m.prot);
-        return r;
-    }
-    vma_remove(m.start, m.start + old_len);
-    /* page by page as they are touched: how much of it the file covers now is not known */
-    m.start = at;
-    m.end = at + new_len;
-    m.flags |= LULL_MAP_BEYOND;
-    vma_insert(m);
-    return (long)at;
+    long r = place(0, new_len, 0, 0, reserved, &at);
+    return r ? r : window_move(m, old_len, at, new_len, false);
 }
 
 /* Pages of the mapping around addr that have memory become accessible. */
@@ -213,7 +300,8 @@ void windows_recheck(void)
     spin_lock(&mm_lock);
     for (struct lull_map *m = vma_next(LULL_RAM_BASE); m; m = vma_next(m->end)) {
         /* Huge pages are not looked at, because that would take some from the pool. */
-        if ((m->flags & (LULL_MAP_WINDOW | LULL_MAP_BEYOND)) != LULL_MAP_WINDOW)
+        u32 whole = LULL_MAP_WINDOW | LULL_MAP_BEYOND | LULL_MAP_RESERVED;
+        if ((m->flags & whole) != LULL_MAP_WINDOW)
             continue;
         if (!LULL_MAP_PAGE(m->flags) &&
             !window_call(LULL_WIN_PROBE, m->start, m->end - m->start, 0, 0, 0))
@@ -309,7 +397,7 @@ long sys_shmat(struct frame *f)
     i64 size = window_call(LULL_WIN_SHMSIZE, 0, 0, f->rdi, 0, 0);
     if (size <= 0)
         return size ? size : -EINVAL;
-    spin_lock(&mm_lock);
+    mm_lock_unfilled(at, (u64)size, at ? MAP_FIXED : 0);
     long r = vma_room(4) ? shm_map(f->rdi, (u64)size, flags, &at) : -ENOMEM;
     pt_flush();
     spin_unlock(&mm_lock);

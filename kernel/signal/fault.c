@@ -109,9 +109,9 @@ static void page_fault(struct frame *f, u64 err)
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_at(addr);
     bool mapped = m && !(m->flags & LULL_MAP_HOLD);
-    u32 want = err & 2 ? PROT_WRITE : PROT_READ;
-    bool beyond =
-        m && m->flags & LULL_MAP_BEYOND && (!(m->flags & LULL_MAP_WINDOW) || m->prot & want);
+    u32 want = err & 16 ? PROT_EXEC : err & 2 ? PROT_WRITE : PROT_READ;
+    u32 may = m ? m->prot | m->flags >> LULL_MAP_BEYOND_SHIFT : 0;
+    bool beyond = m && m->flags & LULL_MAP_BEYOND && may & want;
     spin_unlock(&mm_lock);
     if (beyond)
         signal_force(f, SIGBUS, BUS_ADRERR, addr, 14, err);

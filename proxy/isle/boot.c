@@ -139,6 +139,7 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->mem_loaded = isle->mem_loaded;
     b->ram_end = isle->ram_end;
     b->win_gpa = isle->win_gpa;
+    b->far_size = isle->far_size;
     if (isle->windows)
         b->flags |= LULL_BOOT_F_WINDOWS | LULL_BOOT_F_FORK;
     if (isle->windows && req->plan->shares) /* its cores are threads of this process */

@@ -1,63 +1,111 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Far windows: the program's shared memory at addresses of its own choice. Address space for them
- * is taken where this process has nothing, in extents, for which the isle's machine has room behind
+ * Far windows: memory of the program at addresses above the windows. Address space for them is
+ * taken where this process has nothing, in extents, for which the isle's machine has room behind
  * the windows; where each extent has its room is the isle's choice.
+ *
+ * Addresses that an extent has had stay reserved for good, because a call in flight may still hold
+ * a pointer to them: Linux must never put anything of the proxy's there.
  */
 #include <errno.h>
-#include <limits.h>
 #include <sys/mman.h>
 
 #include "isle/isle_priv.h"
 
-/*
- * Address space is the process's, and the guard of windows asks in a signal's handler. What has
- * gone is remembered until its number is used again: calls may still be under way.
- */
+#define BLOCKS ((LULL_FAR_END - LULL_FAR_BASE) / LULL_HUGE)
+
+/* Address space is the process's. Written under isle->lock. */
 static struct {
-    _Atomic uint64_t start, len; /* 0: none */
-    _Atomic bool gone;
+    uint64_t start, len; /* len 0: none */
     uint64_t gpa;
 } extent[LULL_FAR_MAX];
-static _Atomic unsigned used; /* all numbers from here on are none */
 
-/* Where the extents that are there end, of those that follow each other from `start` on. */
-static uint64_t end_from(uint64_t start)
+/* A bit a block, one atomic byte for eight: read without a lock, and in a signal's handler. */
+static _Atomic uint8_t has[BLOCKS / 8]; /* an extent is there */
+static _Atomic uint8_t had[BLOCKS / 8]; /* reserved: one is there or was */
+
+static bool bit(const _Atomic uint8_t *map, uint64_t i)
 {
-    unsigned n = used;
-    for (unsigned i = 0; i < n; i++) {
-        uint64_t from = extent[i].start;
-        if (from && !extent[i].gone && start - from < extent[i].len) {
-            start = from + extent[i].len;
-            i = UINT_MAX; /* again from the first */
-        }
+    return map[i / 8] >> (i % 8) & 1;
+}
+
+static void set_bits(_Atomic uint8_t *map, uint64_t start, uint64_t len, bool on)
+{
+    uint64_t i = (start - LULL_FAR_BASE) / LULL_HUGE, end = i + len / LULL_HUGE;
+    while (i < end) {
+        bool whole = i % 8 == 0 && end - i >= 8;
+        uint8_t bits = whole ? 0xff : (uint8_t)(1u << (i % 8));
+        map[i / 8] = (uint8_t)(on ? map[i / 8] | bits : map[i / 8] & ~bits);
+        i += whole ? 8 : 1;
     }
-    return start;
 }
 
 bool far_has(uint64_t start, uint64_t len)
 {
-    return start >= LULL_FAR_BASE && start < LULL_FAR_END && len <= LULL_FAR_END - start &&
-           end_from(start) >= start + (len ? len : 1);
+    if (start < LULL_FAR_BASE || start >= LULL_FAR_END || len > LULL_FAR_END - start)
+        return false;
+    uint64_t last = (start + (len ? len - 1 : 0) - LULL_FAR_BASE) / LULL_HUGE;
+    for (uint64_t i = (start - LULL_FAR_BASE) / LULL_HUGE; i <= last; i++) {
+        if (i % 8 == 0 && last - i >= 8 && has[i / 8] == 0xff)
+            i += 7;
+        else if (!bit(has, i))
+            return false;
+    }
+    return true;
 }
 
 bool far_had(uint64_t at)
 {
-    unsigned n = used;
-    for (unsigned i = 0; i < n; i++) {
-        if (extent[i].start && at - extent[i].start < extent[i].len)
-            return true;
-    }
-    return false;
+    return at >= LULL_FAR_BASE && at < LULL_FAR_END && bit(had, (at - LULL_FAR_BASE) / LULL_HUGE);
+}
+
+static void *reserve(uint64_t start, uint64_t len, int how)
+{
+    return mmap((void *)start, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how,
+                -1, 0);
 }
 
 static void drop(struct isle *isle, uint64_t i)
 {
-    if (!extent[i].start || extent[i].gone)
+    if (!extent[i].len)
         return;
-    extent[i].gone = true;
+    set_bits(has, extent[i].start, extent[i].len, false);
     isle->add_memory(isle->engine, extent[i].gpa, NULL, extent[i].len);
-    munmap((void *)extent[i].start, extent[i].len);
+    reserve(extent[i].start, extent[i].len, MAP_FIXED);
+    extent[i].len = 0;
+}
+
+/* The end of the blocks from `start` on that are all reserved, or all not. */
+static uint64_t run_end(uint64_t start, uint64_t end)
+{
+    bool first = far_had(start);
+    do
+        start += LULL_HUGE;
+    while (start < end && far_had(start) == first);
+    return start;
+}
+
+/* Reserves what is not yet; false: Linux has something there. */
+static bool reserve_rest(uint64_t start, uint64_t len)
+{
+    for (uint64_t at = start, to; at < start + len; at = to) {
+        to = run_end(at, start + len);
+        if (far_had(at))
+            continue;
+        if (reserve(at, to - at, MAP_FIXED_NOREPLACE) == MAP_FAILED)
+            return false; /* what came before stays reserved */
+        set_bits(had, at, to - at, true);
+    }
+    return true;
+}
+
+static bool any_extent(uint64_t start, uint64_t len)
+{
+    for (uint64_t at = start; at < start + len; at += LULL_HUGE) {
+        if (bit(has, (at - LULL_FAR_BASE) / LULL_HUGE))
+            return true;
+    }
+    return false;
 }
 
 static int place(struct isle *isle, uint64_t start, uint64_t len, uint64_t i, uint64_t gpa)
@@ -65,32 +113,23 @@ static int place(struct isle *isle, uint64_t start, uint64_t len, uint64_t i, ui
     drop(isle, i);
     if (!len)
         return 0;
-    void *p = mmap((void *)start, len, PROT_NONE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    if (p == MAP_FAILED)
+    if (any_extent(start, len) || !reserve_rest(start, len) ||
+        isle->add_memory(isle->engine, gpa, (void *)start, len))
         return -ENOMEM;
-    if (isle->add_memory(isle->engine, gpa, p, len)) {
-        munmap(p, len);
-        return -ENOMEM;
-    }
-    extent[i].start = 0; /* nobody reads a mixture */
+    extent[i].start = start;
     extent[i].len = len;
     extent[i].gpa = gpa;
-    extent[i].gone = false;
-    extent[i].start = start;
-    if (used <= i)
-        used = (unsigned)i + 1;
+    set_bits(has, start, len, true);
     return 0;
 }
 
 int64_t isle_window_far(struct isle *isle, uint64_t start, uint64_t len, uint64_t i, uint64_t block)
 {
-    const uint64_t blocks = LULL_FAR_SIZE / LULL_HUGE;
+    const uint64_t blocks = isle->far_size / LULL_HUGE;
     if (start % LULL_HUGE || len % LULL_HUGE || start < LULL_FAR_BASE || start >= LULL_FAR_END ||
-        len > LULL_FAR_END - start || i >= LULL_FAR_MAX || block > blocks ||
-        len / LULL_HUGE > blocks - block)
+        len > LULL_FAR_END - start || i >= LULL_FAR_MAX)
         return -EINVAL;
-    if (!isle->far_gpa)
+    if (block > blocks || len / LULL_HUGE > blocks - block)
         return -ENOMEM;
     pthread_mutex_lock(&isle->lock);
     int r = place(isle, start, len, i, isle->far_gpa + block * LULL_HUGE);
@@ -101,8 +140,8 @@ int64_t isle_window_far(struct isle *isle, uint64_t start, uint64_t len, uint64_
 int far_attach(isle_add_memory add, void *engine)
 {
     int r = 0;
-    for (unsigned i = 0; r == 0 && i < used; i++) {
-        if (extent[i].start && !extent[i].gone)
+    for (unsigned i = 0; r == 0 && i < LULL_FAR_MAX; i++) {
+        if (extent[i].len)
             r = add(engine, extent[i].gpa, (void *)extent[i].start, extent[i].len);
     }
     return r;
@@ -110,10 +149,11 @@ int far_attach(isle_add_memory add, void *engine)
 
 void far_destroy(void)
 {
-    for (unsigned i = 0; i < used; i++) {
-        if (extent[i].start && !extent[i].gone)
+    for (unsigned i = 0; i < LULL_FAR_MAX; i++) {
+        if (extent[i].len) {
+            set_bits(has, extent[i].start, extent[i].len, false);
             munmap((void *)extent[i].start, extent[i].len);
-        extent[i].start = 0;
+        }
+        extent[i].len = 0;
     }
-    used = 0;
 }

@@ -24,6 +24,12 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
+#define POPULATE_STEP (256ul << 20) /* bytes at once, and then the isle may end */
+/* Guest-physical addresses that second-level tables of four levels translate. */
+#define FAR_BITS 48u
+#define FAR_PER_BYTE 48ul      /* bytes of far windows for each of the machine's memory */
+#define FAR_LEAST (64ul << 30) /* bytes, however little memory there is */
+
 static void *fixed_map(const struct isle *isle, uint64_t start, uint64_t len)
 {
     if (isle->mem_fd >= 0)
@@ -65,6 +71,23 @@ static unsigned physical_bits(void)
     return a & 0xff;
 }
 
+/*
+ * Room for far windows behind `behind`: what can be addressed, and not more than KVM can describe.
+ * With shadow page tables it needs 1/384 of a memory slot for that, at once and never paged out:
+ * an eighth of the machine's memory at most.
+ */
+static uint64_t far_size(uint64_t behind, unsigned bits)
+{
+    uint64_t end = 1ull << (bits < FAR_BITS ? bits : FAR_BITS);
+    uint64_t size = end > behind ? end - behind : 0, room = LULL_FAR_END - LULL_FAR_BASE;
+    long pages = sysconf(_SC_PHYS_PAGES);
+    if (pages > 0 && (uint64_t)pages < room / FAR_PER_BYTE / LULL_PAGE)
+        room = (uint64_t)pages * LULL_PAGE * FAR_PER_BYTE;
+    if (room < FAR_LEAST)
+        room = FAR_LEAST;
+    return (size < room ? size : room) & ~(LULL_HUGE - 1);
+}
+
 int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
                 const struct engine_memory *where, const struct isle_wants *wants)
 {
@@ -92,8 +115,9 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
         isle->ram_end = LULL_RAM_BASE + isle->win_gpa - LULL_RAM_GPA;
     }
     uint64_t behind = isle->win_gpa + LULL_WIN_SIZE;
-    if (behind + LULL_FAR_SIZE <= 1ull << bits)
-        isle->far_gpa = behind;
+    isle->far_gpa = behind;
+    if (isle->windows)
+        isle->far_size = far_size(behind, bits);
     if (where->ram_bytes < isle->ram_end - LULL_RAM_BASE)
         isle->ram_end = LULL_RAM_BASE + where->ram_bytes;
     if (fixed_map(isle, LULL_KERN_BASE, LULL_KERN_SIZE) == MAP_FAILED) {
@@ -218,11 +242,10 @@ static bool any_lazy(const struct isle *isle, uint64_t start, uint64_t len)
 }
 
 /* Old kernels have no MADV_POPULATE_WRITE: touch, which the OOM killer may answer. */
-static int populate_by_touch(uint64_t start, uint64_t len)
+static void populate_by_touch(uint64_t start, uint64_t len)
 {
     for (uint64_t at = start; at < start + len; at += LULL_PAGE)
         __atomic_fetch_or((uint8_t *)at, 0, __ATOMIC_RELAXED);
-    return 0;
 }
 
 static void huge_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
@@ -250,6 +273,53 @@ static bool any_huge(const struct isle *isle, uint64_t start, uint64_t len)
             return true;
     }
     return false;
+}
+
+/*
+ * Nothing else can be mapped in the middle of a huge page of the pool, so the block of `at` gets
+ * memory of the usual kind, with the same contents. Who writes there meanwhile waits: a core in
+ * isle_moved(); a call in flight gets EFAULT.
+ */
+int isle_huge_break(struct isle *isle, uint64_t at)
+{
+    const int rw = PROT_READ | PROT_WRITE;
+    void *block = (void *)(at & ~(LULL_HUGE - 1));
+    if (!isle->hugetlb_used || !isle_block_huge(isle, (at - LULL_RAM_BASE) / LULL_HUGE))
+        return 0;
+    char *room = mmap(NULL, 2 * LULL_HUGE, rw, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED)
+        return -ENOMEM;
+    char *copy = (char *)(((uintptr_t)room + LULL_HUGE - 1) & ~(LULL_HUGE - 1));
+    if (copy > room)
+        munmap(room, (size_t)(copy - room));
+    munmap(copy + LULL_HUGE, (size_t)(room + LULL_HUGE - copy));
+    isle_numa_place(isle, (uint64_t)copy, LULL_HUGE);
+    if (isle->thp)
+        madvise(copy, LULL_HUGE, MADV_HUGEPAGE);
+    atomic_store(&isle->moving, true);
+    int r = mprotect(block, LULL_HUGE, PROT_READ) ? -errno : 0;
+    if (r == 0) {
+        memcpy(copy, block, LULL_HUGE);
+        if (mremap(copy, LULL_HUGE, LULL_HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, block) == MAP_FAILED)
+            r = -errno;
+    }
+    if (r) {
+        mprotect(block, LULL_HUGE, rw);
+        munmap(copy, LULL_HUGE);
+    } else {
+        huge_set(isle, (uint64_t)block, LULL_HUGE, false);
+    }
+    atomic_store(&isle->moving, false);
+    return r;
+}
+
+bool isle_moved(struct isle *isle)
+{
+    if (!atomic_load(&isle->moving))
+        return false;
+    pthread_mutex_lock(&isle->lock);
+    pthread_mutex_unlock(&isle->lock);
+    return true;
 }
 
 /* Whole blocks anew, empty and of the usual kind. */
@@ -288,9 +358,17 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
         return -ENOMEM;
     if (isle->thp)
         madvise((void *)start, len, MADV_HUGEPAGE);
-    if (madvise((void *)start, len, MADV_POPULATE_WRITE) == 0)
-        return 0;
-    return errno == EINVAL ? populate_by_touch(start, len) : -ENOMEM;
+    for (uint64_t done = 0, n; done < len; done += n) {
+        n = len - done < POPULATE_STEP ? len - done : POPULATE_STEP;
+        if (isle->ending && atomic_load(isle->ending))
+            return -ENOMEM;
+        if (madvise((void *)(start + done), n, MADV_POPULATE_WRITE) == 0)
+            continue;
+        if (errno != EINVAL)
+            return -ENOMEM;
+        populate_by_touch(start + done, n);
+    }
+    return 0;
 }
 
 static bool block_bit(const struct isle *isle, uint64_t i)

@@ -31,20 +31,23 @@ struct isle {
     bool windows;                               /* memory can be shared with Linux */
     uint64_t win_gpa;                           /* guest-physical address of LULL_WIN_BASE */
     _Atomic uint8_t win_chunk[ISLE_WIN_CHUNKS]; /* as chunk */
-    uint64_t far_gpa;     /* guest-physical address of the room for far windows; 0: none */
-    pthread_mutex_t lock; /* of everything below */
-    uint64_t populated;   /* bytes of RAM, by what follows */
+    uint64_t far_gpa;               /* guest-physical address of the room for far windows */
+    uint64_t far_size;              /* bytes of it; 0: none */
+    pthread_mutex_t lock;           /* of everything below */
+    uint64_t populated;             /* bytes of RAM, by what follows */
     uint8_t block[ISLE_BLOCKS / 8]; /* bit: populated */
     uint8_t lazy[ISLE_BLOCKS / 8];  /* bit: may hold data in small pages */
     uint8_t huge[ISLE_BLOCKS / 8];  /* bit: mapped from the hugetlb pool */
     bool hugetlb_used;
-    bool hugetlb;  /* worth trying */
-    bool thp;      /* the host gives transparent huge pages on request */
-    bool locked;   /* pages stay in memory once they are there */
-    bool dontneed; /* Linux knows MADV_DONTNEED_LOCKED */
+    atomic_bool moving; /* a block is closed for writing, for a moment */
+    bool hugetlb;       /* worth trying */
+    bool thp;           /* the host gives transparent huge pages on request */
+    bool locked;        /* pages stay in memory once they are there */
+    bool dontneed;      /* Linux knows MADV_DONTNEED_LOCKED */
     struct isle_numa numa;
     isle_add_memory add_memory;
     void *engine;
+    const atomic_bool *ending; /* the isle ends: what takes long gives up; NULL: it never does */
 };
 
 static inline bool isle_block_huge(const struct isle *isle, uint64_t i)
@@ -54,6 +57,11 @@ static inline bool isle_block_huge(const struct isle *isle, uint64_t i)
 
 /* Something else is mapped there now; a part of a block of the pool cannot be. */
 void isle_huge_replaced(struct isle *isle, uint64_t start, uint64_t len);
+
+/* Under isle->lock: the block of `at` has no page of the pool any more. 0 or -errno. */
+int isle_huge_break(struct isle *isle, uint64_t at);
+/* Memory that a core came upon was being moved: it has been, try again. */
+bool isle_moved(struct isle *isle);
 
 /* How memory is wanted. */
 struct isle_wants {
@@ -93,8 +101,7 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
 int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id, int flags,
                         uint64_t room);
 int64_t isle_window_shm_size(int id);
-int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t len, uint64_t a3,
-                       uint64_t a4);
+int64_t isle_window_op(struct isle *isle, const uint64_t arg[6]);
 /* hugetlb.c: huge pages of Linux's pool in windows. */
 /* log2 of the size of a huge page of the file; 0: it is not one of hugetlbfs. */
 unsigned hugetlb_shift(int fd);

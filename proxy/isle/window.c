@@ -67,7 +67,10 @@ static int range_need(struct isle *isle, uint64_t start, uint64_t len)
         return chunks_need(isle, start, len);
     if (far_has(start, len))
         return 0;
-    return start >= LULL_RAM_BASE && isle_app_range(isle, (isle_addr){start}, len) ? 0 : -EINVAL;
+    if (start < LULL_RAM_BASE || !isle_app_range(isle, (isle_addr){start}, len))
+        return -EINVAL;
+    int r = start % LULL_HUGE ? isle_huge_break(isle, start) : 0;
+    return r == 0 && (start + len) % LULL_HUGE ? isle_huge_break(isle, start + len) : r;
 }
 
 /* Bytes of the file from `offset` on, at most len. */
@@ -137,11 +140,14 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
     pthread_mutex_lock(&isle->lock);
     int64_t r = range_need(isle, start, len);
     if (r == 0) {
-        int how = MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS | MAP_POPULATE : 0);
+        bool private = prot & LULL_PROT_PRIVATE;
+        int how = private ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
+        if (fd < 0)
+            how |= MAP_ANONYMOUS | (private ? 0 : MAP_POPULATE);
         int rights = PROT_READ | PROT_WRITE | (prot & LULL_PROT_EXEC ? PROT_EXEC : 0);
         void *p = hugetlb_map(start, len, rights, how, fd, offset, 0);
         bool readonly = false;
-        if (p == MAP_FAILED && errno == EACCES && !(prot & LULL_PROT_WRITE)) {
+        if (p == MAP_FAILED && errno == EACCES && !private && !(prot & LULL_PROT_WRITE)) {
             readonly = true;
             p = hugetlb_map(start, len, rights & ~PROT_WRITE, how, fd, offset, 0);
         }
@@ -200,48 +206,86 @@ static int64_t unmap(struct isle *isle, uint64_t start, uint64_t len)
     return 0;
 }
 
-/* The pages go with it; where it was is reserved again. */
-static int64_t move(struct isle *isle, uint64_t start, uint64_t len, uint64_t to, uint64_t to_len)
+/*
+ * A window becomes longer where it is. Linux would find the addresses behind it taken by their
+ * reservation, so the longer mapping is made elsewhere first: a second view, or, of a private one
+ * that has none, the mapping itself; an access meanwhile fails and is tried again.
+ */
+static int64_t grow(struct isle *isle, uint64_t start, uint64_t len, uint64_t to_len)
 {
-    int64_t r = range_need(isle, to, to_len);
-    if (r || (to < start + len && start < to + to_len))
-        return r ? r : -EINVAL;
-    void *p = mremap((void *)start, len, to_len, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)to);
-    if (p == MAP_FAILED)
+    void *at = (void *)start, *view = mremap(at, 0, to_len, MREMAP_MAYMOVE);
+    bool private = view == MAP_FAILED && errno == EINVAL;
+    if (private)
+        view = mremap(at, len, to_len, MREMAP_MAYMOVE);
+    if (view == MAP_FAILED)
         return -errno;
-    isle_huge_replaced(isle, to, to_len);
-    return unmap(isle, start, len);
+    if (mremap(view, to_len, to_len, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+        int error = errno;
+        if (private)
+            mremap(view, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+        munmap(view, to_len);
+        return -error;
+    }
+    isle_huge_replaced(isle, start, to_len);
+    return 0;
 }
 
-int64_t isle_window_op(struct isle *isle, uint64_t op, uint64_t start, uint64_t len, uint64_t a3,
-                       uint64_t a4)
+/* The pages go with it; where it was is reserved again, unless it stays. */
+static int64_t move(struct isle *isle, uint64_t start, uint64_t len, uint64_t to, uint64_t to_len,
+                    bool stays)
 {
+    int64_t r = range_need(isle, to, to_len);
+    if (r)
+        return r;
+    if (to == start)
+        return to_len > len && !stays ? grow(isle, start, len, to_len) : -EINVAL;
+    if (to < start + len && start < to + to_len)
+        return -EINVAL;
+    int how = MREMAP_MAYMOVE | MREMAP_FIXED | (stays && len ? MREMAP_DONTUNMAP : 0);
+    if (mremap((void *)start, len, to_len, how, (void *)to) == MAP_FAILED)
+        return -errno;
+    isle_huge_replaced(isle, to, to_len);
+    return stays || !len ? 0 : unmap(isle, start, len);
+}
+
+int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
+{
+    uint64_t op = arg[0], start = arg[1], len = arg[2];
     void *at = (void *)start;
     unsigned char there;
     pthread_mutex_lock(&isle->lock);
-    int64_t r = range_need(isle, start, len);
+    /* a second view needs a mapped page to be one of */
+    int64_t r = range_need(isle, start, op == LULL_WIN_MOVE && !len ? LULL_PAGE : len);
     if (r == 0) {
         switch (op) {
         case LULL_WIN_UNMAP:
             r = unmap(isle, start, len);
             break;
         case LULL_WIN_MOVE:
-            r = move(isle, start, len, a3, a4);
+            r = move(isle, start, len, arg[3], arg[4], arg[5] & 1);
             break;
         case LULL_WIN_SYNC:
-            r = msync(at, len, (int)a3) ? -errno : 0;
+            r = msync(at, len, (int)arg[3]) ? -errno : 0;
             break;
         case LULL_WIN_REMOVE:
             r = madvise(at, len, MADV_REMOVE) ? -errno : 0;
             break;
         case LULL_WIN_PROBE:
-            r = madvise(at, len, a3 ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) ? -errno : 0;
+            if (!arg[3]) {
+                at = (char *)at + len - LULL_PAGE;
+                len = LULL_PAGE;
+            }
+            r = madvise(at, len, arg[3] ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) ? -errno : 0;
+            break;
+        case LULL_WIN_DONTNEED:
+            r = madvise(at, len, MADV_DONTNEED) ? -errno : 0;
             break;
         case LULL_WIN_ADVISE:
-            r = a3 != MADV_DONTNEED && a3 != MADV_POPULATE_READ && a3 != MADV_POPULATE_WRITE
+            r = arg[3] != MADV_DONTNEED && arg[3] != MADV_POPULATE_READ &&
+                        arg[3] != MADV_POPULATE_WRITE
                     ? -EINVAL
-                : madvise(at, len, (int)a3) ? -errno
-                                            : 0;
+                : madvise(at, len, (int)arg[3]) ? -errno
+                                                : 0;
             break;
         case LULL_WIN_RESIDENT:
             r = mincore(at, LULL_PAGE, &there) ? -errno : there & 1;

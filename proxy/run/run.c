@@ -261,6 +261,7 @@ static int open_isle(struct run *r)
     if (r->req->opt->hugetlb && !wants.no_hugetlb)
         hold_hugepages(r->req->hold, &wants.nodes, r->req->opt->hugetlb);
     rc = isle_create(&r->isle, plan->ncores, plan->mem, &memory, &wants);
+    r->isle.ending = &r->ending;
     if (rc)
         r->ops->close(r->engine);
     return rc;

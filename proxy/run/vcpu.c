@@ -240,6 +240,8 @@ static void divert(struct vcpu *v)
 static void no_memory(struct vcpu *v, unsigned *times)
 {
     struct run *r = v->run;
+    if (isle_moved(&r->isle))
+        return;
     if (++*times > NO_MEMORY_TRIES) {
         message("%s: killed by SIGBUS: a file that it maps shared was cut short",
                 r->req->program->path);

@@ -76,6 +76,6 @@ int64_t window_op(struct run *r, const uint64_t arg[6])
     case LULL_WIN_FAR:
         return isle_window_far(&r->isle, arg[1], arg[2], arg[3], arg[4]);
     default:
-        return isle_window_op(&r->isle, arg[0], arg[1], arg[2], arg[3], arg[4]);
+        return isle_window_op(&r->isle, arg);
     }
 }

@@ -50,7 +50,14 @@ struct call_env {
     void *exec_ctx;
     const struct lull_limits *limits; /* isle memory; NULL: children have the proxy's */
     const struct view *view;          /* NULL: files that show the proxy are refused */
+    const int *halted;                /* atomic, 1: the isle ends; NULL: it does not */
 };
+
+/* What takes long looks at this now and then, and gives up. */
+static inline bool call_halted(const struct call_env *env)
+{
+    return env->halted && __atomic_load_n(env->halted, __ATOMIC_RELAXED);
+}
 
 struct msg_copy; /* vec.c */
 struct mmsg_copy;

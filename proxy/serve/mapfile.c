@@ -20,6 +20,7 @@
 #include "serve/view.h"
 
 #define ANCHORS_NEW 64u
+#define COPY_STEP (16ul << 20) /* bytes at once, and then the isle may end */
 
 /* What Linux says of such a mapping: rights, kind of file, noexec file systems. 0 or -errno. */
 static long probe(int fd, uint64_t prot, uint64_t offset)
@@ -41,12 +42,14 @@ static long check_huge(int fd)
     return r ? r : fs.f_type == HUGETLBFS_MAGIC ? 0 : -EINVAL;
 }
 
-/* Copies until the file or the range ends. Bytes, or -errno. */
-static int64_t copy_file(int fd, char *to, uint64_t len, uint64_t offset)
+/* Copies until the file, the range or the isle ends. Bytes, or -errno. */
+static int64_t copy_file(const struct call *c, int fd, char *to, uint64_t len, uint64_t offset)
 {
     uint64_t done = 0;
     while (done < len) {
-        uint64_t n = len - done < CALL_MAX_RW ? len - done : CALL_MAX_RW;
+        uint64_t n = len - done < COPY_STEP ? len - done : COPY_STEP;
+        if (call_halted(c->env))
+            return -EINTR;
         long r = server_syscall(SYS_pread64, fd, (long)(to + done), (long)n, (long)(offset + done));
         if (r == -EINTR)
             continue;
@@ -84,33 +87,53 @@ static void anchor(const struct call *c, uint32_t number, int fd)
     mapped_anchor(c->env->mapped, number, fd);
 }
 
+static bool is_zero(const struct stat *st)
+{
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5);
+}
+
+/* What Linux says of the mapping: 0 and what file it is, or -errno. */
+static long check(const struct call *c, int fd, struct stat *st)
+{
+    long r = c->user[4] & LULL_PROT_HUGETLB ? check_huge(fd) : 0;
+    if (r == 0)
+        r = probe(fd, c->user[4], c->user[3]);
+    memset(st, 0, sizeof *st);
+    if (r == 0)
+        r = server_syscall(SYS_fstat, fd, (long)st, 0, 0);
+    return r ? r : S_ISREG(st->st_mode) || is_zero(st) ? 0 : -ENOSYS; /* devices */
+}
+
+/* LULL_PROT_ASK: the bytes that the file covers. */
+static int64_t answer(const struct stat *st, uint64_t len, uint64_t offset)
+{
+    uint64_t size = (uint64_t)st->st_size;
+    if (is_zero(st))
+        return LULL_MAP_FILE_ZERO;
+    return size <= offset ? 0 : (int64_t)(size - offset < len ? size - offset : len);
+}
+
 int64_t map_file(struct call *c)
 {
     int fd = call_fd(c->env, c->user[0]);
     uint64_t len = c->user[2], offset = c->user[3];
-    char *to = len ? call_mem(c, c->user[1], len) : NULL;
+    bool ask = c->user[4] & LULL_PROT_ASK;
+    char *to = ask || !len ? NULL : call_mem(c, c->user[1], len);
     struct stat st;
-    if (!to || (c->user[1] | len | offset) & (LULL_PAGE - 1))
+    if ((!to && !ask) || (c->user[1] | len | offset) & (LULL_PAGE - 1))
         return -EINVAL; /* not what the kernel asks for */
-    long r = c->user[4] & LULL_PROT_HUGETLB ? check_huge(fd) : 0;
+    long r = check(c, fd, &st);
     if (r)
         return r;
-    r = probe(fd, c->user[4], offset);
-    if (r)
-        return r;
-    memset(&st, 0, sizeof st);
-    r = server_syscall(SYS_fstat, fd, (long)&st, 0, 0);
-    if (r)
-        return r;
-    if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 5)) { /* /dev/zero: anonymous memory */
+    if ((uint64_t)st.st_blksize >= LULL_HUGE && check_huge(fd) == 0)
+        return LULL_IS_HUGETLB | __builtin_ctzl((unsigned long)st.st_blksize);
+    if (ask)
+        return answer(&st, len, offset);
+    if (is_zero(&st)) { /* anonymous memory */
         memset(to, 0, len);
         return (int64_t)len;
     }
-    if (!S_ISREG(st.st_mode))
-        return -ENOSYS; /* devices */
-    if ((uint64_t)st.st_blksize >= LULL_HUGE && check_huge(fd) == 0)
-        return LULL_IS_HUGETLB | __builtin_ctzl((unsigned long)st.st_blksize);
-    int64_t bytes = copy_file(fd, to, len, offset);
+    int64_t bytes = copy_file(c, fd, to, len, offset);
     if (bytes < 0)
         return bytes;
     uint32_t number = number_of(c, fd, &st);
@@ -127,5 +150,5 @@ int64_t map_again(struct call *c)
         return -EINVAL; /* not what the kernel asks for */
     if (!c->env->mapped || c->user[0] > LULL_FILE_MAX)
         return -ENOSYS;
-    return mapped_read(c->env->mapped, (uint32_t)c->user[0], offset, to, len);
+    return mapped_read(c->env->mapped, (uint32_t)c->user[0], offset, to, len, c->env->halted);
 }

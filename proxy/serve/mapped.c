@@ -14,7 +14,7 @@
 
 #include <lull/maps.h>
 
-#define COPY_MAX (1ul << 30) /* bytes at once */
+#define COPY_MAX (16ul << 20) /* bytes at once, and then the isle may end */
 
 struct mapped {
     pthread_mutex_t lock;
@@ -138,14 +138,16 @@ static int64_t copy_from(void *anchor, uint64_t offset, void *to, uint64_t len)
     return n < 0 && errno == EFAULT ? 0 : n < 0 ? -ENOSYS : n;
 }
 
-int64_t mapped_read(struct mapped *m, uint32_t number, uint64_t offset, void *to, uint64_t len)
+int64_t mapped_read(struct mapped *m, uint32_t number, uint64_t offset, void *to, uint64_t len,
+                    const int *halted)
 {
     int64_t done = -ENOSYS;
     pthread_mutex_lock(&m->lock);
     void *anchor = number >= 1 && number <= m->count ? m->file[number - 1].anchor : NULL;
     if (anchor && offset + len > offset && offset + len < 1ul << 46)
         done = 0;
-    while (done >= 0 && (uint64_t)done < len) {
+    while (done >= 0 && (uint64_t)done < len &&
+           !(halted && __atomic_load_n(halted, __ATOMIC_RELAXED))) {
         uint64_t at = (uint64_t)done, n = len - at < COPY_MAX ? len - at : COPY_MAX;
         int64_t got = copy_from(anchor, offset + at, (char *)to + at, n);
         done = got < 0 ? got : done + got;

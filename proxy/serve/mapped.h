@@ -30,7 +30,8 @@ uint32_t mapped_number(struct mapped *m, uint64_t dev, uint64_t ino, const char 
 void mapped_anchor(struct mapped *m, uint32_t number, int fd);
 /* Copies whole pages of such a file, as they are now. Bytes that it has of them, at most len (the
    last page is filled up with zeroes), or -ENOSYS. Any number. */
-int64_t mapped_read(struct mapped *m, uint32_t number, uint64_t offset, void *to, uint64_t len);
+int64_t mapped_read(struct mapped *m, uint32_t number, uint64_t offset, void *to, uint64_t len,
+                    const int *halted);
 /* Only what `maps` names is kept within reach. */
 void mapped_forget(struct mapped *m, const struct lull_map *maps, uint32_t count);
 /* How many have been anchored since the last mapped_forget(). */

@@ -220,7 +220,8 @@ int server_start(const struct server_config *config, struct server **out)
                                .credentials_changed = config->credentials_changed,
                                .exec_ctx = config->ctx,
                                .limits = config->limits,
-                               .view = config->view};
+                               .view = config->view,
+                               .halted = &s->stop};
     s->env.agents = config->exec ? agents_create(&s->affinity) : NULL;
     pthread_mutex_init(&s->pool_lock, NULL);
     for (unsigned i = 0; i < n; i++) {

@@ -56,11 +56,6 @@ bool view_proc(const struct call *c, int fd, const char *name, struct text *out)
 
 /* A copy of the table of mappings that the caller frees; NULL: no memory. */
 struct lull_map *view_maps(const struct view *v, uint32_t *count);
-/* MAP_SHARED, as Linux shows it. */
-static inline bool view_shared(const struct lull_map *m)
-{
-    return (m->flags & (LULL_MAP_WINDOW | LULL_MAP_PRIVATE)) == LULL_MAP_WINDOW;
-}
 /* The line of a mapping in maps; then, if it is not NULL, what `show` adds. */
 typedef void (*view_map_fn)(const struct call *c, const struct lull_map *m, void *ctx,
                             struct text *out);

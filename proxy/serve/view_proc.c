@@ -58,10 +58,11 @@ static void put_map(struct text *out, const struct lull_map *m, const struct map
                     const char *name)
 {
     size_t line = out->len;
+    uint32_t prot = m->prot | (m->flags & LULL_MAP_BEYOND_PROT) >> LULL_MAP_BEYOND_SHIFT;
     text_printf(out, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu", m->start, m->end,
-                m->prot & LULL_PROT_READ ? 'r' : '-', m->prot & LULL_PROT_WRITE ? 'w' : '-',
-                m->prot & LULL_PROT_EXEC ? 'x' : '-', view_shared(m) ? 's' : 'p', f ? m->offset : 0,
-                f ? major(f->dev) : 0, f ? minor(f->dev) : 0, f ? f->ino : 0);
+                prot & LULL_PROT_READ ? 'r' : '-', prot & LULL_PROT_WRITE ? 'w' : '-',
+                prot & LULL_PROT_EXEC ? 'x' : '-', lull_map_shared(m) ? 's' : 'p',
+                f ? m->offset : 0, f ? major(f->dev) : 0, f ? minor(f->dev) : 0, f ? f->ino : 0);
     put_name(out, line, name);
 }
 

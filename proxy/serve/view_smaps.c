@@ -102,7 +102,7 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
 {
     struct rollup *r = ctx;
     uint64_t page = LULL_PAGE;
-    bool shared = view_shared(m);
+    bool shared = lull_map_shared(m);
     struct resident mine = {0};
     (void)c;
     if (LULL_MAP_PAGE(m->flags) >= 12 && LULL_MAP_PAGE(m->flags) < 48)

@@ -19,6 +19,11 @@ load common
     both_ok shared-musl .
 }
 
+@test "random sequences of mappings, accesses and file writes are as on Linux" {
+    need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
+    "$BATS_TEST_DIRNAME/../fuzz/mapseq" "$LULL" "$PROGRAMS/mapseq" "${LULL_MAPSEQ_SECONDS:-20}"
+}
+
 @test "another process sees the same page" {
     need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
     head -c 4096 /dev/zero >page

@@ -549,3 +549,110 @@ CASE(memory, private_file_made_longer)
     touch("read-only", q, 1);
     R(munmap(q, 2 * PAGE));
 }
+
+/* A private mapping takes the place of a shared one; the file that was there stays as it is. */
+static void private_over_shared(const char *what, char *at)
+{
+    static char byte[PAGE];
+    int shared = file_with("shared", "s"), private = file_with("private", "p"), zero;
+    OK(ftruncate(shared, 4 * PAGE));
+    OK(ftruncate(private, 4 * PAGE));
+    char *p = mmap(at, 4 * PAGE, RW, MAP_SHARED | MAP_FIXED, shared, 0);
+    printf("%s: %s\n", what, p == at ? "mapped" : strerrorname_np(errno));
+    if (p == MAP_FAILED)
+        return;
+    p[PAGE] = p[2 * PAGE] = 't';
+    R(mmap(p, PAGE, RW, MAP_PRIVATE | MAP_FIXED, private, 0) == p);
+    R(mmap(p + PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0) == p + PAGE);
+    zero = open("/dev/zero", O_RDWR);
+    R(mmap(p + 2 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_FIXED, zero, 0) == p + 2 * PAGE);
+    SHOW(p[0]);
+    SHOW(p[PAGE]);
+    SHOW(p[2 * PAGE]);
+    p[0] = p[PAGE] = p[2 * PAGE] = 'x';
+    for (off_t i = 0; i < 3; i++) {
+        R(pread(shared, byte, 1, i * (off_t)PAGE));
+        SHOW(byte[0]);
+        R(pread(private, byte, 1, i * (off_t)PAGE));
+        SHOW(byte[0]);
+    }
+    R(mmap(p, PAGE, RW, MAP_SHARED | MAP_FIXED, shared, 0) == p);
+    SHOW(p[0]);
+    /* what fails leaves what is there */
+    R(mmap(p, PAGE, RW, MAP_PRIVATE | MAP_FIXED, open("private", O_WRONLY), 0) == p);
+    SHOW(p[0]);
+    R(munmap(p, 4 * PAGE));
+}
+
+CASE(memory, private_file_over_a_shared_one)
+{
+    private_over_shared("in memory", (char *)0x2000000000);
+    private_over_shared("among windows", (char *)0xf900000000);
+    private_over_shared("far away", (char *)0x300000000000);
+}
+
+CASE(memory, a_window_grows_moves_and_is_seen_twice)
+{
+    int fd = file_with("f", "0123");
+    char *at = (char *)0xf980000000, *far = (char *)0x310000000000, *p, *q;
+    OK(ftruncate(fd, 8 * PAGE));
+    p = mmap(at, 2 * PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0);
+    R(p == at);
+    R(mremap(p, 2 * PAGE, 4 * PAGE, 0) == p);
+    p[3 * PAGE] = 'x';
+    q = mremap(p, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, far);
+    R(q == far);
+    touch("the old place", p, 0);
+    SHOW(q[3 * PAGE]);
+    p = mremap(q, 0, 4 * PAGE, MREMAP_MAYMOVE);
+    MAPPED(p);
+    p[PAGE] = 'y';
+    SHOW(q[PAGE]);
+    R(munmap(p, 4 * PAGE));
+    p = mremap(q, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+    MAPPED(p);
+    SHOW(p[3 * PAGE]);
+    SHOW(q[3 * PAGE]);
+    R(munmap(q, PAGE));
+    p = mremap(q + PAGE, 3 * PAGE, 9 * PAGE, MREMAP_MAYMOVE);
+    MAPPED(p);
+    SHOW(p[0]);
+    touch("beyond the end", p + 8 * PAGE, 0);
+    R(mremap(p, 0, PAGE, 0) == MAP_FAILED);
+    p = map(2);
+    OK(mremap(p, 0, PAGE, MREMAP_MAYMOVE));
+}
+
+CASE(memory, reservations_of_many_tib)
+{
+    size_t tib = 1ul << 40;
+    char *p = mmap(NULL, 16 * tib, PROT_NONE, ANON | MAP_NORESERVE, -1, 0), *q;
+    MAPPED(p);
+    R(mprotect(p + 5 * tib, 2 * PAGE, RW));
+    p[5 * tib] = 1;
+    SHOW(p[5 * tib + PAGE]);
+    touch("closed", p + 9 * tib, 0);
+    q = mmap(p + 9 * tib, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    R(q == p + 9 * tib);
+    *q = 3;
+    R(mmap(p + 5 * tib, PAGE, PROT_NONE, ANON | MAP_NORESERVE | MAP_FIXED, -1, 0) == p + 5 * tib);
+    touch("given back", p + 5 * tib, 0);
+    R(madvise(p + 5 * tib, 2 * PAGE, MADV_DONTNEED));
+    SHOW(p[5 * tib + PAGE]);
+    R(munmap(p, 16 * tib));
+    touch("gone", q, 0);
+    /* by hint */
+    q = mmap((char *)(20 * tib), 4 * tib, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+    R(q == (char *)(20 * tib));
+    R(munmap(q, 4 * tib));
+}
+
+CASE(memory, private_zeroes_are_memory)
+{
+    int fd = open("/dev/zero", O_RDWR);
+    char *p = mmap(NULL, 64ul << 20, RW, MAP_PRIVATE, fd, 0);
+    MAPPED(p);
+    p[5] = 1;
+    SHOW(p[5] + p[(64ul << 20) - 1]);
+    OK(mmap(NULL, 1ul << 38, PROT_NONE, MAP_PRIVATE, fd, 0));
+}

@@ -15,7 +15,7 @@
 #include <lull/numa.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
-#define LULL_ABI_VERSION 5u
+#define LULL_ABI_VERSION 6u
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
@@ -61,9 +61,10 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 #define LULL_PROT_EXEC 4u
 /* Not rights, but how LULL_WIN_MAP and LULL_NR_MAP_FILE map. */
 #define LULL_PROT_HUGETLB 8u      /* MAP_HUGETLB: -EINVAL if the file is not one of hugetlbfs */
-#define LULL_PROT_PRIVATE 0x10u   /* MAP_PRIVATE, with LULL_PROT_PAGE only */
-#define LULL_PROT_NORESERVE 0x20u /* MAP_NORESERVE, the same */
+#define LULL_PROT_PRIVATE 0x10u   /* MAP_PRIVATE */
+#define LULL_PROT_NORESERVE 0x20u /* MAP_NORESERVE, with LULL_PROT_PAGE only */
 #define LULL_PROT_POPULATE 0x40u  /* MAP_POPULATE, the same */
+#define LULL_PROT_ASK 0x80u       /* LULL_NR_MAP_FILE: checks the mapping and copies nothing */
 /* log2 of the size of a huge page: address, length and offset are multiples of it; 0: ordinary. */
 #define LULL_PROT_PAGE_SHIFT 8
 #define LULL_PROT_PAGE(prot) ((prot) >> LULL_PROT_PAGE_SHIFT & 63)
@@ -163,12 +164,14 @@ struct lull_boot {
     uint64_t signalfds;  /* signals of the signalfds that it inherits, bit n-1 = signal n */
     struct lull_itimer itimer[3]; /* inherited; REAL's: until CLOCK_MONOTONIC `left` */
     struct lull_numa numa;
+    uint64_t
+        far_size; /* bytes of guest-physical room for far windows, behind the windows; 0: none */
 };
 LULL_ASSERT_OFF(struct lull_boot, entry, 72);
 LULL_ASSERT_OFF(struct lull_boot, argc, 160);
 LULL_ASSERT_OFF(struct lull_boot, random, 256);
 LULL_ASSERT_OFF(struct lull_boot, segment, 288);
-LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 48 + 416);
+LULL_ASSERT_SIZE(struct lull_boot, 288 + 32 * 128 + 4 * 240 + 32 + 48 + 424);
 
 /* Clocks of the time page. The first two have the numbers of clock_gettime(2). */
 enum lull_clock {

@@ -2,7 +2,8 @@
 /*
  * The core page: what one core of the isle and the proxy share, at LULL_CORES + i *
  * LULL_CORE_STRIDE. Each core sees its own page at LULL_SELF, too; the rest of the stride is the
- * kernel's own. Every cache line has one writer, named here; the doorbell word is the one exception.
+ * kernel's own. Every cache line has one writer, named here; the doorbell word is the one
+ * exception.
  */
 #ifndef LULL_CORE_H
 #define LULL_CORE_H
@@ -54,10 +55,14 @@ enum lull_window {
     LULL_WIN_MAP = 0,  /* arg3: descriptor, -1: anonymous; arg4: offset; arg5: LULL_PROT_*. What is
                           there is replaced. Answers LULL_WIN_* bits */
     LULL_WIN_UNMAP,    /* in RAM private zero pages come in its place */
-    LULL_WIN_MOVE,     /* arg3: new start, arg4: new length */
+    LULL_WIN_MOVE,     /* arg3: new start, arg4: new length; arg5: 1: the old addresses stay mapped
+                          (MREMAP_DONTUNMAP). Length 0: a second view of a shared window. The new
+                          start is the old one: the window grows where it is */
     LULL_WIN_SYNC,     /* arg3: flags of msync(2) */
     LULL_WIN_REMOVE,   /* MADV_REMOVE */
-    LULL_WIN_PROBE,    /* 0: every page has memory; -EFAULT: behind the end of its file */
+    LULL_WIN_PROBE,    /* 0: the range's last page has memory, so all have; -EFAULT: it lies behind
+                          the end of its file. arg3 not 0: the page is made writable */
+    LULL_WIN_DONTNEED, /* MADV_DONTNEED */
     LULL_WIN_HUGE,     /* arg3: log2 of a size of huge pages, 0: the default one. That log2, or
                           -EINVAL: Linux has no such pages. arg5 not 0: log2 of the page size
                           of the file with the descriptor arg4, 0: it is not one of hugetlbfs */
@@ -67,7 +72,7 @@ enum lull_window {
     LULL_WIN_SHMSIZE,  /* arg3: System V segment: its bytes, whole pages */
     LULL_WIN_FAR, /* an extent of far windows, multiples of LULL_HUGE, without memory yet; length
                      0: it goes. arg3: its number, 0 .. LULL_FAR_MAX - 1; arg4: where its room
-                     begins, of LULL_FAR_SIZE, in LULL_HUGE. What had the number goes, even if
+                     begins, of lull_boot.far_size, in LULL_HUGE. What had the number goes, even if
                      this fails: -ENOMEM where Linux has something at these addresses, or the
                      machine has no room */
 };

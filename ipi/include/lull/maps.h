@@ -18,7 +18,7 @@
 #define LULL_MAP_HOLD (1u << 6)   /* reserved by an mmap that is under way */
 #define LULL_MAP_BEYOND (1u << 7) /* of a file, behind its end: an access is SIGBUS */
 #define LULL_MAP_STUBS (1u << 8)  /* stubs of rewritten system calls */
-#define LULL_MAP_WINDOW (1u << 9) /* shared with Linux: the proxy has it mapped MAP_SHARED */
+#define LULL_MAP_WINDOW (1u << 9) /* the proxy maps it by itself; MAP_SHARED unless _PRIVATE */
 #define LULL_MAP_READONLY (1u << 10) /* a window that may not become writable */
 #define LULL_MAP_SHM (1u << 11)      /* a window that is a System V segment */
 /* closed (PROT_NONE), but its memory holds data */
@@ -29,6 +29,10 @@
 /* A window of huge pages: log2 of their size; 0: ordinary pages. */
 #define LULL_MAP_PAGE_SHIFT 26
 #define LULL_MAP_PAGE(flags) ((flags) >> LULL_MAP_PAGE_SHIFT)
+/* LULL_PROT_* of pages behind a file's end that are no window: their own prot is none */
+#define LULL_MAP_BEYOND_SHIFT 20
+#define LULL_MAP_BEYOND_PROT (7u << LULL_MAP_BEYOND_SHIFT)
+#define LULL_MAP_RESERVED (1u << 16) /* a closed private window without memory: addresses only */
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
@@ -39,6 +43,12 @@ struct lull_map {
     uint64_t offset;     /* in the file, of start */
 };
 LULL_ASSERT_SIZE(struct lull_map, 40);
+
+/* MAP_SHARED as the program sees it. */
+static inline int lull_map_shared(const struct lull_map *m)
+{
+    return (m->flags & (LULL_MAP_WINDOW | LULL_MAP_PRIVATE)) == LULL_MAP_WINDOW;
+}
 
 struct lull_maps {
     LULL_LINE uint32_t seq; /* odd while the kernel changes the table */

@@ -111,8 +111,7 @@
 
 #define LULL_FAR_BASE LULL_UL(0x10000000000)
 #define LULL_FAR_END LULL_UL(0x700000000000)
-#define LULL_FAR_SIZE LULL_UL(0x1000000000) /* 64 GiB: what there is room for */
-#define LULL_FAR_MAX 4096                   /* runs of addresses, extents, at a time */
+#define LULL_FAR_MAX 4096 /* runs of addresses, extents, at a time */
 
 /* No address of a program's is as high: TASK_SIZE_MAX of x86-64 with four levels of tables. */
 #define LULL_USER_END LULL_UL(0x7ffffffff000)

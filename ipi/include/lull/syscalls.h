@@ -27,10 +27,9 @@ enum lull_sysclass {
 
 /*
  * The kernel's own word on an argument, in the last one's place; 0: nothing to say.
- * read, write, pread64, pwrite64, readlink, readlinkat: so many bytes of the buffer may be used, the
- * page behind may not.
- * msgsnd: 1: the type may be read, the text not.
- * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
+ * read, write, pread64, pwrite64, readlink, readlinkat: so many bytes of the buffer may be used,
+ * the page behind may not. msgsnd: 1: the type may be read, the text not. select, pselect6, ppoll:
+ * 1: what is left of the time cannot be written back.
  */
 #define LULL_ARG_HAVE 5
 
@@ -136,8 +135,10 @@ struct lull_sysdesc {
  * Calls that only the kernel makes; numbers that Linux does not have.
  * MAP_FILE: descriptor, start, length, offset in the file, LULL_PROT_*: copies the file to where it
  * is to be mapped, zeroes the rest of its last page. Answers LULL_FILE_* << 40 | bytes that the
- * file covers, or what mmap(2) would.
+ * file covers, or what mmap(2) would. With LULL_PROT_ASK nothing is copied, the answer has no
+ * LULL_FILE_*, and LULL_MAP_FILE_ZERO says that the file is /dev/zero.
  */
+#define LULL_MAP_FILE_ZERO (1l << 61)
 #define LULL_NR_MAP_FILE 500u
 /* MAP_AGAIN: LULL_FILE_*, start, length, offset: the same of a file that is mapped already. Answers
    the bytes that the file covers; -ENOSYS: it cannot be had any more. */
