@@ -3,10 +3,14 @@
 
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/futex.h"
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
 #define CHILDREN_MAX 32
+#define ARCH_SET_GS 0x1001
+#define NR_CLOSE 3
+#define NR_PIDFD_OPEN 434
 #define ARGS_MAX 0x40000u /* strings: more than can be passed on */
 
 /* Between the states of blocks and what /proc shows (mm/block.c, LULL_PROC). */
@@ -43,15 +47,38 @@ void children_reset(void)
         children[i].used = false;
 }
 
-static void actions_reset(struct child *c)
+void actions_reset(struct sigaction *actions)
 {
     for (u32 i = 0; i < NSIG; i++) {
-        if (c->actions[i].handler > SIG_IGN)
-            c->actions[i] = (struct sigaction){0};
+        if (actions[i].handler > SIG_IGN)
+            actions[i] = (struct sigaction){0};
     }
 }
 
-long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_sighand)
+/*
+ * pid 0: only whether there will be one. Linux makes the descriptor before the process, which does
+ * not get a copy of it; here it can be made only when there is a process.
+ */
+long child_pidfd(const struct child_wants *w, long pid)
+{
+    u32 fd;
+    u64 arg[6] = {pid ? (u64)pid : boot_info()->pid};
+    if (!w->pidfd)
+        return 0;
+    if (!pid && (copy_in(&fd, w->pidfd, sizeof fd) || copy_out(w->pidfd, &fd, sizeof fd)))
+        return -EFAULT;
+    long r = forward_raw(NR_PIDFD_OPEN, arg);
+    if (r < 0)
+        return r;
+    fd = (u32)r;
+    if (pid)
+        return copy_out(w->pidfd, &fd, sizeof fd);
+    arg[0] = fd;
+    forward_raw(NR_CLOSE, arg);
+    return 0;
+}
+
+long child_start(struct frame *f, const struct child_wants *w)
 {
     struct thread *t = current();
     static const u64 none[6];
@@ -60,7 +87,8 @@ long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_s
     struct child *c = child_alloc();
     if (!c)
         return -EAGAIN;
-    long pid = forward_raw(LULL_NR_SPAWN, none);
+    long pid = child_pidfd(w, 0);
+    pid = pid ? pid : forward_raw(LULL_NR_SPAWN, none);
     if (pid <= 0) {
         child_free(c);
         return pid == -ENOSYS ? refuse(58) : pid;
@@ -73,15 +101,20 @@ long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_s
     spin_lock(&signal_lock);
     memcpy(c->actions, signal_actions, sizeof c->actions);
     spin_unlock(&signal_lock);
-    if (clear_sighand)
-        actions_reset(c);
+    if (w->clear_sighand)
+        actions_reset(c->actions);
+    u32 tid = (u32)pid;
+    if (w->parent_tid)
+        copy_out(w->parent_tid, &tid, sizeof tid);
+    if (w->set_tid)
+        copy_out(w->set_tid, &tid, sizeof tid);
+    child_pidfd(w, pid);
+    c->clear_tid = w->clear_tid;
     cpu_xsave(c->xsave, machine.xcr0);
-    if (stack) {
-        f->rsp = stack;
-        t->sig.alt.flags = SS_DISABLE;
-    }
-    if (set_tls)
-        write_fsbase(tls);
+    if (w->stack)
+        f->rsp = w->stack;
+    if (w->set_tls)
+        write_fsbase(w->tls);
     c->tid = t->tid;
     t->tid = c->pid; /* arch/leaf.S answers from here */
     t->child = c;
@@ -95,6 +128,9 @@ static long child_end(struct frame *f)
     struct thread *t = current();
     struct child *c = t->child;
     i32 pid = c->pid;
+    u32 zero = 0;
+    if (c->clear_tid && copy_out(c->clear_tid, &zero, sizeof zero) == 0)
+        futex_wake_addr(c->clear_tid, 1);
     *f = c->parent;
     f->err = FR_FULL;
     f->orig = ~0ul; /* not to be restarted */
@@ -113,8 +149,9 @@ static long child_end(struct frame *f)
 
 long sys_vfork(struct frame *f)
 {
+    const struct child_wants none = {0};
     long r = limit_tasks();
-    return r ? r : child_start(f, 0, 0, false, false);
+    return r ? r : child_start(f, &none);
 }
 
 /* ---- execve ---- */
@@ -260,6 +297,8 @@ long child_dispatch(struct frame *f, u64 nr)
         return ((u32)f->r10 & 0x2f) == 0x22 ? syscall_local(f, nr) : refuse(nr);
     case 13:
         return child_sigaction(f, c);
+    case 158: /* arch_prctl: FS is put back at the end */
+        return (u32)f->rdi == ARCH_SET_GS ? refuse(nr) : syscall_local(f, nr);
     case 39:  /* getpid */
     case 186: /* gettid */
         return c->pid;

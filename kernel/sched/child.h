@@ -15,6 +15,7 @@ struct child {
     i32 tid; /* the thread's own */
     struct frame parent;
     u64 fsbase, mask;
+    u64 clear_tid;
     struct sigstack alt;
     struct sigaction actions[NSIG];
     u8 xsave[0x1000] __attribute__((aligned(64)));
@@ -22,15 +23,28 @@ struct child {
 
 struct clone_args;
 
+/* What a new process begins with; 0: nothing, or as its parent. Addresses are the program's. */
+struct child_wants {
+    u64 stack, tls;
+    u64 parent_tid, set_tid, clear_tid; /* where its number goes, and is cleared at its end */
+    u64 pidfd;                          /* where its descriptor goes, a u32 */
+    bool set_tls, clear_sighand;
+};
+
 /* CLONE_VM | CLONE_VFORK. 0 in the child, which goes on with `f`, or -errno. */
-long child_start(struct frame *f, u64 stack, u64 tls, bool set_tls, bool clear_sighand);
+long child_start(struct frame *f, const struct child_wants *w);
+/* A descriptor of the process to where `w` wants it. 0 or -errno. */
+long child_pidfd(const struct child_wants *w, long pid);
 /* A system call of a thread that has t->child. */
 long child_dispatch(struct frame *f, u64 nr);
+
+struct sigaction;
+void actions_reset(struct sigaction *actions); /* CLONE_CLEAR_SIGHAND: no handlers, NSIG of them */
 
 void children_reset(void); /* in a forked child, before anything else */
 
 /* fork.c */
-long fork_start(u64 parent_tid, u64 set_tid, u64 clear_tid); /* addresses or 0; pid in the parent */
+long fork_start(const struct child_wants *w); /* pid in the parent, or -errno */
 struct thread *fork_resume(void); /* on core 0 of the child: the thread that goes on there */
 
 long sys_vfork(struct frame *f);

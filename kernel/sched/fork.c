@@ -12,28 +12,32 @@
 #include "sys/sys.h"
 
 static struct thread *forking; /* the locks below */
-static u64 forking_set_tid, forking_clear_tid;
+static struct child_wants forking_wants;
 
-long fork_start(u64 parent_tid, u64 set_tid, u64 clear_tid)
+long fork_start(const struct child_wants *w)
 {
     struct thread *t = current();
     if (!(boot_info()->flags & LULL_BOOT_F_FORK))
         return refuse(57);
+    long r = child_pidfd(w, 0);
+    if (r)
+        return r;
     cpu_xsave(thread_xsave(t), machine.xcr0);
     thread_save_segments(t);
     spin_lock(&mm_lock);
     spin_lock(&threads_lock);
     spin_lock(&signal_lock);
     forking = t;
-    forking_set_tid = set_tid;
-    forking_clear_tid = clear_tid;
+    forking_wants = *w;
     i64 pid = proxy_call(LULL_OP_FORK, 0, 0, 0);
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);
     spin_unlock(&mm_lock);
     u32 tid = (u32)pid;
-    if (pid > 0 && parent_tid)
-        copy_out(parent_tid, &tid, sizeof tid);
+    if (pid > 0 && w->parent_tid)
+        copy_out(w->parent_tid, &tid, sizeof tid);
+    if (pid > 0)
+        child_pidfd(w, pid);
     return pid == -ENOSYS ? refuse(57) : pid;
 }
 
@@ -49,7 +53,11 @@ static void thread_reborn(struct thread *t)
     t->migrate_to = -1;
     t->fpu_live = false;
     t->fwd_slot = -1;
-    t->clear_tid = forking_clear_tid;
+    t->clear_tid = forking_wants.clear_tid;
+    if (forking_wants.stack)
+        f->rsp = forking_wants.stack;
+    if (forking_wants.set_tls)
+        t->fsbase = forking_wants.tls;
     t->robust_list = 0;
     t->cpu_ticks = t->switched_in = 0;
     t->timer.queued = false;
@@ -80,11 +88,13 @@ struct thread *fork_resume(void)
     children_reset();
     threads_forget_all_but(t);
     signals_forked(t);
+    if (forking_wants.clear_sighand)
+        actions_reset(signal_actions);
     itimers_forked();
     limits_forked();
     thread_reborn(t);
     u32 tid = (u32)t->tid;
-    if (forking_set_tid)
-        copy_out(forking_set_tid, &tid, sizeof tid);
+    if (forking_wants.set_tid)
+        copy_out(forking_wants.set_tid, &tid, sizeof tid);
     return t;
 }

@@ -17,6 +17,7 @@
 #define CLONE_FILES 0x400u
 #define CLONE_SIGHAND 0x800u
 #define CLONE_PIDFD 0x1000u
+#define CLONE_PTRACE 0x2000u
 #define CLONE_PARENT 0x8000u
 #define CLONE_THREAD 0x10000u
 #define CLONE_NEWNS 0x20000u
@@ -25,6 +26,7 @@
 #define CLONE_PARENT_SETTID 0x100000u
 #define CLONE_CHILD_CLEARTID 0x200000u
 #define CLONE_DETACHED 0x400000u
+#define CLONE_UNTRACED 0x800000u
 #define CLONE_CHILD_SETTID 0x1000000u
 #define CLONE_NEWUSER 0x10000000u
 #define CLONE_NEWPID 0x20000000u
@@ -238,20 +240,28 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
 /* A process: of its own memory, or in this one until it executes. */
 static long clone_process(struct frame *f, const struct clone_args *a)
 {
+    /* nobody traces, and CLONE_DETACHED means nothing */
     u64 known = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
-                CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND;
-    bool vfork = (a->flags & (CLONE_VM | CLONE_VFORK)) == (CLONE_VM | CLONE_VFORK);
-    if (a->flags & ~known || a->set_tid_size || a->exit_signal != SIGCHLD ||
-        (!vfork && a->flags & (CLONE_VM | CLONE_SETTLS | CLONE_CLEAR_SIGHAND)))
+                CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND | CLONE_PIDFD | CLONE_PTRACE |
+                CLONE_UNTRACED | CLONE_DETACHED;
+    u64 vfork = a->flags & (CLONE_VM | CLONE_VFORK);
+    struct child_wants w = {
+        .stack = a->stack ? a->stack + a->stack_size : 0,
+        .tls = a->tls,
+        .set_tls = a->flags & CLONE_SETTLS,
+        .clear_sighand = a->flags & CLONE_CLEAR_SIGHAND,
+        .parent_tid = a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0,
+        .set_tid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0,
+        .clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0,
+        .pidfd = a->flags & CLONE_PIDFD ? a->pidfd : 0,
+    };
+    /* memory that is shared, or waiting, but not both */
+    bool one = vfork == CLONE_VM || vfork == CLONE_VFORK;
+    if (a->flags & ~known || a->set_tid_size || a->exit_signal != SIGCHLD || one)
         return refuse(56);
-    if (!vfork)
-        return fork_start(a->flags & CLONE_PARENT_SETTID ? a->parent_tid : 0,
-                          a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0,
-                          a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0);
-    if (a->flags & (CLONE_PARENT_SETTID | CLONE_CHILD_SETTID))
-        return refuse(58);
-    return child_start(f, a->stack ? a->stack + a->stack_size : 0, a->tls, a->flags & CLONE_SETTLS,
-                       a->flags & CLONE_CLEAR_SIGHAND);
+    if (a->flags & CLONE_PIDFD && !a->pidfd)
+        return -EFAULT;
+    return vfork ? child_start(f, &w) : fork_start(&w);
 }
 
 static long clone_any(struct frame *f, const struct clone_args *a)
@@ -273,10 +283,11 @@ long sys_fork(struct frame *f)
 long sys_clone(struct frame *f)
 {
     struct clone_args a = {
-        .flags = f->rdi & ~0xfful,
+        .flags = (u32)f->rdi & ~0xfful,
         .exit_signal = f->rdi & 0xff,
         .stack = f->rsi,
         .parent_tid = f->rdx,
+        .pidfd = f->rdx,
         .child_tid = f->r10,
         .tls = f->r8,
     };

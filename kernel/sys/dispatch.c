@@ -42,7 +42,6 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [104] = sys_getgid,
     [107] = sys_geteuid,
     [108] = sys_getegid,
-    [110] = sys_getppid,
     [127] = sys_rt_sigpending,
     [128] = sys_rt_sigtimedwait,
     [129] = sys_rt_sigqueueinfo,

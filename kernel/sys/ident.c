@@ -23,11 +23,6 @@ long sys_getpid(struct frame *f)
     (void)f;
     return boot_info()->pid;
 }
-long sys_getppid(struct frame *f)
-{
-    (void)f;
-    return boot_info()->ppid;
-}
 long sys_gettid(struct frame *f)
 {
     (void)f;

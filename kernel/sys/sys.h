@@ -49,7 +49,6 @@ long sys_restart_syscall(struct frame *f);
 
 /* ident.c */
 long sys_getpid(struct frame *f);
-long sys_getppid(struct frame *f);
 long sys_gettid(struct frame *f);
 long sys_getuid(struct frame *f);
 long sys_geteuid(struct frame *f);
