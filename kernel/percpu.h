@@ -58,6 +58,7 @@ _Static_assert(offsetof(struct percpu, index) == 48 && offsetof(struct percpu, c
 _Static_assert(offsetof(struct lull_core, up_rip) == CORE_UP_RIP, "CORE_UP_RIP");
 _Static_assert(offsetof(struct lull_core, up_rsp) == CORE_UP_RSP, "CORE_UP_RSP");
 _Static_assert(offsetof(struct lull_core, up_rflags) == CORE_UP_RFLAGS, "CORE_UP_RFLAGS");
+_Static_assert(offsetof(struct lull_core, up_cs) == CORE_UP_CS, "CORE_UP_CS");
 _Static_assert(offsetof(struct lull_core, request) == CORE_REQUEST, "CORE_REQUEST");
 _Static_assert(offsetof(struct lull_core, halted) == CORE_HALTED, "CORE_HALTED");
 _Static_assert(offsetof(struct lull_core, reply) == CORE_REPLY, "CORE_REPLY");

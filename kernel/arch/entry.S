@@ -140,7 +140,7 @@ lull_upcall:
     pushq   $LULL_SEL_UDATA
     pushq   lull_self+CORE_UP_RSP(%rip)
     pushq   lull_self+CORE_UP_RFLAGS(%rip)
-    pushq   $LULL_SEL_UCODE
+    pushq   lull_self+CORE_UP_CS(%rip)
     pushq   lull_self+CORE_UP_RIP(%rip)
     pushq   $FR_FULL
     pushq   $-1
@@ -428,6 +428,9 @@ lull_ring0_irq:
     mov     %rax, lull_self+CORE_UP_RSP(%rip)
     mov     32(%rsp), %rax
     mov     %rax, lull_self+CORE_UP_RFLAGS(%rip)
+    mov     24(%rsp), %rax
+    mov     %rax, lull_self+CORE_UP_CS(%rip)
+    movq    $LULL_SEL_UCODE, 24(%rsp)
     lea     lull_upcall(%rip), %rcx
     mov     %rcx, 16(%rsp)
 2:  testb   $3, 24(%rsp)

@@ -11,6 +11,7 @@
 #define CORE_UP_RSP 80
 #define CORE_UP_RFLAGS 88
 #define CORE_REPLY 96
+#define CORE_UP_CS 104
 #define CORE_BELL 128
 #define CORE_INTERRUPTS 304 /* kcount[LULL_K_INTERRUPT] */
 #define CORE_GETPIDS 352    /* kcount[LULL_K_GETPID] */

@@ -60,6 +60,10 @@ int sigframe_push(struct frame *f, int signo, const struct sigaction *sa,
     u64 at = ALIGN_DOWN(fp - sizeof(struct rt_sigframe), 16) - 8; /* as after a call */
     struct rt_sigframe sf;
     memset(&sf, 0, sizeof sf);
+    /* on the alternate stack, or about to be: a frame that would leave it is none */
+    const struct sigstack *alt = &t->sig.alt;
+    if ((on_altstack(alt, f->rsp) || on_altstack(alt, sp)) && !on_altstack(alt, at))
+        return -1;
     if (sa->handler >> 47 || !(sa->flags & SA_RESTORER) || push_fpstate(fp))
         return -1;
     sf.restorer = sa->restorer;

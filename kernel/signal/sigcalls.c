@@ -48,6 +48,7 @@ long sys_rt_sigaction(struct frame *f)
     old = signal_actions[signo - 1];
     if (f->rsi) {
         signal_actions[signo - 1] = new;
+        signal_action_changed(signo);
         ignored = signal_ignored(signo);
         if (ignored) { /* POSIX: pending ones are thrown away */
             process_pending &= ~sig_bit(signo);

@@ -85,12 +85,30 @@ bool signal_ignored(int signo)
     return h == SIG_IGN || (h == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo));
 }
 
+/* A signal without a handler that ends the program. Under signal_lock. */
+static bool fatal(int signo)
+{
+    u64 kept = STOP_SIGNALS | IGNORED_BY_DEFAULT;
+    return signal_actions[signo - 1].handler == SIG_DFL && !(kept & sig_bit(signo));
+}
+
+void signal_action_changed(int signo)
+{
+    struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    u64 bit = sig_bit(signo);
+    if (fatal(signo))
+        __atomic_fetch_and(&s->kept, ~bit, __ATOMIC_RELAXED);
+    else
+        __atomic_fetch_or(&s->kept, bit, __ATOMIC_RELAXED);
+}
+
 void signals_init(void)
 {
     signalfds_init();
     for (int s = 1; s <= NSIG; s++) {
         if (boot_info()->sigignored & sig_bit(s))
             signal_actions[s - 1].handler = SIG_IGN;
+        signal_action_changed(s);
     }
 }
 
@@ -120,11 +138,18 @@ static void wake_waiting(int signo, const struct thread *but)
     }
 }
 
-/* A signal without a handler that ends the program. Under signal_lock. */
-static bool fatal(int signo)
+/*
+ * All threads are vfork children, or block it. A process that waits for its child dies as any
+ * other: here and now, as the child's own calls are none of its. Under both locks.
+ */
+static void ends_vfork(int signo)
 {
-    u64 kept = STOP_SIGNALS | IGNORED_BY_DEFAULT;
-    return signal_actions[signo - 1].handler == SIG_DFL && !(kept & sig_bit(signo));
+    static struct lull_death death;
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        while (x->child && !(x->sig.mask & sig_bit(signo)))
+            proxy_call(LULL_OP_DIE, (u64)signo, (u64)&death, 0);
+    }
 }
 
 /* `near`: who gets a signal of the process if it can, instead of the main thread. */
@@ -158,6 +183,8 @@ static bool send(struct thread *t, struct thread *near, int signo, const struct 
         __atomic_fetch_or(pending, bit, __ATOMIC_SEQ_CST);
         signal_survives(t, signo);
     }
+    if (!drop && !t && !target && fatal(signo))
+        ends_vfork(signo);
     spin_unlock(&signal_lock);
     if (!drop && ends && target != current())
         thread_hasten(target); /* however high the priority of who runs before it */
@@ -251,6 +278,8 @@ void signals_forked(struct thread *t)
     t->sig.pending = t->sig.waiting = 0;
     memset(queue, 0, sizeof queue);
     queue_used = 0;
+    for (int s = 1; s <= NSIG; s++)
+        signal_action_changed(s);
     signals_show_forked();
     signalfds_forked();
 }
@@ -434,6 +463,7 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
     struct sigaction sa = signal_actions[signo - 1];
     if (sa.handler > SIG_IGN && sa.flags & SA_RESETHAND)
         signal_actions[signo - 1].handler = SIG_DFL;
+    signal_action_changed(signo);
     spin_unlock(&signal_lock);
     if (sa.handler == SIG_IGN)
         return;
@@ -472,6 +502,7 @@ void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u6
     struct sigaction *sa = &signal_actions[signo - 1];
     if (t->sig.mask & sig_bit(signo) || sa->handler == SIG_IGN)
         sa->handler = SIG_DFL;
+    signal_action_changed(signo);
     spin_unlock(&signal_lock);
     act(f, signo, &info, &fault);
 }

@@ -28,6 +28,8 @@ bool signals_stay(void);
 /* Under signal_lock: whether it is pending, for the process or t, may have changed. */
 void signal_survives(const struct thread *t, int signo);
 
+/* An action has changed: the proxy is told which signals do not end the program. */
+void signal_action_changed(int signo);
 /* All four under signal_lock. */
 bool signal_ignored(int signo);
 /* Forgets queued real-time signals: of a number, or with signo 0 of a thread that has gone. */

@@ -254,6 +254,20 @@ static void kvm_vcpu_stop(struct engine *e, unsigned i)
         __atomic_store_n(&run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
+/* From 32-bit code of the program into the kernel: what its CS was. */
+static uint64_t to_long_mode(int fd)
+{
+    struct kvm_sregs s;
+    if (ioctl(fd, KVM_GET_SREGS, &s) < 0 || s.cs.l)
+        return LULL_SEL_UCODE;
+    uint64_t was = s.cs.selector;
+    s.cs.selector = LULL_SEL_UCODE;
+    s.cs.l = 1;
+    s.cs.db = 0;
+    ioctl(fd, KVM_SET_SREGS, &s);
+    return was;
+}
+
 /* In the kernel the bell is enough, in the application the core is diverted. */
 static void kvm_vcpu_interrupt(struct engine *e, unsigned i, struct lull_core *core)
 {
@@ -273,6 +287,7 @@ static void kvm_vcpu_interrupt(struct engine *e, unsigned i, struct lull_core *c
         core->up_rip = g.rip;
         core->up_rsp = g.rsp;
         core->up_rflags = g.rflags;
+        core->up_cs = g.rip >> 32 ? LULL_SEL_UCODE : to_long_mode(fd);
         g.rip = h->upcall;
     }
     ioctl(fd, KVM_SET_REGS, &g);

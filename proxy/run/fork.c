@@ -125,6 +125,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
         status = n->result.status;
         if (vcpus_stop(n))
             server_stop(n->server);
+        run_threads_ended();
     }
     limits_lift();
     hold_release(req.hold);

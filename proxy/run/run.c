@@ -2,6 +2,7 @@
 #include "run/run.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,49 @@
 
 extern char **environ;
 
+/*
+ * The last resort: a run that has ended, and whose threads do not, ends all the same. What was
+ * taken from Linux is on record, and the next lull gives it back if nobody else does.
+ */
+#define LAST_RESORT_S 10
+static atomic_uint threads_ended; /* futex */
+static struct run_result forced;
+
+static void *last_resort(void *arg)
+{
+    struct timespec ts = {.tv_sec = LAST_RESORT_S};
+    (void)arg;
+    while (!atomic_load(&threads_ended)) {
+        if (syscall(SYS_futex, &threads_ended, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &ts, NULL, 0) &&
+            errno == ETIMEDOUT) {
+            message("lull's threads did not end within %d s: it ends without them", LAST_RESORT_S);
+            if (forced.signo)
+                run_die_by(forced.signo);
+            _exit(forced.status);
+        }
+    }
+    return NULL;
+}
+
+/* Whatever signals come are the main thread's. */
+static void last_resort_start(struct run_result result)
+{
+    pthread_t t;
+    sigset_t all, old;
+    forced = result;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    if (pthread_create(&t, NULL, last_resort, NULL) == 0)
+        pthread_detach(t);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void run_threads_ended(void)
+{
+    atomic_store(&threads_ended, 1);
+    syscall(SYS_futex, &threads_ended, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+}
+
 void run_end(struct run *r, int status, int signo)
 {
     pthread_mutex_lock(&r->lock);
@@ -26,6 +70,7 @@ void run_end(struct run *r, int status, int signo)
         r->done = true;
         r->result = (struct run_result){status, signo};
         atomic_store(&r->ending, true);
+        last_resort_start(r->result);
         for (unsigned i = 0; i < r->nvcpus; i++) {
             if (r->vcpu[i].started)
                 vcpu_ring(r, i);
@@ -403,11 +448,14 @@ void run_isle(const struct run_request *req, struct run_result *out)
     *out = r->result;
     verbose("ended after %.1f ms, status %d", (double)(now_ns() - r->first_ns) / 1e6, out->status);
 out_stop:
-    if (!vcpus_stop(r))
+    if (!vcpus_stop(r)) {
+        run_threads_ended();
         return; /* the process ends now; nothing that the thread uses may be taken away before */
+    }
     if (wanted && rc == 0)
         report_served(r, rep);
     server_stop(r->server);
+    run_threads_ended();
     if (wanted && rc == 0) {
         /* the program is gone; its descriptors, however many, stand in the report's way */
         close_range(0, (unsigned)ownfd_low() - 1, 0);

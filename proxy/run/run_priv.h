@@ -96,6 +96,9 @@ struct run {
 
 /* run.c: the first to say how it ended wins. Any thread. */
 void run_end(struct run *r, int status, int signo);
+/* After run_end(): the threads have ended, or are left behind. Unless this is called within 10 s of
+   run_end(), the process ends by force. */
+void run_threads_ended(void);
 
 /* vcpu.c */
 int vcpus_start(struct run *r); /* sets up every core. 0 or LULL_EXIT_FAILED */

@@ -191,8 +191,82 @@ static bool finished(struct run *r)
     return done;
 }
 
+/* What Linux does by default is not to end the program. */
+static bool ends_by_default(int signo)
+{
+    static const int others[] = {SIGCHLD, SIGCONT, SIGURG,  SIGWINCH,
+                                 SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU};
+    for (unsigned i = 0; i < sizeof others / sizeof *others; i++) {
+        if (signo == others[i])
+            return false;
+    }
+    return signo >= 1 && signo <= 64;
+}
+
+/* A signal that waits for the isle, or for room there, and that ends a program without a handler;
+   0: none. */
+static int waiting_to_end(struct run *r, uint32_t head)
+{
+    const struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    uint64_t kept = __atomic_load_n(&s->kept, __ATOMIC_RELAXED);
+    sigset_t pending;
+    for (uint32_t i = head; i != r->signal_tail; i++) {
+        int signo = s->entry[i % LULL_SIGNAL_RING].signo;
+        if (ends_by_default(signo) && !(kept >> (signo - 1) & 1))
+            return signo;
+    }
+    sigpending(&pending);
+    for (int signo = 1; signo <= 64 && !ring_has_room(r); signo++) {
+        if (sigstate_has(kept, signo) || !ends_by_default(signo))
+            continue;
+        if (sigismember(&pending, signo) && can_be_marked(signo))
+            return signo;
+    }
+    return 0;
+}
+
+/*
+ * An isle that takes no signal for DEAF_ROUNDS looks in a row, whatever its reason, is ended by one
+ * that would have ended the program on Linux. Rounds, not seconds: a stopped process makes none.
+ */
+struct deaf {
+    uint64_t looked_ns; /* CLOCK_MONOTONIC */
+    uint32_t head;
+    unsigned rounds;
+};
+#define DEAF_ROUNDS 15
+#define DEAF_NS 200000000
+
+static bool waits_for_isle(const struct run *r)
+{
+    const struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    return __atomic_load_n(&s->head, __ATOMIC_ACQUIRE) != r->signal_tail;
+}
+
+static void end_if_deaf(struct run *r, struct deaf *d)
+{
+    const struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
+    uint64_t now = now_ns();
+    if (now - d->looked_ns < DEAF_NS)
+        return;
+    d->looked_ns = now;
+    pthread_mutex_lock(&r->signal_lock);
+    uint32_t head = __atomic_load_n(&s->head, __ATOMIC_ACQUIRE);
+    bool moved =
+        head != d->head || head == r->signal_tail || r->signal_tail - head > LULL_SIGNAL_RING;
+    d->rounds = moved ? 0 : d->rounds + 1;
+    d->head = head;
+    int signo = d->rounds >= DEAF_ROUNDS ? waiting_to_end(r, head) : 0;
+    pthread_mutex_unlock(&r->signal_lock);
+    if (signo) {
+        message("the isle takes no signals: it is ended by SIG%s", sigabbrev_np(signo));
+        run_end(r, 128 + signo, signo);
+    }
+}
+
 void signals_serve(struct run *r)
 {
+    struct deaf deaf = {0};
     double limit = r->req->opt->timeout_s;
     uint64_t deadline = limit > 0 ? now_ns() + (uint64_t)(limit * 1e9) : UINT64_MAX;
     uint64_t shield = now_ns() + SHIELD_NS;
@@ -222,6 +296,8 @@ void signals_serve(struct run *r)
             ts = (struct timespec){(time_t)(left / 1000000000), (long)(left % 1000000000)};
         if (shield && ts.tv_sec > 1)
             ts = (struct timespec){.tv_sec = 1};
+        if (waits_for_isle(r) && (ts.tv_sec || ts.tv_nsec > DEAF_NS))
+            ts = (struct timespec){.tv_nsec = DEAF_NS};
         struct pollfd p = {fd, POLLIN, 0};
         ppoll(&p, 1, &ts, NULL);
         if (ours)
@@ -231,7 +307,8 @@ void signals_serve(struct run *r)
             hold_shield(r->req->hold);
         }
         if (!take_pending(r, set))
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); /* until there is room */
+            nanosleep(&(struct timespec){.tv_nsec = DEAF_NS / 20}, NULL); /* until there is room */
+        end_if_deaf(r, &deaf);
         if (deadline == UINT64_MAX || now_ns() < deadline || finished(r))
             continue;
         if (!warned) {

@@ -15,6 +15,7 @@
 #include "sigstate.h"
 
 #define NO_MEMORY_TRIES 20 /* in a row */
+#define JOIN_NS 5000000000ull
 
 static _Thread_local struct vcpu *this_vcpu;
 
@@ -441,9 +442,9 @@ void vcpus_go(struct run *r)
 }
 
 /* Its thread may be in a call of the program's that waits. */
-static bool vcpu_join(struct run *r, struct vcpu *v)
+static bool vcpu_join(struct run *r, struct vcpu *v, uint64_t until_ns)
 {
-    for (int tries = 0; tries < 500; tries++) {
+    do {
         struct timespec ts;
         syscall(SYS_tgkill, getpid(), v->tid, KICK_SIGNAL);
         clock_gettime(CLOCK_REALTIME, &ts);
@@ -455,13 +456,14 @@ static bool vcpu_join(struct run *r, struct vcpu *v)
         if (pthread_timedjoin_np(v->thread, NULL, &ts) == 0)
             return true;
         server_interrupt(r->server);
-    }
+    } while (now_ns() < until_ns);
     return false;
 }
 
 bool vcpus_stop(struct run *r)
 {
     bool all = true;
+    uint64_t until_ns = now_ns() + JOIN_NS; /* for all of them together */
     atomic_store(&r->ending, true);
     atomic_store(&r->released, 1);
     syscall(SYS_futex, &r->released, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
@@ -471,7 +473,7 @@ bool vcpus_stop(struct run *r)
             continue;
         atomic_store(&v->wake, 1);
         syscall(SYS_futex, &v->wake, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
-        bool joined = vcpu_join(r, v);
+        bool joined = vcpu_join(r, v, until_ns);
         all &= joined;
         if (!joined)
             message("core %u is still in a call that Linux does not interrupt: it is left behind",

@@ -148,7 +148,8 @@ struct lull_core {
     uint32_t reply; /* doorbell machines: number of the request that ret answers */
     uint32_t watch; /* 0, or the number of the section in which the idle core watches its gaps;
                        written at any time */
-    uint64_t pad1[3];
+    uint64_t up_cs; /* LULL_SEL_UCODE, or LULL_SEL_UCODE32 */
+    uint64_t pad1[2];
     /* doorbell: both sides, atomic */
     LULL_LINE uint32_t bell;
     uint32_t pad2[15];
@@ -176,6 +177,8 @@ _Static_assert(LULL_MAX_CORES *LULL_CORE_STRIDE <= 0x3c0000, "core pages end bef
 #define LULL_SIGNAL_RING 512u
 struct lull_signals {
     LULL_LINE uint32_t head; /* taken by the kernel */
+    uint32_t pad;
+    uint64_t kept; /* the kernel: signals with a handler, or ignored; bit n-1 = signal n */
     LULL_LINE uint32_t tail; /* written by the proxy, never more than the ring's size ahead */
     LULL_LINE struct {
         int32_t signo, code, pid;
