@@ -61,6 +61,7 @@ void mm_forked(void)
         else if (m.flags & LULL_MAP_WIPE)
             mm_wipe(m.start, m.end);
     }
+    vma_forget_peaks();
     pt_flush();
     spin_unlock(&mm_lock);
 }

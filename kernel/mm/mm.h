@@ -65,6 +65,7 @@ bool vma_room(unsigned more);
 void vma_insert(struct lull_map m);
 struct lull_map vma_piece(const struct lull_map *m, u64 from, u64 to); /* of it, inside */
 void vma_remove(u64 start, u64 end);
+void vma_forget_peaks(void); /* of lull_maps: in a forked child */
 void vma_change_begin(void); /* the proxy sees what is between the two at once; they nest */
 void vma_change_end(void);
 

@@ -100,6 +100,22 @@ void vma_change_end(void)
     __atomic_store_n(&maps->seq, maps->seq + 1, __ATOMIC_SEQ_CST);
 }
 
+/* `len` bytes of the mapping come or go. */
+static void account(const struct lull_map *m, u64 len, bool come)
+{
+    len = come ? len : -len;
+    maps->size += lull_map_counts(m) ? len : 0;
+    maps->filled += lull_map_filled(m) ? len : 0;
+    maps->size_peak = max_u64(maps->size_peak, maps->size);
+    maps->filled_peak = max_u64(maps->filled_peak, maps->filled);
+}
+
+void vma_forget_peaks(void)
+{
+    maps->size_peak = maps->size;
+    maps->filled_peak = maps->filled;
+}
+
 static void cut_front(struct lull_map *m, u64 to)
 {
     if (m->file)
@@ -119,6 +135,8 @@ void vma_remove(u64 start, u64 end)
 {
     unsigned i = index_of(start), n = 0;
     vma_change_begin();
+    for (unsigned k = i; k < nvmas && vmas[k].start < end; k++)
+        account(&vmas[k], min_u64(vmas[k].end, end) - max_u64(vmas[k].start, start), false);
     if (i < nvmas && vmas[i].start < start) {
         struct lull_map *m = &vmas[i];
         if (m->end > end) { /* a hole in the middle */
@@ -151,6 +169,7 @@ void vma_insert(struct lull_map m)
 {
     unsigned i = index_of(m.start);
     vma_change_begin();
+    account(&m, m.end - m.start, true);
     insert_at(i, m);
     if (i + 1 < nvmas && joins(&vmas[i], &vmas[i + 1])) {
         vmas[i].end = vmas[i + 1].end;

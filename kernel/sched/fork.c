@@ -59,7 +59,7 @@ static void thread_reborn(struct thread *t)
     if (forking_wants.set_tls)
         t->fsbase = forking_wants.tls;
     t->robust_list = 0;
-    t->cpu_ticks = t->switched_in = 0;
+    t->cpu_ticks = t->switched_in = t->nvcsw = t->nivcsw = 0;
     t->timer.queued = false;
     t->child = NULL;
     t->rseq_cpu = ~0u;

@@ -273,6 +273,10 @@ static void switch_to(struct percpu *p, struct thread *prev, struct thread *next
     count(LULL_K_SWITCH);
     u64 tsc = rdtsc();
     prev->cpu_ticks += tsc - prev->switched_in;
+    if (prev->state == THREAD_READY)
+        prev->nivcsw++;
+    else
+        prev->nvcsw++;
     next->switched_in = tsc;
     if (prev->fpu_live && (prev->migrate_to >= 0 || prev->state == THREAD_DEAD)) {
         if (prev->state == THREAD_DEAD) {

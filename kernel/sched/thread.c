@@ -36,7 +36,7 @@
 spinlock threads_lock;
 struct list threads_all = {&threads_all, &threads_all};
 u32 threads_alive;
-u64 dead_ticks;
+u64 dead_ticks, dead_nvcsw, dead_nivcsw;
 static u32 slots_used; /* slots ever handed out */
 static struct list slots_free = {&slots_free, &slots_free};
 static u32 tid_next;
@@ -114,6 +114,8 @@ void thread_free(struct thread *t)
     spin_lock(&threads_lock);
     t->state = THREAD_FREE;
     dead_ticks += t->cpu_ticks;
+    dead_nvcsw += t->nvcsw;
+    dead_nivcsw += t->nivcsw;
     list_add(&slots_free, &t->all);
     spin_unlock(&threads_lock);
 }
@@ -139,7 +141,7 @@ void threads_forget_all_but(struct thread *t)
     }
     list_add_tail(&threads_all, &t->all);
     threads_alive = 1;
-    dead_ticks = 0;
+    dead_ticks = dead_nvcsw = dead_nivcsw = 0;
     leader_code = 0;
 }
 

@@ -104,6 +104,7 @@ struct thread {
     struct timer timer;
     u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
     u64 switched_in; /* TSC */
+    u64 nvcsw, nivcsw; /* switches to another thread: it blocked, it was ready */
     struct {
         u32 nr;  /* 0: none */
         u64 end; /* CLOCK_MONOTONIC, ns */
@@ -138,6 +139,7 @@ extern struct runq runqs[LULL_MAX_CORES];
 extern spinlock threads_lock;
 extern struct list threads_all;
 extern u32 threads_alive;
+extern u64 dead_nvcsw, dead_nivcsw; /* switches of threads that ended; threads_lock */
 extern u64 dead_ticks; /* CPU time of threads that ended, TSC ticks; threads_lock */
 
 static inline struct frame *thread_frame(struct thread *t)

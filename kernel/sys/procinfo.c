@@ -16,6 +16,8 @@ static void thread_show(const struct thread *t, struct lull_thread *out)
     out->sigpnd = t->sig.pending;
     out->sigblk = t->sig.mask;
     out->cpu_ns = tsc_to_ns(thread_cpu(t));
+    out->nvcsw = t->nvcsw;
+    out->nivcsw = t->nivcsw;
     memcpy(out->comm, t->name, sizeof out->comm);
 }
 
@@ -52,6 +54,15 @@ void procinfo_update(void)
     p->sigblk = t->sig.mask;
     p->cpu_ns = cpu_ns;
     p->thread_ns = thread_ns;
+    p->thread_nvcsw = t->nvcsw;
+    p->thread_nivcsw = t->nivcsw;
+    p->slack = t->slack;
+    p->nvcsw = dead_nvcsw;
+    p->nivcsw = dead_nivcsw;
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        p->nvcsw += CONTAINER(l, struct thread, all)->nvcsw;
+        p->nivcsw += CONTAINER(l, struct thread, all)->nivcsw;
+    }
     p->threads = threads_alive;
     p->tid = (u32)t->tid;
     memcpy(p->comm, t->name, sizeof p->comm);

@@ -145,6 +145,7 @@ int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
     view_fill(r);
+    view_io_begin();
     if (!r->mapped)
         r->mapped = mapped_create(p->path, p->interp);
     if (!r->mapped) {

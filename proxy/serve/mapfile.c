@@ -55,6 +55,7 @@ static int64_t copy_file(const struct call *c, int fd, char *to, uint64_t len, u
             continue;
         if (r < 0)
             return r;
+        view_io_own(false, (uint64_t)r);
         if (r == 0)
             break;
         done += (uint64_t)r;

@@ -122,10 +122,10 @@ bool decode_path(struct call *c, unsigned i, int64_t *answer)
 static bool file_shows_proxy(const char *rest)
 {
     static const char *const names[] = {
-        "arch_status", "auxv",      "children", "clear_refs", "cmdline",       "comm",    "environ",
-        "limits",      "map_files", "maps",     "mem",        "numa_maps",     "pagemap", "sched",
-        "personality", "schedstat", "smaps",    "stack",      "smaps_rollup",  "stat",    "statm",
-        "status",      "syscall",   "task",     "timers",     "timerslack_ns", "wchan",
+        "auxv",      "children",  "clear_refs", "cmdline",       "comm",      "environ", "io",
+        "limits",    "map_files", "maps",       "mem",           "numa_maps", "pagemap", "sched",
+        "schedstat", "smaps",     "stack",      "smaps_rollup",  "stat",      "statm",   "status",
+        "syscall",   "task",      "timers",     "timerslack_ns", "wchan",
     };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (path_component(rest, names[i]))
@@ -162,8 +162,10 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
     if (read && view_proc_self(c, (int)fd, rest, &t))
         return view_publish((int)fd, &t);
     text_free(&t);
-    say_refused(path);
     server_syscall(SYS_close, fd, 0, 0, 0);
+    if (!strcmp(rest, "stack"))
+        return -EACCES; /* as to who may not see Linux's stacks */
+    say_refused(path);
     c->refused = true;
     return -ENOSYS;
 }

@@ -44,6 +44,14 @@ static void patch_rusage(struct call *c, const struct lull_proc *p)
                    system = to_timeval(self ? server_ns(c->env->view) : 0);
     patch(c, 1, offsetof(struct rusage, ru_utime), &own, sizeof own);
     patch(c, 1, offsetof(struct rusage, ru_stime), &system, sizeof system);
+    struct view_memory memory;
+    long switches[2] = {(long)(self ? p->nvcsw : p->thread_nvcsw),
+                        (long)(self ? p->nivcsw : p->thread_nivcsw)};
+    patch(c, 1, offsetof(struct rusage, ru_nvcsw), switches, sizeof switches);
+    if (!view_memory_is_quick(c->env->view) || !view_memory(c, &memory))
+        return; /* Linux's number stands: a little of it is lull's own */
+    long kib = (long)(memory.highest >> 10);
+    patch(c, 1, offsetof(struct rusage, ru_maxrss), &kib, sizeof kib);
 }
 
 static void patch_times(struct call *c, const struct lull_proc *p)

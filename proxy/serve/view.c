@@ -75,6 +75,7 @@ int64_t view_read(int fd, struct text *out)
             continue;
         if (n < 0)
             return n;
+        view_io_own(false, (uint64_t)n);
         out->len += (size_t)n;
         out->p[out->len] = '\0';
         if (n == 0)
@@ -90,6 +91,7 @@ static int64_t fill(int fd, const struct text *t)
             continue;
         if (n <= 0)
             return n ? n : -EIO;
+        view_io_own(true, (uint64_t)n);
         done += (size_t)n;
     }
     return 0;
@@ -110,6 +112,8 @@ int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat 
         goto out;
     limits_lift();
     r = fill((int)own, t);
+    if (r == 0 && t->zeroes)
+        r = server_syscall(SYS_ftruncate, own, (long)(t->len + t->zeroes), 0, 0);
     limits_lower();
     if (r < 0)
         goto out;

@@ -39,7 +39,8 @@ struct view {
 struct text {
     char *p;
     size_t len, room;
-    bool failed; /* out of memory: p stands as it was */
+    bool failed;     /* out of memory: p stands as it was */
+    uint64_t zeroes; /* that follow where it is published */
 };
 void text_add(struct text *t, const char *bytes, size_t n);
 void text_printf(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -56,10 +57,42 @@ bool view_proc(const struct call *c, int fd, const char *name, struct text *out)
 
 /* A copy of the table of mappings that the caller frees; NULL: no memory. */
 struct lull_map *view_maps(const struct view *v, uint32_t *count);
+#define VIEW_MAPS_END (1ul << 47) /* of what a program can have */
+/* The entry may be what the kernel writes. */
+static inline bool view_map_sane(const struct lull_map *m)
+{
+    return m->end > m->start && (m->start | m->end) % LULL_PAGE == 0 && m->end <= VIEW_MAPS_END;
+}
 /* The line of a mapping in maps; then, if it is not NULL, what `show` adds. */
 typedef void (*view_map_fn)(const struct call *c, const struct lull_map *m, void *ctx,
                             struct text *out);
 bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out);
+
+/* -- view_memory.c: the program's memory, bytes ----------------------------------------------- */
+struct view_memory {
+    uint64_t size, peak;        /* of mappings */
+    uint64_t rss, highest;      /* resident */
+    uint64_t anon, file, shmem; /* of that */
+    uint64_t data, stack, text, lib, tables;
+    uint64_t huge; /* of Linux's pool, not part of rss */
+};
+bool view_memory(const struct call *c, struct view_memory *out); /* false: no memory */
+void view_memory_forked(void);
+/* Whether view_memory() is quick: few mappings, and few of them are left to Linux to populate. */
+bool view_memory_is_quick(const struct view *v);
+/* One line of status; false: it is about something else. */
+bool view_status_memory(const struct view_memory *m, const char *key, size_t n, struct text *out);
+void view_statm(const struct view_memory *m, struct text *out);
+bool view_numa_maps(const struct call *c, struct text *out);
+/* What Linux has in memory of the mapping; huge pages do not count. */
+uint64_t view_resident(const struct lull_map *m);
+/* Adds what Linux says of huge pages in a range that is a mapping of the proxy too. */
+void view_huge_pages(uint64_t start, uint64_t end, uint64_t *shared, uint64_t *private);
+
+/* -- view_io.c: /proc/self/io ----------------------------------------------------------------- */
+void view_io_begin(void);              /* what is counted up to now is the proxy's own */
+void view_io_own(bool written, uint64_t bytes); /* so is this read(2) or write(2) */
+bool view_io(int fd, struct text *out);
 
 /* -- view_smaps.c: smaps, smaps_rollup -------------------------------------------------------- */
 bool view_smaps(const struct call *c, const char *name, struct text *out);

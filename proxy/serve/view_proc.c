@@ -79,8 +79,6 @@ void view_map(const struct call *c, const struct lull_map *m, struct text *out)
         free(f.path);
 }
 
-#define VIEW_MAPS_END (1ul << 47) /* of what a program can have */
-
 static void put_own(const struct call *c, const struct lull_map *m, const char *name,
                     view_map_fn show, void *ctx, struct text *out)
 {
@@ -110,8 +108,7 @@ bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct tex
     if (!m)
         return false;
     for (uint32_t i = 0; i < n; i++) {
-        if (m[i].start < end || m[i].end <= m[i].start || (m[i].start | m[i].end) % LULL_PAGE ||
-            m[i].end > VIEW_MAPS_END)
+        if (m[i].start < end || !view_map_sane(&m[i]))
             continue; /* not what the kernel writes */
         end = m[i].end;
         if (m[i].flags & LULL_MAP_HOLD)
@@ -128,29 +125,6 @@ bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct tex
     if (!own)
         put_vdso(c, show, ctx, out);
     return true;
-}
-
-struct sizes {
-    uint64_t all, data, stack, text; /* bytes */
-};
-
-static struct sizes sizes_of(const struct view *v)
-{
-    struct sizes s = {0};
-    uint32_t n = 0;
-    struct lull_map *m = view_maps(v, &n);
-    for (uint32_t i = 0; m && i < n; i++) {
-        uint64_t len = m[i].end > m[i].start ? m[i].end - m[i].start : 0;
-        s.all += len;
-        if (m[i].flags & LULL_MAP_MAIN)
-            s.stack += len;
-        else if (m[i].prot & LULL_PROT_WRITE)
-            s.data += len;
-        if (m[i].file == LULL_FILE_PROGRAM && m[i].prot & LULL_PROT_EXEC)
-            s.text += len;
-    }
-    free(m);
-    return s;
 }
 
 /* ---- status, stat, statm ---- */
@@ -213,20 +187,14 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, cha
         text_printf(out, "Name:\t%.15s\n", p->main_comm);
     else if (IS("State"))
         text_printf(out, "State:\t%c (%s)\n", state, state == 'S' ? "sleeping" : "running");
+    else if (IS("voluntary_ctxt_switches"))
+        text_printf(out, "voluntary_ctxt_switches:\t%lu\n", p->thread_nvcsw);
+    else if (IS("nonvoluntary_ctxt_switches"))
+        text_printf(out, "nonvoluntary_ctxt_switches:\t%lu\n", p->thread_nivcsw);
     else if (IS("Pid"))
         text_printf(out, "Pid:\t%u\n", p->tid);
     else if (IS("Threads"))
         text_printf(out, "Threads:\t%u\n", p->threads);
-    else if (IS("VmSize"))
-        text_printf(out, "VmSize:\t%8lu kB\n", sizes_of(v).all >> 10);
-    else if (IS("VmRSS"))
-        text_printf(out, "VmRSS:\t%8lu kB\n", resident(v) >> 10);
-    else if (IS("VmData"))
-        text_printf(out, "VmData:\t%8lu kB\n", sizes_of(v).data >> 10);
-    else if (IS("VmStk"))
-        text_printf(out, "VmStk:\t%8lu kB\n", sizes_of(v).stack >> 10);
-    else if (IS("VmExe"))
-        text_printf(out, "VmExe:\t%8lu kB\n", sizes_of(v).text >> 10);
     else if (IS("Cpus_allowed") || IS("Cpus_allowed_list")) {
         text_printf(out, "%.*s:\t", (int)n, key);
         put_cpus(out, v, IS("Cpus_allowed_list"));
@@ -242,23 +210,26 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, cha
             uint64_t word = g / 2 < LULL_NODES / 64 ? v->nodes->word[g / 2] : 0;
             text_printf(out, "%08x%s", (unsigned)(word >> (g % 2 * 32)), g ? "," : "\n");
         }
-    } else /* not known: better no line than the proxy's */
-        return !strncmp(key, "Vm", 2) || !strncmp(key, "Rss", 3) || IS("HugetlbPages") ||
-               IS("voluntary_ctxt_switches") || IS("nonvoluntary_ctxt_switches");
+    } else {
+        return false;
+    }
     return true;
 #undef IS
 }
 
-static bool put_status(const struct view *v, const struct lull_proc *p, char state, int fd,
+static bool put_status(const struct call *c, const struct lull_proc *p, char state, int fd,
                        struct text *out)
 {
     struct text real = {0};
-    bool ok = view_read(fd, &real) == 0;
+    struct view_memory memory;
+    bool ok = view_memory(c, &memory) && view_read(fd, &real) == 0;
     for (char *line = real.p; ok && *line;) {
         char *end = strchr(line, '\n'), *colon = strchr(line, ':');
         if (!end || !colon || colon > end)
             break;
-        if (!put_status_line(v, p, state, line, (size_t)(colon - line), out))
+        size_t n = (size_t)(colon - line);
+        if (!view_status_memory(&memory, line, n, out) &&
+            !put_status_line(c->env->view, p, state, line, n, out))
             text_add(out, line, (size_t)(end + 1 - line));
         line = end + 1;
     }
@@ -267,7 +238,8 @@ static bool put_status(const struct view *v, const struct lull_proc *p, char sta
 }
 
 /* What field n of stat is in the isle; false: Linux's stands. Numbers as in proc(5). */
-static bool stat_field(const struct view *v, const struct lull_proc *p, unsigned n, uint64_t *out)
+static bool stat_field(const struct view *v, const struct lull_proc *p, const struct view_memory *m,
+                       unsigned n, uint64_t *out)
 {
     switch (n) {
     case 14: /* utime */
@@ -280,10 +252,10 @@ static bool stat_field(const struct view *v, const struct lull_proc *p, unsigned
         *out = p->threads;
         return true;
     case 23:
-        *out = sizes_of(v).all;
+        *out = m->size;
         return true;
     case 24:
-        *out = resident(v) / LULL_PAGE;
+        *out = m->rss / LULL_PAGE;
         return true;
     case 28:
         *out = p->stack;
@@ -319,10 +291,13 @@ static bool stat_field(const struct view *v, const struct lull_proc *p, unsigned
     }
 }
 
-static bool put_stat(const struct view *v, const struct lull_proc *p, char state, int fd,
+static bool put_stat(const struct call *c, const struct lull_proc *p, char state, int fd,
                      struct text *out)
 {
     struct text real = {0};
+    struct view_memory memory;
+    if (!view_memory(c, &memory))
+        return false;
     char *save = NULL, *rest = view_read(fd, &real) == 0 ? strrchr(real.p, ')') : NULL;
     unsigned n = 3;
     bool ok = rest != NULL;
@@ -333,7 +308,7 @@ static bool put_stat(const struct view *v, const struct lull_proc *p, char state
         uint64_t value;
         if (n == 3)
             text_printf(out, " %c", state);
-        else if (stat_field(v, p, n, &value))
+        else if (stat_field(c->env->view, p, &memory, n, &value))
             text_printf(out, " %lu", value);
         else
             text_printf(out, " %s", f);
@@ -391,6 +366,69 @@ static bool put_limits(const struct call *c, int fd, struct text *out)
     return ok;
 }
 
+/* The line with this name in Linux's file "sched" is the isle's own. */
+static bool put_sched_line(const struct lull_proc *p, const char *key, size_t n, struct text *out)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+        bool is_time;
+    } own[] = {{"se.sum_exec_runtime", p->cpu_ns, true},
+               {"nr_switches", p->thread_nvcsw + p->thread_nivcsw, false},
+               {"nr_voluntary_switches", p->thread_nvcsw, false},
+               {"nr_involuntary_switches", p->thread_nivcsw, false}};
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+        if (n != strlen(own[i].name) || memcmp(key, own[i].name, n))
+            continue;
+        if (own[i].is_time)
+            text_printf(out, "%-45s:%14lu.%06lu\n", own[i].name, own[i].value / 1000000,
+                        own[i].value % 1000000);
+        else
+            text_printf(out, "%-45s:%21lu\n", own[i].name, own[i].value);
+        return true;
+    }
+    return false;
+}
+
+static bool put_sched(const struct lull_proc *p, int fd, struct text *out)
+{
+    struct text real = {0};
+    bool ok = view_read(fd, &real) == 0;
+    for (char *line = ok ? real.p : NULL, *end; line && (end = strchr(line, '\n'));
+         line = end + 1) {
+        if (line == real.p)
+            text_printf(out, "%.15s (%u, #threads: %u)\n", p->main_comm, p->tid, p->threads);
+        else if (!put_sched_line(p, line, strcspn(line, " :"), out))
+            text_add(out, line, (size_t)(end + 1 - line));
+    }
+    text_free(&real);
+    return ok;
+}
+
+/* What Linux tells of a thread that runs. */
+static bool put_sched_file(const struct lull_proc *p, const char *name, int fd, struct text *out)
+{
+    if (!strcmp(name, "sched"))
+        return put_sched(p, fd, out);
+    if (!strcmp(name, "schedstat")) {
+        text_printf(out, "%lu 0 %lu\n", p->cpu_ns, p->thread_nvcsw + p->thread_nivcsw);
+        return true;
+    }
+    if (!strcmp(name, "wchan")) {
+        text_add(out, "0", 1);
+        return true;
+    }
+    if (!strcmp(name, "syscall")) {
+        text_printf(out, "running\n");
+        return true;
+    }
+    if (!strcmp(name, "timerslack_ns")) {
+        text_printf(out, "%lu\n", p->slack);
+        return true;
+    }
+    return false;
+}
+
 static void put_strings(char *const *s, int n, struct text *out)
 {
     for (int i = 0; n < 0 ? s[i] != NULL : i < n; i++)
@@ -407,15 +445,23 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
     if (!strcmp(name, "maps"))
         return view_each_map(c, NULL, NULL, out);
     if (!strcmp(name, "status"))
-        return put_status(v, &p, state, fd, out);
+        return put_status(c, &p, state, fd, out);
     if (!strcmp(name, "stat"))
-        return put_stat(v, &p, state, fd, out);
+        return put_stat(c, &p, state, fd, out);
     if (!strcmp(name, "statm")) {
-        struct sizes s = sizes_of(v);
-        text_printf(out, "%lu %lu 0 %lu 0 %lu 0\n", s.all / LULL_PAGE, resident(v) / LULL_PAGE,
-                    s.text / LULL_PAGE, (s.data + s.stack) / LULL_PAGE);
+        struct view_memory memory;
+        bool ok = view_memory(c, &memory);
+        view_statm(&memory, out);
+        return ok;
+    }
+    if (!strcmp(name, "pagemap")) { /* 8 bytes a page, as to who may not see where its pages are */
+        out->zeroes = VIEW_MAPS_END / LULL_PAGE * 8;
         return true;
     }
+    if (!strcmp(name, "io"))
+        return view_io(fd, out);
+    if (!strcmp(name, "numa_maps"))
+        return view_numa_maps(c, out);
     if (!strncmp(name, "smaps", 5))
         return view_smaps(c, name, out);
     if (!strcmp(name, "auxv")) {
@@ -439,7 +485,7 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
         text_printf(out, "%.15s\n", p.main_comm);
         return true;
     }
-    return false;
+    return put_sched_file(&p, name, fd, out);
 }
 
 /* ---- the machine ---- */

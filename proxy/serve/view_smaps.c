@@ -1,68 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* /proc/self/smaps and smaps_rollup: the isle's mappings; what is resident of them is Linux's to
    say, of the same addresses. */
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "serve/call.h"
 #include "serve/view.h"
 
-#define NAME_COLUMN 73     /* as in maps */
-#define STEP (256ul << 20) /* bytes that are asked for at once */
+#define NAME_COLUMN 73 /* as in maps */
 
 /* Bytes. Huge pages of the pool do not count as resident. */
 struct resident {
     uint64_t private, shared, huge_private, huge_shared;
 };
 
-/* What Linux says of huge pages between start and end, which are a mapping of the proxy too. */
-static void huge_pages(uint64_t start, uint64_t end, struct resident *out)
-{
-    static const char path[] = "/proc/self/smaps";
-    struct text real = {0};
-    bool here = false;
-    long fd = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
-    bool ok = fd >= 0 && view_read((int)fd, &real) == 0;
-    for (char *line = ok ? real.p : NULL; line && *line; line += *line == '\n') {
-        unsigned long from, to, kb;
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
-            here = from >= start && to <= end;
-        else if (here && sscanf(line, "Shared_Hugetlb: %lu kB", &kb) == 1)
-            out->huge_shared += kb << 10;
-        else if (here && sscanf(line, "Private_Hugetlb: %lu kB", &kb) == 1)
-            out->huge_private += kb << 10;
-        line += strcspn(line, "\n");
-    }
-    if (fd >= 0)
-        server_syscall(SYS_close, fd, 0, 0, 0);
-    text_free(&real);
-}
-
 struct rollup {
     uint64_t first, last;
     struct resident all;
     bool each; /* smaps: every mapping by itself */
 };
-
-static uint64_t resident(const struct lull_map *m)
-{
-    static _Thread_local unsigned char page[STEP / LULL_PAGE];
-    uint64_t n = 0;
-    if (!m->prot)
-        return 0;
-    for (uint64_t at = m->start; at < m->end; at += STEP) {
-        uint64_t len = m->end - at < STEP ? m->end - at : STEP;
-        if (server_syscall(SYS_mincore, (long)at, (long)len, (long)page, 0) < 0)
-            continue;
-        for (uint64_t i = 0; i < len / LULL_PAGE; i++)
-            n += page[i] & 1 ? LULL_PAGE : 0;
-    }
-    return n;
-}
 
 static void put_kb(struct text *out, const char *name, uint64_t bytes)
 {
@@ -108,9 +64,9 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
     if (LULL_MAP_PAGE(m->flags) >= 12 && LULL_MAP_PAGE(m->flags) < 48)
         page = 1ul << LULL_MAP_PAGE(m->flags);
     if (page != LULL_PAGE)
-        huge_pages(m->start, m->end, &mine);
+        view_huge_pages(m->start, m->end, &mine.huge_shared, &mine.huge_private);
     else
-        *(shared ? &mine.shared : &mine.private) = resident(m);
+        *(shared ? &mine.shared : &mine.private) = view_resident(m);
     if (!r->last)
         r->first = m->start;
     r->last = m->end;

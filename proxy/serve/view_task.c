@@ -64,8 +64,12 @@ char view_as_thread(const struct call *c, struct lull_proc *p)
     struct lull_thread t;
     p->main_comm[sizeof p->main_comm - 1] = '\0';
     p->tid = (uint32_t)c->env->pid;
-    if (!c->task || !thread_find(c->env->view, c->task, &t))
+    if (!thread_find(c->env->view, c->task ? c->task : p->tid, &t))
         return 'R';
+    p->thread_nvcsw = t.nvcsw;
+    p->thread_nivcsw = t.nivcsw;
+    if (!c->task)
+        return t.running ? 'R' : 'S';
     p->tid = t.tid;
     p->sigpnd = t.sigpnd;
     p->sigblk = t.sigblk;
@@ -184,6 +188,8 @@ static int comms_open; /* atomic: some may be */
 void view_forked(void)
 {
     pthread_mutex_init(&lock, NULL);
+    view_memory_forked();
+    view_io_begin();
 }
 
 int64_t view_open_comm(struct call *c, int64_t fd)

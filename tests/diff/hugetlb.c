@@ -387,6 +387,8 @@ static void show_map(const void *at)
 
 CASE(hugetlb, smaps)
 {
+    char line[256];
+
     pool(8);
     char *p = map_huge(2 * HUGE, MAP_PRIVATE), *s = map_huge(HUGE, MAP_SHARED);
     if (p == MAP_FAILED || s == MAP_FAILED)
@@ -394,4 +396,10 @@ CASE(hugetlb, smaps)
     p[0] = s[0] = 1;
     show_map(p);
     show_map(s);
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "HugetlbPages", 12))
+            fputs(line, stdout);
+    if (f)
+        fclose(f);
 }

@@ -2,10 +2,14 @@
 /* What the program sees of itself in /proc. */
 #include "diff.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdbool.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static char text[1 << 20];
 
@@ -368,4 +372,234 @@ CASE(proc, smaps)
             printf("%.*s\n", (int)(strchr(line, ':') - line), line);
     }
     SHOW(rss >= 64 * 4);
+}
+
+/*
+ * The form of a generated file: its text without the numbers. "#" is a number, "#12" one that ends
+ * in column 12 behind blanks. A file that repeats itself for each mapping is shown up to its
+ * second.
+ */
+static void show_form(const char *path)
+{
+    bool once = strstr(path, "maps") != NULL;
+    char *save = NULL, *line = strtok_r(slurp(path), "\n", &save);
+
+    printf("== %s\n", path);
+    for (int n = 0; line; line = strtok_r(NULL, "\n", &save), n++) {
+        bool first = true, blank = false;
+        if (once && n &&
+            (strchr(line, '-') ? strspn(line, "0123456789abcdef") >= 8
+                               : strstr(path, "numa_maps") != NULL))
+            break;
+        if (once && !n)
+            line = strtok_r(NULL, "\n", &save); /* an address, and a name */
+        if (!line)
+            break;
+        if (!strncmp(line, "VmFlags", 7) || !strncmp(line, "flags", 5))
+            line[7] = 0;
+        for (char *p = line; *p; first = false) {
+            size_t digits = strspn(p, "0123456789abcdef");
+            bool word = !first && (isalnum((unsigned char)p[-1]) || p[-1] == '_');
+            bool number = digits && strpbrk(p, "0123456789") &&
+                          strpbrk(p, "0123456789") < p + digits && !word &&
+                          !isalnum((unsigned char)p[digits]) && p[digits] != '_';
+            if (number) {
+                p += digits;
+                if (blank)
+                    printf("#%d", (int)(p - line));
+                else
+                    printf("#");
+                blank = false;
+                continue;
+            }
+            if (*p == ' ' && (p[1] == ' ' || blank))
+                blank = true; /* aligned to the right */
+            else
+                putchar(*p);
+            p++;
+        }
+        putchar('\n');
+    }
+}
+
+CASE(proc, forms)
+{
+    static const char *const files[] = {
+        "/proc/self/status",
+        "/proc/self/stat",
+        "/proc/self/statm",
+        "/proc/self/limits",
+        "/proc/self/io",
+        "/proc/self/sched",
+        "/proc/self/schedstat",
+        "/proc/self/smaps",
+        "/proc/self/smaps_rollup",
+        "/proc/self/wchan",
+        "/proc/self/timerslack_ns",
+        "/proc/self/oom_score",
+        "/proc/self/personality",
+        "/proc/self/comm",
+        "/proc/self/task/self",
+        "/proc/thread-self/status",
+        "/proc/thread-self/stat",
+        "/proc/thread-self/sched",
+        "/proc/meminfo",
+        "/proc/cpuinfo",
+        "/sys/devices/system/cpu/online",
+        "/sys/devices/system/cpu/possible",
+        "/sys/devices/system/cpu/present",
+        "/sys/devices/system/node/online",
+        "/sys/devices/system/node/has_cpu",
+        "/sys/devices/system/node/node0/cpulist",
+        "/sys/devices/system/node/node0/cpumap",
+        "/sys/devices/system/node/node0/distance",
+        "/sys/devices/system/node/node0/meminfo",
+        "/sys/devices/system/cpu/cpu0/topology/core_siblings",
+        "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list",
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        show_form(files[i]);
+}
+
+CASE(proc, possible_cpus)
+{
+    show_line("/sys/devices/system/cpu/possible", "");
+    show_line("/sys/devices/system/cpu/present", "");
+    SHOW(sysconf(_SC_NPROCESSORS_CONF));
+    SHOW(sched_getcpu() < sysconf(_SC_NPROCESSORS_CONF));
+}
+
+static long status_kb(const char *key)
+{
+    char *p = strstr(slurp("/proc/self/status"), key);
+
+    return p ? strtol(p + strlen(key), NULL, 10) : -1;
+}
+
+static long statm_kb(int field)
+{
+    long v[2] = {-1, -1};
+
+    return sscanf(slurp("/proc/self/statm"), "%ld %ld", v, v + 1) == 2 ? v[field] * 4 : -1;
+}
+
+static long maxrss_kb(void)
+{
+    struct rusage r;
+
+    getrusage(RUSAGE_SELF, &r);
+    return r.ru_maxrss;
+}
+
+CASE(proc, memory_comes_and_goes)
+{
+    long more = 100 << 10, rss = status_kb("VmRSS:"), size = status_kb("VmSize:"),
+         all = statm_kb(0), resident = statm_kb(1);
+
+    SHOW(rss > 0 && rss < 30000 && maxrss_kb() < 60000 && size < 200000);
+    char *p =
+        mmap(NULL, (size_t)more << 10, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(p, 1, (size_t)more << 10);
+#define GROWN(now, before) ((now) - (before) >= more * 9 / 10 && (now) - (before) <= more * 3 / 2)
+    SHOW(GROWN(status_kb("VmRSS:"), rss));
+    SHOW(GROWN(status_kb("VmSize:"), size));
+    SHOW(GROWN(statm_kb(0), all));
+    SHOW(GROWN(statm_kb(1), resident));
+    SHOW(maxrss_kb() >= more);
+    SHOW(status_kb("VmHWM:") >= more);
+    SHOW(status_kb("RssAnon:") >= more);
+    munmap(p, (size_t)more << 10);
+    SHOW(status_kb("VmRSS:") < rss + more / 2);
+    SHOW(status_kb("VmSize:") < size + more / 2);
+    SHOW(status_kb("VmPeak:") >= more);
+    SHOW(status_kb("VmHWM:") >= more);
+    SHOW(maxrss_kb() >= more);
+}
+
+static void *sleeps(void *arg)
+{
+    sleep_ms(60000);
+    return arg;
+}
+
+CASE(proc, state_of_threads)
+{
+    char name[64];
+    pthread_t t;
+    pid_t self = getpid();
+
+    R(pthread_create(&t, NULL, sleeps, NULL));
+    sleep_ms(50);
+    DIR *d = opendir("/proc/self/task");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (e->d_name[0] == '.' || atoi(e->d_name) == self)
+            continue;
+        snprintf(name, sizeof name, "/proc/self/task/%.16s/status", e->d_name);
+        show_line(name, "State:");
+    }
+    if (d)
+        closedir(d);
+    show_line("/proc/self/status", "State:");
+    show_line("/proc/thread-self/status", "State:");
+}
+
+static void *reads_main(void *arg)
+{
+    sleep_ms(50);
+    show_line("/proc/self/status", "State:");
+    show_line("/proc/thread-self/status", "State:");
+    return arg;
+}
+
+CASE(proc, state_of_a_waiting_main_thread)
+{
+    pthread_t t;
+
+    R(pthread_create(&t, NULL, reads_main, NULL));
+    R(pthread_join(t, NULL));
+}
+
+static long io_of(const char *key)
+{
+    char *p = strstr(slurp("/proc/self/io"), key);
+
+    return p ? strtol(p + strlen(key), NULL, 10) : -1;
+}
+
+CASE(proc, io)
+{
+    char block[1000] = "";
+    int fd = file_with("f", "");
+    long written = io_of("wchar: "), calls = io_of("syscw: ");
+
+    SHOW(io_of("rchar: ") < 100000);
+    for (int i = 0; i < 10; i++)
+        if (write(fd, block, sizeof block) != sizeof block)
+            perror("write");
+    SHOW(io_of("wchar: ") - written);
+    SHOW(io_of("syscw: ") - calls);
+    SHOW(io_of("wchar: ") < 100000);
+}
+
+CASE(proc, pagemap)
+{
+    uint64_t entry = 1;
+    int fd;
+
+    R(fd = open("/proc/self/pagemap", O_RDONLY));
+    R(pread(fd, &entry, 8, (off_t)((uintptr_t)&entry / PAGE * 8)));
+    SHOW(entry & ((1ul << 55) - 1) && geteuid() != 0);
+    R(open("/proc/self/pagemap", O_RDWR) >= 0 && geteuid() != 0);
+}
+
+CASE(proc, switches)
+{
+    struct rusage before, after;
+
+    getrusage(RUSAGE_SELF, &before);
+    for (int i = 0; i < 3; i++)
+        sleep_ms(2);
+    getrusage(RUSAGE_SELF, &after);
+    SHOW(after.ru_nvcsw - before.ru_nvcsw >= 3);
+    SHOW(status_kb("\nvoluntary_ctxt_switches:") >= 3);
 }

@@ -53,8 +53,23 @@ static inline int lull_map_shared(const struct lull_map *m)
 struct lull_maps {
     LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
     uint32_t count;
+    /* Bytes, of mappings without LULL_MAP_MAIN, STUBS and HOLD, and the most since the program
+       began or was forked; with the lock of the table. `filled`: populated when they were mapped.
+     */
+    uint64_t size, size_peak;
+    uint64_t filled, filled_peak;
     LULL_LINE struct lull_map map[]; /* ascending, disjoint */
 };
+/* How much of the mapping counts in lull_maps.size and .filled. */
+static inline int lull_map_counts(const struct lull_map *m)
+{
+    return !(m->flags & (LULL_MAP_MAIN | LULL_MAP_STUBS | LULL_MAP_HOLD));
+}
+static inline int lull_map_filled(const struct lull_map *m)
+{
+    return lull_map_counts(m) && (m->prot || m->flags & LULL_MAP_TOUCHED) &&
+           !(m->flags & (LULL_MAP_WINDOW | LULL_MAP_STACK | LULL_MAP_LAZY | LULL_MAP_BEYOND));
+}
 LULL_ASSERT_OFF(struct lull_maps, map, 64);
 
 /*
@@ -71,7 +86,10 @@ struct lull_proc {
     uint64_t stack;                                  /* address where the program's arguments lie */
     char comm[16];                                   /* name of that thread */
     char main_comm[16];                              /* of the main thread */
-    uint64_t auxv[2 * LULL_AUXV_MAX];                /* as on the stack, zeroes behind it */
+    uint64_t nvcsw, nivcsw; /* times that a thread gave its core up and lost it, of all */
+    uint64_t thread_nvcsw, thread_nivcsw; /* of that thread */
+    uint64_t slack;                       /* its timer slack, ns */
+    uint64_t auxv[2 * LULL_AUXV_MAX];     /* as on the stack, zeroes behind it */
     /* before an execve(2): what survives it */
     struct lull_itimer itimer[3];
     uint64_t pending; /* bit n-1: signal n, and what came with it */
@@ -80,7 +98,7 @@ struct lull_proc {
         uint64_t value;
     } pending_info[64];
 };
-LULL_ASSERT_SIZE(struct lull_proc, 104 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
+LULL_ASSERT_SIZE(struct lull_proc, 144 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
 /*
@@ -115,9 +133,10 @@ struct lull_thread {
     uint32_t running;        /* 0: it waits */
     uint64_t sigpnd, sigblk; /* bit n-1: signal n */
     uint64_t cpu_ns;
+    uint64_t nvcsw, nivcsw; /* times that it gave its core up, and lost it */
     char comm[16];
 };
-LULL_ASSERT_SIZE(struct lull_thread, 48);
+LULL_ASSERT_SIZE(struct lull_thread, 64);
 #define LULL_THREADS_SHOWN 4096
 struct lull_threads {
     LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
