@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* lull: runs a program on an isle. Options, program, plan, run; the only exit is here. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -186,12 +188,27 @@ static int command_run(struct run_request *req, struct options *opt)
     return rc;
 }
 
+/* Lull with its owner's rights, or with capabilities, would give them to any program. */
+static bool has_more_rights(bool again)
+{
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    bool more = getauxval(AT_SECURE) && (!again || program_is_privileged(fd));
+    if (fd >= 0)
+        close(fd);
+    return more;
+}
+
 int main(int argc, char **argv)
 {
     struct options opt;
     struct run_request req = {.started_ns = monotonic_ns()};
     sched_getaffinity(0, sizeof req.affinity, &req.affinity);
     int rc = options_parse(argc, argv, &opt);
+    if (has_more_rights(opt.exec)) { /* --exec: the program has just become this one */
+        message("installed set-user-ID or with capabilities, or started by somebody else than it "
+                "runs as: every program would have these rights; start it without them");
+        return LULL_EXIT_FAILED;
+    }
     if (rc)
         return rc == OPTIONS_DONE ? 0 : rc;
     message_set_verbose(opt.verbose);

@@ -158,9 +158,11 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->pid = (uint32_t)getpid();
     b->ppid = (uint32_t)getppid();
     b->uid = getuid();
-    b->euid = geteuid();
+    b->euid = req->program->euid;
     b->gid = getgid();
-    b->egid = getegid();
+    b->egid = req->program->egid;
+    if (b->euid != b->uid || b->egid != b->gid)
+        b->flags |= LULL_BOOT_F_SECURE;
     put_mask_sizes(b);
     b->sigmask = req->mask;
     b->sigignored = req->ignored;

@@ -304,6 +304,12 @@ int program_open(const char *file, int argc, char **argv, struct program *out)
     rc = open_interp(out);
     if (rc != 0)
         goto fail;
+    if (program_rights(out->fd, false, &out->euid, &out->egid) == RIGHTS_MORE) {
+        say(&step, "is set-user-ID, set-group-ID or has capabilities: lull cannot give it the "
+                   "rights that it would have without lull");
+        rc = LULL_EXIT_NOT_RUNNABLE;
+        goto fail;
+    }
     words_use(&words, out);
     return 0;
 
@@ -419,6 +425,7 @@ int program_adopt(const char *name, const int fd[2], int argc, char **argv, stru
         program_close(out);
         return LULL_EXIT_NOT_RUNNABLE;
     }
+    program_rights(out->fd, false, &out->euid, &out->egid);
     words_use(&words, out);
     return 0;
 }

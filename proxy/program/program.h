@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <lull/abi.h>
 
@@ -76,13 +77,26 @@ struct program {
     int interp_fd; /* of its dynamic loader, as fd; -1: statically linked */
     char *interp;  /* its absolute path, or NULL */
     struct elf_image interp_image;
+    uid_t euid; /* with which it runs: program_rights() */
+    gid_t egid;
 };
+
+/* What execve(2) makes of the set-user-ID and set-group-ID bits of a file, and its capabilities. */
+enum program_rights {
+    RIGHTS_SAME = 0, /* it runs as this process */
+    RIGHTS_OTHER,    /* as somebody whom this process may become */
+    RIGHTS_MORE,     /* with rights that only Linux's own execve can give */
+};
+enum program_rights program_rights(int fd, bool no_new_privs, uid_t *euid, gid_t *egid);
+/* The file has such bits or capabilities, or nobody knows. */
+bool program_is_privileged(int fd);
 
 /*
  * `file`: the program's file, whatever argv[0] says; NULL: finds argv[0] as execvp(3) would (a
  * slash: that file; else PATH), follows #! lines as Linux does (binfmt_script: one optional
  * argument, at most 5 levels, 256 bytes), opens and parses. Unlike execve(2) it needs the right to
- * read the file; set-user-ID bits have no effect. A dynamic program's loader (PT_INTERP) is opened
+ * read the file; one whose set-user-ID bits or capabilities would give it rights that this process
+ * does not have is refused. A dynamic program's loader (PT_INTERP) is opened
  * and parsed too. Returns 0, or after one message() the code that bash gives: LULL_EXIT_NOT_FOUND
  * when the program or a script's interpreter does not exist, else LULL_EXIT_NOT_RUNNABLE;
  * LULL_EXIT_FAILED when memory is short. *out is then empty; program_close() does no harm.

@@ -211,13 +211,59 @@ static void stops_set(const struct kernel_sigaction from[2])
 }
 
 /*
+ * Into a program with rights that only Linux's execve gives, such as sudo: it runs on Linux, as
+ * such a child of vfork(2) would. -errno.
+ */
+static int64_t become_natively(struct run *r, const struct exec_request *req,
+                               const struct program *program)
+{
+    struct kernel_sigaction before[64];
+    struct rlimit limit[LULL_LIMITS];
+    struct lull_limits l;
+    uint64_t all = ~0ull;
+    int64_t ret;
+    memcpy(&l, (const void *)LULL_LIMIT_TABLE, sizeof l);
+    for (int s = 1; s <= 64; s++) {
+        struct kernel_sigaction sa = {.handler = SIG_IGN};
+        syscall(SYS_rt_sigaction, s, NULL, &before[s - 1], 8);
+        if (!sigstate_has(req->ignored, s))
+            sa.handler = SIG_DFL;
+        if ((before[s - 1].handler == SIG_IGN) != sigstate_has(req->ignored, s))
+            syscall(SYS_rt_sigaction, s, &sa, NULL, 8);
+    }
+    for (unsigned i = 0; i < LULL_LIMITS; i++)
+        getrlimit((__rlimit_resource_t)i, &limit[i]);
+    limits_give(getpid(), &l);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &req->mask, NULL, 8);
+    if (req->at == AT_FDCWD)
+        execve(req->path, req->argv, req->envp);
+    else
+        syscall(SYS_execveat, program->fd, "", program->argv, req->envp, AT_EMPTY_PATH);
+    ret = -errno;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, 8);
+    for (unsigned i = 0; i < LULL_LIMITS; i++) {
+        struct rlimit now = limit[i];
+        if (setrlimit((__rlimit_resource_t)i, &now) && !getrlimit((__rlimit_resource_t)i, &now)) {
+            now.rlim_cur = now.rlim_max;
+            setrlimit((__rlimit_resource_t)i, &now);
+        }
+    }
+    for (int s = 1; s <= 64; s++)
+        syscall(SYS_rt_sigaction, s, &before[s - 1], NULL, 8);
+    for (unsigned i = 0; i < r->nvcpus; i++) /* a kick may have been ignored */
+        vcpu_ring(r, i);
+    return ret;
+}
+
+/*
  * The point of no return is Linux's own. Until then nothing may be missing for the other threads,
  * which run on if the execve fails: handlers stay, since execve(2) itself resets them and a kick
  * may come at any time. All signals are blocked for this thread, and so for the next image, until
  * that has its reader; what the program blocks and ignores is told by --signals. Only the two
  * signals that stop a process at its terminal are the proxy's own, and as the program has them.
  */
-static int64_t execute(struct run *r, const struct exec_request *req, char **argv)
+static int64_t execute(struct run *r, const struct exec_request *req,
+                       const struct program *program, char **argv)
 {
     struct kernel_sigaction before[2], after[2] = {{0}, {0}};
     struct lull_proc proc;
@@ -240,8 +286,13 @@ static int64_t execute(struct run *r, const struct exec_request *req, char **arg
     ownfd_lift(true);
     identity_before_exec();
     isle_numa_exec(&r->isle, true);
-    execve("/proc/self/exe", argv, req->envp);
-    int64_t ret = -errno; /* as from here on the program would go on, so does the proxy */
+    int64_t ret;
+    if (argv) {
+        execve("/proc/self/exe", argv, req->envp);
+        ret = -errno; /* as from here on the program would go on, so does the proxy */
+    } else {
+        ret = become_natively(r, req, program);
+    }
     isle_numa_exec(&r->isle, false);
     ownfd_lift(false);
     limits_lower();
@@ -273,7 +324,7 @@ static int64_t exec_program(struct run *r, const struct exec_request *req,
         memcpy(argv, w.word, w.n * sizeof *argv);
         memcpy(argv + w.n, program->argv, n * sizeof *argv);
         keep_open(program);
-        ret = execute(r, req, argv);
+        ret = execute(r, req, program, argv);
     }
     if (device >= 0)
         r->ops->keep(r->engine, false);
@@ -290,8 +341,13 @@ int64_t run_exec(void *ctx, const struct exec_request *req)
     int64_t ret = program_prepare(req->file, req->path, req->nameless, req->argv, &program);
     if (ret)
         return ret;
+    enum program_rights rights =
+        program_rights(program.fd, identity_no_new_privs(), &program.euid, &program.egid);
     pthread_mutex_lock(&r->exec_lock);
-    ret = exec_program(r, req, &program);
+    if (rights == RIGHTS_MORE)
+        ret = r->exec_over ? -EAGAIN : execute(r, req, &program, NULL);
+    else
+        ret = exec_program(r, req, &program);
     pthread_mutex_unlock(&r->exec_lock);
     program_close(&program);
     return ret;

@@ -141,6 +141,18 @@ static void tell_credentials(void *ctx)
     b->egid = getegid();
 }
 
+/* As execve(2) does it for a set-user-ID program. From here on this process may less. */
+static int become_owner(struct run *r)
+{
+    const struct program *p = r->req->program;
+    if ((p->egid != getegid() && setresgid((gid_t)-1, p->egid, p->egid)) ||
+        (p->euid != geteuid() && setresuid((uid_t)-1, p->euid, p->euid))) {
+        message("%s cannot run as its owner: %s", p->path, strerror(errno));
+        return LULL_EXIT_FAILED;
+    }
+    return 0;
+}
+
 int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
@@ -411,6 +423,11 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     r->nvcpus = req->plan->ncores;
     rc = vcpus_start(r);
+    if (rc) {
+        out->status = rc;
+        goto out_stop;
+    }
+    rc = become_owner(r);
     if (rc) {
         out->status = rc;
         goto out_stop;
