@@ -109,9 +109,10 @@ static void refuse_crowd(const struct planning *p, const char *list)
     if (p->cores.rank > 0)
         return;
     message("%u ranks of %u %s%s each do not fit on %u core%s (CPUs %s), %u would; to let them "
-            "share: --oversubscribe or LULL_OVERSUBSCRIBE=1%s",
+            "share: --oversubscribe or LULL_OVERSUBSCRIBE=1%s%s",
             p->cores.ranks, d->each, p->opt->smt ? "CPU" : "core", d->each > 1 ? "s" : "", d->n,
-            d->n > 1 ? "s" : "", list, d->ranks, d->smt ? "; to use hyperthreads: --smt" : "");
+            d->n > 1 ? "s" : "", list, d->ranks, d->smt ? "; to use hyperthreads: --smt" : "",
+            p->m->held);
 }
 
 static int refuse(const struct planning *p, enum select_verdict v)
@@ -119,14 +120,14 @@ static int refuse(const struct planning *p, enum select_verdict v)
     char list[256];
     unsigned n = p->detail.n;
     const char *what = p->opt->smt ? "CPUs" : "cores";
-    const char *hint = launcher_binding_hint(&p->local);
+    const char *hint = launcher_binding_hint(&p->local), *held = p->m->held;
     hwloc_bitmap_list_snprintf(list, sizeof list, p->m->allowed);
     switch (v) {
     case SELECT_TOO_MANY:
         if (n == LULL_MAX_CORES)
             message("%s: an isle has at most %u cores", p->asked, n);
         else
-            message("%s: there are only %u (CPUs %s)%s", p->asked, n, list, hint);
+            message("%s: there are only %u (CPUs %s)%s%s", p->asked, n, list, hint, held);
         break;
     case SELECT_NEED_NODES:
         message("%s: %s has at most %u %s free for an isle; to span more: --nodes %u", p->asked,
@@ -145,8 +146,9 @@ static int refuse(const struct planning *p, enum select_verdict v)
         message("%s: there is no CPU %u; lull may use CPUs %s", p->asked, n, list);
         break;
     case SELECT_NOT_ALLOWED:
-        message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs %s%s",
-                p->asked, n, list, hint);
+        message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs "
+                    "%s%s%s",
+                p->asked, n, list, hint, held);
         break;
     case SELECT_NO_NODE:
         if (!hwloc_get_numanode_obj_by_os_index(p->m->topology, n))
@@ -162,7 +164,8 @@ static int refuse(const struct planning *p, enum select_verdict v)
         refuse_crowd(p, list);
         break;
     default:
-        message("no CPU may be used here: look at the affinity mask (taskset -p $$) and cpuset");
+        message("no CPU may be used here: look at the affinity mask (taskset -p $$) and cpuset%s",
+                held);
     }
     return LULL_EXIT_FAILED;
 }

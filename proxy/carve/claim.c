@@ -160,6 +160,27 @@ static bool shares_with_ranks(const struct view *v, const cpu_set_t *cpus)
     return false;
 }
 
+/* Which CPUs this process may not use because another isle has them, for messages of the plan. */
+static void tell_holder(const struct view *v, struct machine *m)
+{
+    cpu_set_t missing, here;
+    char list[128];
+    CPU_ZERO(&here);
+    for (unsigned c = 0; c < CPU_SETSIZE; c++)
+        if (hwloc_bitmap_isset(hwloc_topology_get_complete_cpuset(m->topology), c))
+            CPU_SET(c, &here);
+    mask_less(&missing, &v->others, &v->allowed);
+    CPU_AND(&missing, &missing, &here);
+    const struct journal_isle *i = holder(v, &missing);
+    if (!i)
+        return;
+    CPU_AND(&missing, &missing, &i->claim.held);
+    mask_print_list(&missing, list, sizeof list);
+    snprintf(m->held, sizeof m->held,
+             "; CPUs %.60s are held for another isle, %.100s (process %d); lull ps shows all", list,
+             i->program, (int)i->pid);
+}
+
 static int settle(struct view *v, const struct options *opt, struct carve_plan *p)
 {
     cpu_set_t rest;
@@ -226,6 +247,7 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
         hold_home(hold);
     look(&v, root, j, opt, &m);
     census_check(&l, m.allowed, &m.group);
+    tell_holder(&v, &m);
     rc = carve_plan_on(opt, &m, busy_of(&v, opt), out);
     if (rc == 0)
         rc = settle(&v, opt, out);

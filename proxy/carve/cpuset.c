@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "carve/hold_priv.h"
+#include "carve/launcher.h"
 #include "ownfd.h"
 
 #define TEXT_MAX 65536
@@ -216,12 +218,44 @@ static char *read_groups(struct hold *h, char **groups)
     return NULL;
 }
 
+static int read_cpus(struct hold *h, const char *dir, cpu_set_t *out)
+{
+    char text[TEXT_MAX / 4];
+    int err = read_in(h, dir, "cpuset.effective_cpus", text, sizeof text);
+    if (err == -ENOENT)
+        err = read_in(h, dir, "cpuset.cpus", text, sizeof text);
+    return err ? err : mask_read_list(text, out);
+}
+
+/*
+ * Open MPI's mpirun binds a rank to all CPUs that it finds where it finds fewer than it would bind
+ * it to. In a shield these are the shield's, and Linux keeps that affinity outside of the shield.
+ * So a rank that is bound to exactly the shield's CPUs counts as not bound: it may use what its own
+ * cpuset has.
+ */
+static void undo_binding(struct hold *h, const cpu_set_t *shield)
+{
+    struct launcher l;
+    cpu_set_t now, all;
+    launcher_read(&l);
+    if (l.name && sched_getaffinity(0, sizeof now, &now) == 0 && CPU_EQUAL(&now, shield) &&
+        read_cpus(h, h->home, &all) == 0 && !CPU_EQUAL(&now, &all))
+        sched_setaffinity(0, sizeof all, &all);
+}
+
 void cpuset_leave(struct hold *h)
 {
-    char *groups, group[2048], path[PATH_MAX], *mounts = read_groups(h, &groups);
-    if (mounts && find_group(groups, true, group, sizeof group) && own_part(group) &&
-        locate(h, true, mounts, groups) && root_path(path, sizeof path, "%s/tasks", h->home) == 0)
-        host_write(h->root, path, "0");
+    char *groups, group[2048], path[PATH_MAX], *mounts = read_groups(h, &groups), *own;
+    cpu_set_t shield;
+    if (mounts && find_group(groups, true, group, sizeof group) && (own = own_part(group)) &&
+        locate(h, true, mounts, groups)) {
+        bool aside = strcmp(own + 1, SHIELD_NAME) == 0 &&
+                     root_path(path, sizeof path, "%s%s", h->home, own) == 0 &&
+                     read_cpus(h, path, &shield) == 0;
+        if (root_path(path, sizeof path, "%s/tasks", h->home) == 0 &&
+            host_write(h->root, path, "0") == 0 && aside)
+            undo_binding(h, &shield);
+    }
     free(mounts);
 }
 

@@ -22,7 +22,8 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
 
 /*
  * Before the CPUs are asked for that this process may use: if a shield has moved it aside, or it
- * was executed on an isle's core, it is back in the cpuset that it would be in without.
+ * was executed on an isle's core, it is back in the cpuset that it would be in without. A rank that
+ * its launcher has bound to all CPUs of the shield may use all of its own cpuset again.
  */
 void hold_home(struct hold *h);
 

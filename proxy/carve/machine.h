@@ -24,6 +24,7 @@ struct machine {
     uint64_t free;             /* bytes on all nodes together, within the control group's limits */
     bool here;                 /* the machine that runs this */
     struct census_group group; /* here: how this rank is bound; machine_read() leaves it all 0 */
+    char held[256]; /* ends a message about missing CPUs: which of them another isle has; or "" */
     unsigned nnodes;
     struct machine_node node[CARVE_MAX_NODES]; /* further ones are left out */
 };

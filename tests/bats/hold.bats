@@ -202,6 +202,23 @@ bystanders_aside() {
     [ ! -e "$SHIELD" ]
 }
 
+@test "ranks that Open MPI binds to what a shield has left are not bound" {
+    shielding
+    command -v mpirun.openmpi >/dev/null || fail "no mpirun.openmpi: run make deps"
+    [ "$CPUS" = 0,1 ] && [ "$(nproc)" = 2 ] || skip "the cores of Open MPI are not the first two"
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 TMPDIR=$BATS_TEST_TMPDIR
+    background isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/sleeper"
+    run_to ranks mpirun.openmpi -n 2 --host localhost:2 "$LULL" "$PROGRAMS/hello"
+    echo "exit code $code" >>ranks.err
+    # the binding of this one is its user's
+    run_to bound taskset -c "$FIRST_CPU" "$LULL" --cpus "$LAST" "$PROGRAMS/hello"
+    kill -TERM "$pid"
+    ended
+    show ranks.err bound.err
+    [ "$(grep -c hello ranks.out)" = 2 ]
+    grep -qE "CPU $LAST_CPU may not be used.*; CPUs $LAST_CPU are held for another isle, .*sleeper" bound.err
+}
+
 @test "SIGKILL, and lull gc puts everything back" {
     held
     background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
