@@ -10,6 +10,12 @@
 #define ARCH_SET_FS 0x1002
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
+#define ARCH_GET_CPUID 0x1011
+#define ARCH_SET_CPUID 0x1012
+#define ARCH_GET_XCOMP_SUPP 0x1021
+#define ARCH_GET_XCOMP_PERM 0x1022
+#define ARCH_REQ_XCOMP_PERM 0x1023
+#define XFEATURE_TILEDATA 18
 #define PR_SET_NAME 15
 #define PR_GET_NAME 16
 #define PR_SET_TIMERSLACK 29
@@ -145,6 +151,16 @@ long sys_arch_prctl(struct frame *f)
     case ARCH_GET_GS:
         base = read_gsbase();
         return copy_out(f->rsi, &base, 8);
+    case ARCH_GET_CPUID:
+        return 1; /* the instruction does not fault */
+    case ARCH_SET_CPUID:
+        return -ENODEV;
+    case ARCH_GET_XCOMP_SUPP:
+    case ARCH_GET_XCOMP_PERM:
+        base = boot_info()->xcr0;
+        return copy_out(f->rsi, &base, 8);
+    case ARCH_REQ_XCOMP_PERM: /* of AMX an isle has neither registers nor room for them */
+        return f->rsi <= XFEATURE_TILEDATA ? -EOPNOTSUPP : -EINVAL;
     default:
         return -EINVAL;
     }

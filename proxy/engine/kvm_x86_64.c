@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "engine/cpuid_x86_64.h"
 #include "engine/kvm_priv.h"
 
 #define CR0 0x80050033ull                      /* PG AM WP NE ET MP PE */
@@ -13,6 +14,7 @@
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
 #define MSR_FMASK 0xc0000084u
+#define MSR_TSC_AUX 0xc0000103u
 /* TF DF NT AC. Not IF: where `syscall` enters at CPL 3, ring 3 could not set it again; and nothing
    is ever injected that it would hold back. */
 #define FMASK 0x44500ull
@@ -53,6 +55,7 @@ void kvm_features(struct engine *e, struct engine_features *out)
 
 #define CPUID_MAX 256
 
+/* On the thread of core i, on its CPU: that is how the core's numbers in the topology come out. */
 static int set_cpuid(struct engine *e, unsigned i)
 {
     struct kvm_cpuid2 *l = calloc(1, sizeof *l + CPUID_MAX * sizeof *l->entries);
@@ -60,19 +63,30 @@ static int set_cpuid(struct engine *e, unsigned i)
         return -ENOMEM;
     l->nent = CPUID_MAX;
     int r = ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, l) < 0 ? -errno : 0;
-    for (unsigned n = 0; r == 0 && n < l->nent; n++) {
-        struct kvm_cpuid_entry2 *x = &l->entries[n];
-        if (x->function == 1) {
-            x->ebx = (x->ebx & 0xffffff) | i << 24;
-            x->ecx |= 1u << 27; /* OSXSAVE follows CR4 on hardware; some KVMs want it said */
-        } else if (x->function == 0xb || x->function == 0x1f) {
-            x->edx = i;
-        }
-    }
-    if (r == 0)
+    if (r == 0) {
+        l->nent = cpuid_complete(l->entries, l->nent, CPUID_MAX, cpuid, xgetbv() & XCR0_KNOWN);
         r = ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, l) < 0 ? -errno : 0;
+    }
     free(l);
     return r;
+}
+
+/* What RDTSCP and RDPID give besides the time: CPU and node, as Linux has set it on this CPU. Some
+   KVMs run ring 3 with the processor's own value, and have no such register. */
+static void set_tsc_aux(int fd)
+{
+    uint32_t r[4], lo, hi, aux;
+    cpuid(0x80000001, 0, r);
+    if (!(r[3] >> 27 & 1))
+        return;
+    __asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
+    struct kvm_msrs *m = calloc(1, sizeof *m + sizeof *m->entries);
+    if (m) {
+        m->nmsrs = 1;
+        m->entries[0] = (struct kvm_msr_entry){.index = MSR_TSC_AUX, .data = aux};
+        ioctl(fd, KVM_SET_MSRS, m);
+    }
+    free(m);
 }
 
 /* The most that KVM lets us set; where it runs ring 3 natively, the host's own XCR0 counts. */
@@ -171,6 +185,7 @@ int kvm_vcpu_setup(struct engine *e, unsigned i, const struct lull_kernel_header
     r = set_msrs(fd, header);
     if (r)
         return r;
+    set_tsc_aux(fd);
     /* the isle reads the host's own time-stamp counter */
     uint64_t zero = 0;
     struct kvm_device_attr at = {

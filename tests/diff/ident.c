@@ -2,7 +2,9 @@
 /* Who and what the program is: prctl, limits, usage, users, the system. */
 #include "diff.h"
 
+#include <cpuid.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -330,4 +332,59 @@ CASE(ident, exit_codes)
     puts("300 & 255");
     fflush(stdout);
     syscall(SYS_exit_group, 300);
+}
+
+/* Instructions that ring 3 has, without those that need state which an isle does not have:
+   protection keys and AMX. */
+CASE(ident, cpuid)
+{
+    static const struct {
+        unsigned leaf, sub, mask[4];
+    } leaves[] = {{1, 0, {~0u, 0xff0000, 0xf6fa3203, 0x178bfbff}},
+                  {4, 0, {~0u, ~0u, ~0u, ~0u}},
+                  {7, 0, {0, 0xf1af0b39, 0x1a405f42, 0x0081411c}},
+                  {7, 1, {0x00801c37, 0, 0, 0x4430}},
+                  {0xb, 0, {~0u, ~0u, ~0u, 0}},
+                  {0xb, 1, {~0u, ~0u, ~0u, 0}},
+                  {0x80000001, 0, {0, 0, 0x2109e1, 0xe8500800}},
+                  {0x80000002, 0, {~0u, ~0u, ~0u, ~0u}},
+                  {0x80000003, 0, {~0u, ~0u, ~0u, ~0u}},
+                  {0x80000004, 0, {~0u, ~0u, ~0u, ~0u}},
+                  {0x8000001d, 3, {~0u, ~0u, ~0u, ~0u}}};
+    unsigned r[4], aux = 0, lo, hi;
+
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+        __cpuid_count(leaves[i].leaf, leaves[i].sub, r[0], r[1], r[2], r[3]);
+        printf("%x.%x:", leaves[i].leaf, leaves[i].sub);
+        for (int k = 0; k < 4; k++)
+            printf(" %08x", r[k] & leaves[i].mask[k]);
+        puts("");
+    }
+    __cpuid(0x80000001, r[0], r[1], r[2], r[3]);
+    if (r[2] >> 5 & 1)
+        __asm__ volatile("lzcnt %1, %0" : "=r"(lo) : "r"(1));
+    if (!(r[3] >> 27 & 1))
+        return;
+    for (unsigned cpu = 0; cpu < 2; cpu++) { /* the number of the CPU, and its node above that */
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        if (sched_setaffinity(0, sizeof set, &set))
+            continue;
+        __asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
+        SHOW((aux & 0xfff) == cpu);
+    }
+}
+
+CASE(ident, arch_prctl_features)
+{
+    unsigned long supported = 0;
+
+    R(syscall(SYS_arch_prctl, 0x1011, 0)); /* ARCH_GET_CPUID */
+    R(syscall(SYS_arch_prctl, 0x1021, &supported));
+    SHOW(supported & 3);
+    R(syscall(SYS_arch_prctl, 0x1021, 8));
+    R(syscall(SYS_arch_prctl, 0x1023, 1));
+    R(syscall(SYS_arch_prctl, 0x1023, 64));
+    R(syscall(SYS_arch_prctl, 0x4711, 0));
 }
