@@ -80,9 +80,10 @@ long sys_madvise(struct frame *f)
     u32 advice = (u32)f->rdx;
     if (!mm_range_decode(start, f->rsi, &end))
         return -EINVAL;
-    /* 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 14 15 (NO)HUGEPAGE, 16 17 (NO)DUMP, 20 21 COLD
-       PAGEOUT: advice that changes no answer; FREE may be done at any time, so also never */
-    bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) ||
+    /* 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 12 13 (UN)MERGEABLE, 14 15 (NO)HUGEPAGE, 16 17
+       (NO)DUMP, 20 21 COLD PAGEOUT: advice that changes no answer; FREE may be done at any time, so
+       also never */
+    bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 12 && advice <= 17) ||
                 advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
                 advice == MADV_POPULATE_WRITE;
     if (mm_advice_is_of_fork(advice)) {

@@ -10,6 +10,12 @@ enum block_state {
     BLOCK_LAZY,     /* the host populates at first touch; pages that are not mapped are zero */
 };
 
+/*
+ * Bytes: from here on memory that is used again is given back to be zero, and comes as it is
+ * touched, in huge pages. A program that allocates much more than it touches would wait for the
+ * zeroes.
+ */
+#define DISCARD_FROM (16ul << 20)
 #define NBLOCKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_HUGE)
 static u8 *const block = (u8 *)(LULL_KTABLES + LULL_UL(0x900000));
 _Static_assert(NBLOCKS <= LULL_KTABLES_SIZE - LULL_UL(0x900000), "block states fit");
@@ -61,12 +67,25 @@ bool blocks_lazy(u64 start, u64 end)
     return in_ram(start, end) && any_block(start, end, BLOCK_LAZY);
 }
 
+/* The end of the used whole blocks from `at` on. */
+static u64 used_end(u64 at, u64 end)
+{
+    while (at + LULL_HUGE <= end && in_ram(at, at + LULL_HUGE) && block[index_of(at)] == BLOCK_USED)
+        at += LULL_HUGE;
+    return at;
+}
+
 void blocks_zero_used(u64 start, u64 end)
 {
     for (u64 at = start; at < end;) {
         u64 stop = min_u64(end, ALIGN_DOWN(at, LULL_HUGE) + LULL_HUGE);
-        if (!in_ram(at, stop) || block[index_of(at)] == BLOCK_USED)
+        u64 many = at % LULL_HUGE ? at : used_end(at, end);
+        if (many - at >= DISCARD_FROM) {
+            blocks_discard(at, many);
+            stop = many;
+        } else if (!in_ram(at, stop) || block[index_of(at)] == BLOCK_USED) {
             memset((void *)at, 0, stop - at);
+        }
         at = stop;
     }
 }

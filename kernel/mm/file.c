@@ -149,11 +149,13 @@ static int open_range(struct lull_map m, u64 covered)
 static long ask(const struct frame *f, u64 len, u32 prot)
 {
     u32 flags = (u32)f->r10;
+    u64 at;
     spin_lock(&mm_lock);
+    long r = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? mm_place(f->rdi, len, flags, &at) : 0;
     bool wanted = len >= ASK_FROM || (flags & MAP_FIXED && any_window(f->rdi, f->rdi + len));
     spin_unlock(&mm_lock);
-    if (!wanted)
-        return (long)len;
+    if (r || !wanted)
+        return r ? r : (long)len;
     u64 arg[6] = {f->r8, LULL_RAM_BASE, len, f->r9, prot | LULL_PROT_ASK};
     return forward_raw(LULL_NR_MAP_FILE, arg);
 }

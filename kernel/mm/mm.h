@@ -122,7 +122,6 @@ i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5); /* LULL_OP_
 long window_back(u64 start, u64 end); /* a reservation is opened: memory for it. 0 or -errno */
 /* A part of window m whose translations are gone. */
 void window_unmap(const struct lull_map *m, u64 start, u64 end);
-u64 window_end(const struct lull_map *m); /* where the mapping ends that m is the first part of */
 long window_find(u64 hint, u64 len, u32 flags, u64 *out); /* a place for one. 0 or -ENOMEM */
 long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays);
 long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags);
@@ -168,8 +167,16 @@ u32 policy_first(void);                                 /* of the first thread *
 bool policy_known(u32 number, struct lull_policy *out); /* false: none */
 void policy_for_exec(void);                             /* the calling thread's goes with it */
 long policy_number(const struct lull_policy *p);        /* > 0, or -ENOMEM */
-/* Memory in [start, end) comes from the policy's nodes, and what is there moves. 0 or -errno. */
+/*
+ * Memory in [start, end) comes from the policy's nodes, and what is there moves. 0 or -errno. Where
+ * the isle has one node, all its memory is there whatever the policy says, and Linux is not asked,
+ * because moving pages waits for a kernel thread on every CPU (lru_add_drain_all()): behind the
+ * cores of another isle that can be minutes.
+ */
+bool policy_one_node(void);
 long policy_apply(u64 start, u64 end, u32 number, u64 flags);
+/* The same, and Linux is told in any case: of a window that other processes see. */
+long policy_tell(u64 start, u64 end, u32 number, u64 flags);
 u32 policy_placed(u64 start, u64 end); /* new memory of the thread's: what its lull_map says */
 void policy_forget(const struct lull_map *m, u64 start, u64 end); /* it is unmapped */
 /* lull_map.policy: the number that mbind(2) gave, and the one that Linux has of the memory */

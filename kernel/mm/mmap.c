@@ -4,6 +4,10 @@
 #include "mm/mm.h"
 #include "sched/thread.h"
 
+#define NR_FCNTL 72u
+#define F_GETFL 3u
+#define O_PATH 010000000
+
 /* Makes [start, end), which must be free, accessible and zero. Under mm_lock. */
 int mm_map(u64 start, u64 end, u32 prot, u32 flags)
 {
@@ -170,29 +174,54 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
         r = refuse(9); /* a shared file mapping, and the engine has no windows */
     /* What RAM has no addresses for goes far away if it is addresses alone, or if Linux may give
        memory as it is touched. */
-    if (r == -ENOMEM && windows && private && anonymous && !huge && (!prot || flags & MAP_NORESERVE) &&
-        !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+    if (r == -ENOMEM && windows && private && anonymous && !huge &&
+        (!prot || flags & MAP_NORESERVE) && !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
         r = map_window(f, len, prot, &at);
     return r ? r : (long)at;
+}
+
+/* What Linux says before it looks at the file (mm/mmap.c), but for the descriptor. */
+static long mmap_check(const struct frame *f, u64 len, u32 flags)
+{
+    u32 type = flags & MAP_TYPE;
+    bool anonymous = flags & MAP_ANONYMOUS, huge = anonymous && flags & MAP_HUGETLB;
+    if (!f->rsi)
+        return -EINVAL;
+    if (!huge && (!len || len > LULL_USER_END))
+        return -ENOMEM;
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
+        if (f->rdi > LULL_USER_END - len)
+            return -ENOMEM;
+        if (f->rdi & (LULL_PAGE - 1))
+            return -EINVAL;
+    }
+    if (type != MAP_PRIVATE && type != MAP_SHARED && (type != MAP_SHARED_VALIDATE || anonymous))
+        return -EINVAL;
+    if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
+        return -EOPNOTSUPP;
+    if (flags & MAP_GROWSDOWN)
+        return anonymous && type == MAP_PRIVATE ? refuse(9) : -EINVAL;
+    return 0;
+}
+
+static bool bad_descriptor(u64 fd)
+{
+    u64 arg[6] = {fd, F_GETFL};
+    long r = forward_raw(NR_FCNTL, arg);
+    return r == -EBADF || (r >= 0 && r & O_PATH);
 }
 
 long sys_mmap(struct frame *f)
 {
     u64 len = ALIGN_UP(f->rsi, LULL_PAGE);
     u32 prot = (u32)f->rdx & PROT_ANY, flags = (u32)f->r10;
-    if (!f->rsi || f->r9 & (LULL_PAGE - 1))
+    if (f->r9 & (LULL_PAGE - 1))
         return -EINVAL;
-    bool huge = flags & MAP_ANONYMOUS && flags & MAP_HUGETLB;
-    if (!huge && (!len || len > LULL_USER_END))
-        return -ENOMEM;
-    if (flags & MAP_GROWSDOWN)
-        return refuse(9);
-    u32 type = flags & MAP_TYPE;
-    if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
-        return -EINVAL;
-    if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
-        return -EOPNOTSUPP;
-    return map_by_kind(f, len, prot);
+    long r = mmap_check(f, len, flags);
+    if (r == 0)
+        r = map_by_kind(f, len, prot);
+    /* Linux looks at the descriptor first, this kernel where nothing else is wrong. */
+    return r < 0 && !(flags & MAP_ANONYMOUS) && bad_descriptor(f->r8) ? -EBADF : r;
 }
 
 bool mm_range_decode(u64 start, u64 len, u64 *end)

@@ -271,7 +271,11 @@ static long range_bind(u64 start, u64 end, u32 number, u64 flags)
             break;
         u64 from = max_u64(at, v->start), to = min_u64(v->end, end);
         if (number || v->policy) {
-            long r = policy_apply(from, to, number, flags);
+            bool window = v->flags & LULL_MAP_WINDOW;
+            if (v->flags & LULL_MAP_RESERVED) /* pages that are not there are nowhere */
+                window = false;
+            long r = window ? policy_tell(from, to, number, flags)
+                            : policy_apply(from, to, number, flags);
             if (r)
                 return r;
             struct lull_map m = vma_piece(v, from, to);
@@ -348,8 +352,12 @@ long sys_set_mempolicy_home_node(struct frame *f)
         u32 kind = p.mode & ~MPOL_MODE_FLAGS;
         u64 from = max_u64(start, v->start);
         u64 arg[6] = {LULL_NUMA_HOME, from, min_u64(end, v->end) - from, node};
-        r = kind == MPOL_BIND || kind == MPOL_PREFERRED_MANY ? proxy_call6(LULL_OP_NUMA, arg)
-                                                             : -EOPNOTSUPP;
+        if (kind != MPOL_BIND && kind != MPOL_PREFERRED_MANY)
+            r = -EOPNOTSUPP;
+        else if (policy_one_node() && !(v->flags & LULL_MAP_WINDOW))
+            r = 0; /* Linux was not told of the policy */
+        else
+            r = proxy_call6(LULL_OP_NUMA, arg);
         if (r)
             break;
     }

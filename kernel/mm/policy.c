@@ -52,7 +52,20 @@ u32 policy_first(void)
     return first;
 }
 
+bool policy_one_node(void)
+{
+    u32 nodes = 0;
+    for (u32 i = 0; i < LULL_NODES && nodes < 2; i++)
+        nodes += lull_node_has(&boot_info()->numa.nodes, i);
+    return nodes == 1;
+}
+
 long policy_apply(u64 start, u64 end, u32 number, u64 flags)
+{
+    return policy_one_node() ? 0 : policy_tell(start, end, number, flags);
+}
+
+long policy_tell(u64 start, u64 end, u32 number, u64 flags)
 {
     static const struct lull_policy none;
     u64 arg[6] = {LULL_NUMA_BIND, start, end - start, (u64)(number ? &policy[number] : &none),

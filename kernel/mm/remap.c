@@ -46,6 +46,57 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
     return (long)at;
 }
 
+static u32 rights(const struct lull_map *m)
+{
+    return m->prot | (m->flags & LULL_MAP_BEYOND_PROT) >> LULL_MAP_BEYOND_SHIFT;
+}
+
+/* The end of the mapping that *m is the first part of: where its file ends it has been split, and
+   where closed memory holds data. */
+static u64 mapping_end(const struct lull_map *m)
+{
+    const u32 state = LULL_MAP_BEYOND | LULL_MAP_BEYOND_PROT | MEMORY_STATE;
+    const struct lull_map *next;
+    while ((next = vma_at(m->end)) && rights(next) == rights(m) && next->file == m->file &&
+           !((next->flags ^ m->flags) & ~state) &&
+           (!m->file || next->offset == m->offset + (m->end - m->start)))
+        m = next;
+    return m->end;
+}
+
+/* A mapping of several parts goes to `to`. */
+static long move_parts(u64 old, u64 len, u64 to)
+{
+    for (u64 at = old; at < old + len;) {
+        struct lull_map v = *vma_at(at);
+        u64 end = min_u64(v.end, old + len), there = to + (at - old);
+        if (v.flags & LULL_MAP_BEYOND) {
+            struct lull_map m = vma_piece(&v, at, end);
+            m.start = there;
+            m.end = there + (end - at);
+            mm_unmap(at, end);
+            vma_insert(m);
+        } else {
+            long r = remap_move(v, at, end - at, end - at, there, 0);
+            if (r < 0)
+                return r;
+        }
+        at = end;
+    }
+    return (long)to;
+}
+
+static long grow_parts(struct lull_map was, u64 old, u64 old_len, u64 new_len, u32 flags)
+{
+    u64 to;
+    if (!(flags & MREMAP_MAYMOVE))
+        return -ENOMEM;
+    long r = mm_place(0, new_len, 0, &to);
+    if (r == 0)
+        r = mm_map(to + old_len, to + new_len, was.prot, was.flags & ~MEMORY_STATE);
+    return r ? r : move_parts(old, old_len, to);
+}
+
 /* Memory of RAM's goes among the windows, where Linux has memory for it. */
 static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_len)
 {
@@ -99,7 +150,11 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
     }
     mm_unmap(to, to + new_len);
     pt_flush();
-    return remap_move(was, old, old_len, new_len, to, flags);
+    if (was.end >= old + old_len)
+        return remap_move(was, old, old_len, new_len, to, flags);
+    if (new_len < old_len)
+        mm_unmap(old + new_len, old + old_len);
+    return move_parts(old, new_len, to);
 }
 
 static bool target_ok(u64 to, u64 len)
@@ -126,7 +181,7 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     }
     if (!old_len && !lull_map_shared(v))
         return -EINVAL;
-    if ((v->flags & LULL_MAP_WINDOW ? window_end(v) : v->end) < old + old_len)
+    if (mapping_end(v) < old + old_len)
         return -EFAULT;
     struct lull_map was = *v;
     u64 more = flags & MREMAP_DONTUNMAP ? old_len : new_len > old_len ? new_len - old_len : 0;
@@ -153,6 +208,10 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
         limit = boot_info()->brk_start;
     bool room = was.end == old + old_len && in_ram(old, old + new_len) && old + new_len <= limit &&
                 (!after || after->start >= old + new_len);
+    if (was.end < old + old_len)
+        return was.file || was.flags & LULL_MAP_BEYOND
+                   ? refuse(25) /* it grows, and its file had ended already */
+                   : grow_parts(was, old, old_len, new_len, flags);
     if (was.file && !(was.flags & LULL_MAP_BEYOND)) {
         if (!room && !(flags & MREMAP_MAYMOVE))
             return -ENOMEM;

@@ -203,18 +203,6 @@ long windows_sync(u64 start, u64 end, u64 how)
     return 0;
 }
 
-/* A mapping of the same file goes on behind m: what its end or mprotect(2) has split is one to
-   mremap(2), if the rights are the same again. */
-u64 window_end(const struct lull_map *m)
-{
-    struct lull_map was = *m, *next;
-    while ((next = vma_at(was.end)) && next->prot == was.prot && next->file == was.file &&
-           !((next->flags ^ was.flags) & ~LULL_MAP_BEYOND) &&
-           (!was.file || next->offset == was.offset + (was.end - was.start)))
-        was = *next;
-    return was.end;
-}
-
 /*
  * A window, or a part of one, goes to `to` and has new_len bytes there; old_len 0: a second view of
  * it. What is mapped there goes. Pages are opened as they are touched, since the file may end
@@ -224,10 +212,12 @@ long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays
 {
     u64 end = m.start + old_len, start = m.start;
     bool reserved = m.flags & LULL_MAP_RESERVED;
-    if (to != start)
+    if (to != start || !old_len)
         mm_unmap(to, to + new_len);
     else if (new_len > old_len)
         mm_unmap(end, to + new_len);
+    if (!old_len && start >= to && start < to + new_len)
+        return -EFAULT; /* what was to be seen twice has just gone */
     if (!stays)
         pt_unmap(start, end);
     pt_flush();

@@ -125,13 +125,26 @@ static int64_t map_huge(struct isle *isle, uint64_t start, uint64_t len, int fd,
     return r;
 }
 
+/* Neither a regular file nor /dev/zero: what Linux says of it; devices that it would map are
+ * refused.
+ */
+static int64_t odd_file(uint64_t len, int fd, uint64_t offset, uint32_t prot)
+{
+    int rights = (int)prot & (PROT_READ | PROT_WRITE | PROT_EXEC);
+    void *p = mmap(NULL, len, rights, MAP_SHARED, fd, (off_t)offset);
+    if (p == MAP_FAILED)
+        return -errno;
+    munmap(p, len);
+    return -ENOSYS;
+}
+
 int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd, uint64_t offset,
                         uint32_t prot)
 {
     struct stat st;
     if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) &&
         !(S_ISCHR(st.st_mode) && st.st_rdev == 0x105))
-        return S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode) ? -ENOSYS : -ENODEV;
+        return odd_file(len, fd, offset, prot);
     unsigned page = LULL_PROT_PAGE(prot), is = hugetlb_shift(fd);
     if (fd >= 0 && is != page)
         return is ? LULL_IS_HUGETLB | is : -EINVAL;

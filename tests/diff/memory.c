@@ -656,3 +656,54 @@ CASE(memory, private_zeroes_are_memory)
     SHOW(p[5] + p[(64ul << 20) - 1]);
     OK(mmap(NULL, 1ul << 38, PROT_NONE, MAP_PRIVATE, fd, 0));
 }
+
+CASE(memory, mmap_checks_in_order)
+{
+    int fd = file_with("f", "x"), path = open("f", O_PATH), wo = open("f", O_WRONLY);
+    int dir = open(".", O_RDONLY);
+    R(mmap(NULL, 0, PROT_READ, MAP_SHARED, -1, 0));
+    R(mmap(NULL, 0, PROT_READ, MAP_PRIVATE, path, 0));
+    R(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, path, 0));
+    R(mmap(NULL, PAGE, PROT_READ, 0, -1, 0));
+    R(mmap((char *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0));
+    R(mmap((char *)1, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, wo, 0));
+    R(mmap(NULL, PAGE, RW, MAP_SHARED, dir, 0));
+    R(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, dir, 0));
+    R(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0));
+    R(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | 0x10000000, fd, 0));
+    R(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0));
+    R(mmap(NULL, 64 * PAGE, RW, MAP_PRIVATE, wo, 0));
+    R(mmap(NULL, 1ul << 22, PROT_READ, MAP_PRIVATE, wo, 0));
+}
+
+CASE(memory, madvise_in_order)
+{
+    int fd = file_with("f", "x"), ro = open("f", O_RDONLY);
+    char *p = map(8);
+    R(munmap(p + PAGE, PAGE));
+    R(mmap(p + 2 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, 0) == p + 2 * PAGE);
+    R(mmap(p + 3 * PAGE, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, ro, 0) == p + 3 * PAGE);
+    R(mmap(p + 4 * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 0) == p + 4 * PAGE);
+    R(munmap(p + 5 * PAGE, PAGE));
+    R(madvise(p, 2 * PAGE, MADV_REMOVE));
+    R(madvise(p + PAGE, 2 * PAGE, MADV_REMOVE));
+    R(madvise(p + 3 * PAGE, PAGE, MADV_REMOVE));
+    R(madvise(p + 4 * PAGE, 2 * PAGE, MADV_REMOVE));
+    R(madvise(p + PAGE, 2 * PAGE, MADV_FREE));
+    R(madvise(p, 2 * PAGE, MADV_FREE));
+}
+
+/* A mapping that reaches behind its file's end is one mapping, and each part of it has its rights. */
+CASE(memory, a_file_ends_inside_its_mapping)
+{
+    int fd = file_with("f", "x");
+    char *p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0), *to = map(8);
+    R(mremap(p, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    SHOW(to[0]);
+    touch("behind the end", to + 2 * PAGE, 1);
+    R(mprotect(to, 4 * PAGE, PROT_READ));
+    touch("behind the end, written to", to + 2 * PAGE, 1);
+    touch("behind the end, read", to + 2 * PAGE, 0);
+    R(mprotect(to + PAGE, PAGE, PROT_NONE));
+    touch("closed", to + PAGE, 0);
+}
