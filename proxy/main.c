@@ -14,6 +14,7 @@
 #include "carve/claim.h"
 #include "carve/draw.h"
 #include "carve/hold.h"
+#include "carve/keeper.h"
 #include "carve/launcher.h"
 #include "carve/node.h"
 #include "check/check.h"
@@ -211,6 +212,7 @@ int main(int argc, char **argv)
     }
     if (rc)
         return rc == OPTIONS_DONE ? 0 : rc;
+    keeper_title(argc, argv);
     message_set_verbose(opt.verbose);
     struct lull_limits limits;
     if (opt.descriptors[1] && opt.limits && limits_parse(opt.limits, &limits) == 0)

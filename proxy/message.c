@@ -18,6 +18,12 @@ void message_init(void)
         where = STDERR_FILENO; /* no room for a copy */
 }
 
+void message_close(void)
+{
+    where = -1;
+    verbose_on = false;
+}
+
 int message_fd(void)
 {
     return where;

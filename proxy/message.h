@@ -21,5 +21,7 @@ void message_set_verbose(bool on);
 void message_init(void);
 /* Where Lull speaks: a descriptor, or -1 when standard error was closed. */
 int message_fd(void);
+/* Nothing is said from now on: in a process that has no part in the program's descriptors. */
+void message_close(void);
 
 #endif

@@ -387,6 +387,15 @@ static void set_aside_self(struct journal *j)
     }
 }
 
+/* An isle that is here must not use what is needed to give back. */
+static int write_settings(struct journal *j, bool here)
+{
+    int err = journal_write_settings(j);
+    if ((err == -ENOSPC || err == -EDQUOT) && !here && journal_spend_reserve(j))
+        err = journal_write_settings(j);
+    return err;
+}
+
 int balance(struct journal *j, struct balance *b)
 {
     bool here = j->entered && !b->leaving, changed = false;
@@ -409,9 +418,9 @@ int balance(struct journal *j, struct balance *b)
         changed |= j->entry[k].todo || j->entry[k].gone;
     }
     if (err == 0 && here)
-        err = journal_write_isle(j, &j->self);
+        err = journal_write_self(j);
     if (err == 0 && changed)
-        err = journal_write_settings(j);
+        err = write_settings(j, here);
     if (err)
         return err;
     for (size_t k = 0; k < j->nentries; k++) {
@@ -422,11 +431,12 @@ int balance(struct journal *j, struct balance *b)
     if (here)
         make_directories(j);
     if (here && tell_mine(j, b->settings))
-        err = journal_write_isle(j, &j->self);
+        err = journal_write_self(j);
     if (changed && err == 0)
-        err = journal_write_settings(j);
+        err = write_settings(j, here);
     for (size_t k = 0; k < j->nisles && err == 0; k++) {
         struct isle *i = &j->isle[k];
+        b->unfinished |= !i->alive && i->stuck;
         if (!i->alive && !i->stuck && !(here && isle_is_self(j, i)))
             journal_remove(j, i->name);
     }

@@ -22,6 +22,27 @@
 
 static const char policy_row[] = "policy of the cores' threads";
 
+/* A descriptor that the image before an execve(2) has left open, or -1. */
+static int inherited(int fd)
+{
+    if (fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC))
+        return -1;
+    return fd >= ownfd_low() ? fd : ownfd_hide(fd);
+}
+
+static void adopt(struct hold *h, const char *text)
+{
+    int fd, pid, child, held;
+    if (sscanf(text, "%d,%d,%d,%d", &fd, &pid, &child, &held) != 4)
+        return;
+    h->keeper.fd = inherited(fd);
+    h->keeper.pid = pid;
+    h->keeper.child = child;
+    held = inherited(held);
+    if (held >= 0 && (!h->journal || journal_adopt(h->journal, held)))
+        h->held_before = held;
+}
+
 struct hold *hold_open(const char *root, const struct options *opt, struct settings *settings)
 {
     struct hold *h = calloc(1, sizeof *h);
@@ -29,10 +50,14 @@ struct hold *hold_open(const char *root, const struct options *opt, struct setti
         return NULL;
     h->opt = opt;
     h->settings = settings;
-    h->home_fd = h->dir_fd = h->latency_fd = -1;
+    h->home_fd = h->dir_fd = h->latency_fd = h->held_before = -1;
+    h->real = *root == '\0';
     pthread_mutex_init(&h->lock, NULL);
+    keeper_none(&h->keeper);
     h->root = host_open(root);
     h->journal_err = h->root < 0 ? h->root : journal_open(root, &h->journal);
+    if (opt->keeper)
+        adopt(h, opt->keeper);
     return h;
 }
 
@@ -58,7 +83,8 @@ void hold_close(struct hold *h)
 {
     if (!h)
         return;
-    int fds[] = {h->root, h->home_fd, h->dir_fd, h->latency_fd};
+    keeper_close(&h->keeper);
+    int fds[] = {h->root, h->home_fd, h->dir_fd, h->latency_fd, h->held_before};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -224,6 +250,17 @@ static int apply(struct hold *h)
     return err;
 }
 
+void hold_watched(struct hold *h)
+{
+    if (!h->real || !journal_wants(h->journal) || h->keeper.fd >= 0)
+        return;
+    int err = keeper_start(&h->keeper, h->journal, &h->linux_cpus);
+    if (err)
+        verbose("no process gives back what this isle takes if lull is killed (%s): the next lull "
+                "does, or lull gc",
+                strerror(-err));
+}
+
 static void take_shared(struct hold *h)
 {
     if (!h->journal) {
@@ -237,10 +274,12 @@ static void take_shared(struct hold *h)
         h->shielded = true;
         cpuset_want_shield(h);
     }
+    hold_watched(h);
     if (apply(h))
         h->lacks |= LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES;
     else if (h->cpuset != CPUSET_NONE)
         cpuset_fill(h);
+    keeper_give(&h->keeper, h->home_fd, h->dir_fd);
     if (h->shielded && !cpuset_shielded(h))
         h->lacks |= LACK_SHIELD;
 }
@@ -309,10 +348,13 @@ static void note(atomic_int *first, int err)
 }
 
 /* "0" is the thread that writes: without the lock over all processes that a number would take. */
-static int move(int fd, pid_t tid)
+static int move(struct hold *h, enum keeper_where where, pid_t tid)
 {
     char text[16];
-    int n = snprintf(text, sizeof text, "%d", (int)tid);
+    int n = snprintf(text, sizeof text, "%d", (int)tid), fd;
+    fd = where == KEEPER_HOME ? h->home_fd : h->dir_fd;
+    if (fd < 0)
+        return keeper_move(&h->keeper, tid, where);
     return write(fd, text, (size_t)n) == n ? 0 : -errno;
 }
 
@@ -320,13 +362,15 @@ int hold_core(struct hold *h, pid_t tid, unsigned cpu)
 {
     cpu_set_t set;
     if (h->cpuset != CPUSET_NONE) {
-        int err = move(h->dir_fd, tid);
+        int err = move(h, KEEPER_CORES, tid);
         if (err)
             note(&h->move_err, err);
         else
             atomic_fetch_add(&h->moved, 1);
-    } else if (h->home_fd >= 0) {
-        move(h->home_fd, tid); /* from a shield that does not have the CPU */
+    } else if (h->home_fd >= 0 || h->keeper.fd >= 0) {
+        /* the keeper's: the image before an execve(2) had the right to a cpuset, this one has not */
+        if (h->home_fd >= 0 || keeper_move(&h->keeper, tid, KEEPER_CORES))
+            move(h, KEEPER_HOME, tid); /* from a shield that does not have the CPU */
     }
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
@@ -399,30 +443,81 @@ void hold_fork(struct hold *h)
 {
     const struct sched_param normal = {0};
     pthread_mutex_init(&h->lock, NULL);
-    if (h->cpuset != CPUSET_NONE)
-        move(h->home_fd, 0);
+    keeper_join(&h->keeper);
+    if (h->cpuset != CPUSET_NONE || h->keeper.fd >= 0)
+        move(h, KEEPER_HOME, 0);
     if (h->realtime)
         sched_setscheduler(0, SCHED_OTHER, &normal);
-    if (!h->journal || journal_fork(h->journal))
+    if (h->journal && journal_fork(h->journal))
+        verbose("a forked isle is on its parent's record");
+}
+
+void hold_user_changed(struct hold *h)
+{
+    uid_t real, effective, saved;
+    if (getresuid(&real, &effective, &saved) || !real || !effective || !saved)
         return;
-    if (journal_apply(h->journal, NULL))
-        verbose("a forked isle is not on record");
+    pthread_mutex_lock(&h->lock);
+    int *fds[] = {&h->home_fd, &h->dir_fd};
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+        if (*fds[i] >= 0)
+            close(*fds[i]);
+        *fds[i] = -1;
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void survive_exec(int fd, bool going)
+{
+    if (fd >= 0)
+        fcntl(fd, F_SETFD, going ? 0 : FD_CLOEXEC);
+}
+
+static int record_lock(const struct hold *h)
+{
+    if (h->held_before >= 0)
+        return h->held_before;
+    return h->journal ? journal_held(h->journal) : -1;
+}
+
+void hold_exec_text(const struct hold *h, char text[HOLD_EXEC_TEXT])
+{
+    snprintf(text, HOLD_EXEC_TEXT, "%d,%d,%d,%d", h->keeper.fd, (int)h->keeper.pid,
+             h->keeper.child, record_lock(h));
 }
 
 void hold_exec(struct hold *h, bool going)
 {
     cpuset_share(h, going);
+    survive_exec(h->keeper.fd, going);
+    survive_exec(record_lock(h), going);
 }
 
 void hold_release(struct hold *h)
 {
     const struct journal_isle nothing = {0};
-    if (!h->journal || (!h->taken && !h->opt->exec && !journal_entered(h->journal)))
+    const bool other = h->held_before >= 0; /* not this journal's */
+    int err = -EPIPE;
+    if (h->released)
         return;
-    if (!h->taken)
-        journal_enter(h->journal, &nothing);
+    h->released = true;
+    if (h->held_before >= 0)
+        close(h->held_before);
+    h->held_before = -1;
+    if (h->keeper.fd >= 0) {
+        if (h->journal && !other)
+            journal_let_go(h->journal);
+        err = keeper_leave(&h->keeper);
+    }
+    if (err == -EPIPE || other) { /* there is no keeper, or not of this journal */
+        err = 0;
+        if (h->journal && (h->taken || h->opt->exec || journal_entered(h->journal))) {
+            if (!h->taken)
+                journal_enter(h->journal, &nothing);
+            err = journal_release(h->journal, verbose_tell, NULL);
+        }
+    }
     h->taken = false;
-    int err = journal_release(h->journal, verbose_tell, NULL);
     if (err)
         message("what was taken from Linux is not given back (%s): lull gc does it",
                 strerror(-err));

@@ -67,6 +67,12 @@ bool hold_realtime(struct hold *h);
  */
 void hold_shield(struct hold *h);
 
+/*
+ * The program's user is another now. If it has given up root for good, descriptors that were opened
+ * with root's rights are closed; what they are needed for the keeper does.
+ */
+void hold_user_changed(struct hold *h);
+
 /* Around a fork(2), in the parent. */
 void hold_before_fork(struct hold *h);
 void hold_after_fork(struct hold *h);
@@ -79,8 +85,10 @@ void hold_fork(struct hold *h);
 
 /*
  * Before an execve(2) of lull itself: what is held stays so, on record, but the next image may see
- * its CPUs, to plan with them. `going` false: it failed.
+ * its CPUs, to plan with them. `going` false: it failed. The text is for its --keeper.
  */
+#define HOLD_EXEC_TEXT 48
+void hold_exec_text(const struct hold *h, char text[HOLD_EXEC_TEXT]);
 void hold_exec(struct hold *h, bool going);
 
 /* Everything is given back; once, when the cores' threads have ended. Without hold_take(): what the

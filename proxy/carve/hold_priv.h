@@ -8,6 +8,7 @@
 
 #include "carve/hold.h"
 #include "carve/host.h"
+#include "carve/keeper.h"
 
 /* What an isle may have to do without; one bit each of hold.lacks. */
 enum lack {
@@ -30,8 +31,12 @@ struct hold {
     struct settings *settings;
     struct journal *journal; /* NULL: none */
     int journal_err;
+    bool real;            /* the root is this machine's: else there is no keeper */
+    struct keeper keeper; /* of what outlives this process */
+    int held_before;      /* the lock of a record in another journal, which the image before an
+                             execve(2) has made with other rights; -1: none */
     cpu_set_t cpus, linux_cpus;
-    bool taken;
+    bool taken, released;
     unsigned lacks;
     /* cpuset.c */
     enum cpuset_kind cpuset;
@@ -39,7 +44,8 @@ struct hold {
     char home[PATH_MAX], dir[PATH_MAX]; /* of this process before, and the isle's */
     cpu_set_t dir_cpus;                 /* its CPUs: the isle's, and of others that share it */
     char partition[32];                 /* "isolated", "root", "exclusive" or "" */
-    int home_fd, dir_fd;                /* the files that move a thread there; -1: none */
+    int home_fd, dir_fd;                /* the files that move a thread there; -1: none, or it is
+                                           the keeper that has them */
     int latency_fd;                     /* /dev/cpu_dma_latency */
     bool realtime;
     bool shielded;        /* asked for */
@@ -59,6 +65,9 @@ bool cpuset_shielded(const struct hold *h);
 void cpuset_find_home(struct hold *h);
 /* A process that was moved aside, or comes from an isle's core, is back where it would be. */
 void cpuset_leave(struct hold *h);
+
+/* hold.c: before the first change that outlives this process, somebody is there to undo it. */
+void hold_watched(struct hold *h);
 
 /* steer.c: interrupts, workqueues, receive queues, governors, watchdogs */
 void steer_want(struct hold *h);

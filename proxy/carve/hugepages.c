@@ -46,6 +46,8 @@ void hold_hugepages(struct hold *h, const struct lull_nodes *nodes, uint64_t byt
             err = want(h, i, mine - has);
     }
     if (err == 0)
+        hold_watched(h);
+    if (err == 0)
         err = journal_apply(h->journal, h->settings);
     for (unsigned i = 0; i < LULL_NODES; i++) {
         if (lull_node_has(nodes, i))

@@ -45,7 +45,7 @@ static int open_or_make(const char *root, bool make, struct journal **out)
     *out = NULL;
     if (!j)
         return -ENOMEM;
-    j->proc = j->dir = j->lock = -1;
+    j->proc = j->dir = j->lock = j->held = -1;
     int err = j->root = host_open(root);
     if (err >= 0)
         err = j->proc = host_open("/proc");
@@ -88,7 +88,7 @@ void journal_close(struct journal *j)
 {
     if (!j)
         return;
-    int fds[] = {j->root, j->proc, j->dir, j->lock};
+    int fds[] = {j->root, j->proc, j->dir, j->lock, j->held};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (fds[i] >= 0)
             close(fds[i]);
@@ -102,6 +102,15 @@ const char *journal_directory(const struct journal *j)
     return j->path;
 }
 
+/* What giving back has to write fits in here, when nothing is free on that file system. */
+static void reserve(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) == 0 && st.st_size < RESERVE && posix_fallocate(fd, 0, RESERVE) != 0 &&
+        ftruncate(fd, 0) != 0)
+        return;
+}
+
 int journal_lock(struct journal *j)
 {
     int fd = openat(j->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -109,8 +118,10 @@ int journal_lock(struct journal *j)
         return -errno;
     j->lock = ownfd_hide(fd);
     for (int i = 0; i < LOCK_TRIES; i++) {
-        if (flock(j->lock, LOCK_EX | LOCK_NB) == 0)
+        if (flock(j->lock, LOCK_EX | LOCK_NB) == 0) {
+            reserve(j->lock);
             return 0;
+        }
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     close(j->lock);
@@ -125,10 +136,14 @@ void journal_unlock(struct journal *j)
     j->lock = -1;
 }
 
+static void isle_name(const struct journal_isle *i, char *out, size_t size)
+{
+    snprintf(out, size, "isle.%d.%llu", (int)i->pid, (unsigned long long)i->start);
+}
+
 static void self_name(struct journal *j)
 {
-    snprintf(j->self.name, sizeof j->self.name, "isle.%d.%llu", (int)j->self.id.pid,
-             (unsigned long long)j->self.id.start);
+    isle_name(&j->self.id, j->self.name, sizeof j->self.name);
 }
 
 void journal_enter(struct journal *j, const struct journal_isle *self)
@@ -156,7 +171,51 @@ int journal_claim(struct journal *j, const struct journal_isle *self)
     journal_enter(j, self);
     if (faccessat(j->dir, j->self.name, F_OK, 0) == 0)
         return 0;
-    return journal_write_isle(j, &j->self);
+    return journal_write_self(j);
+}
+
+int journal_adopt(struct journal *j, int fd)
+{
+    struct journal_isle self = {.pid = getpid()};
+    char name[64];
+    struct stat a, b;
+    journal_start_time(j->proc, self.pid, &self.start);
+    isle_name(&self, name, sizeof name);
+    if (fstat(fd, &a) || fstatat(j->dir, name, &b, AT_SYMLINK_NOFOLLOW) || a.st_ino != b.st_ino ||
+        a.st_dev != b.st_dev)
+        return -ENOENT;
+    j->held = fd;
+    return 0;
+}
+
+int journal_held(const struct journal *j)
+{
+    return j->held;
+}
+
+void journal_let_go(struct journal *j)
+{
+    if (j->held >= 0)
+        close(j->held);
+    j->held = -1;
+}
+
+void journal_descriptors(const struct journal *j, int out[JOURNAL_DESCRIPTORS])
+{
+    out[0] = j->root;
+    out[1] = j->proc;
+    out[2] = j->dir;
+}
+
+void journal_become_keeper(struct journal *j)
+{
+    j->held = -1;
+    j->entered = false;
+}
+
+bool journal_wants(const struct journal *j)
+{
+    return j->self.n > 0;
 }
 
 bool journal_entered(const struct journal *j)
@@ -175,7 +234,27 @@ int journal_fork(struct journal *j)
     j->self.id.pid = getpid();
     j->self.id.began_s = (uint64_t)time(NULL);
     int err = journal_start_time(j->proc, j->self.id.pid, &j->self.id.start);
+    if (err)
+        return err;
+    char parent[sizeof j->self.name];
+    memcpy(parent, j->self.name, sizeof parent);
+    const int shared = j->held; /* until there is an own record the parent's stands for both */
+    j->held = -1;
     self_name(j);
+    err = journal_lock(j);
+    if (err == 0) {
+        /* what the parent wants is as it should be, as long as it is on record */
+        bool settled = faccessat(j->dir, parent, F_OK, 0) == 0;
+        err = settled ? journal_write_self(j) : journal_load(j);
+        if (err == 0 && !settled)
+            err = balance(j, &(struct balance){.leaving = false});
+        journal_unload(j);
+        journal_unlock(j);
+    }
+    if (j->held < 0)
+        j->held = shared;
+    else if (shared >= 0)
+        close(shared);
     return err;
 }
 
@@ -269,6 +348,7 @@ int journal_release(struct journal *j, journal_tell *tell, void *ctx)
         err = balance(j, &(struct balance){.leaving = true, .tell = tell, .ctx = ctx});
     journal_unload(j);
     journal_unlock(j);
+    journal_let_go(j);
     j->entered = false;
     return err;
 }
@@ -278,6 +358,7 @@ int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journ
 {
     struct balance b = {.tell = tell, .ctx = ctx};
     int err = journal_lock(j);
+    *restored = *dead = 0;
     if (err)
         return err;
     err = journal_load(j);
@@ -285,15 +366,21 @@ int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journ
         err = balance(j, &b);
     *restored = b.restored;
     *dead = b.dead;
+    j->unfinished = b.unfinished;
     journal_unload(j);
     journal_unlock(j);
     return err;
 }
 
+bool journal_unfinished(const struct journal *j)
+{
+    return j->unfinished;
+}
+
 static int copy_living(struct journal *j, struct journal_isle **out, size_t *n)
 {
     for (size_t k = 0; k < j->nisles; k++) {
-        isle_judge(j, &j->isle[k]);
+        j->isle[k].id.elsewhere = j->isle[k].space != j->space;
         if (!j->isle[k].alive)
             continue;
         struct journal_isle *more = realloc(*out, (*n + 1) * sizeof *more);
@@ -340,7 +427,7 @@ static int drop_strangers(struct journal *j)
 
 int journal_scan(const char *root, const char *directory, struct journal_isle **out, size_t *n)
 {
-    struct journal j = {.proc = -1, .dir = -1};
+    struct journal j = {.proc = -1, .dir = -1, .held = -1};
     int err = j.root = host_open(root);
     if (err < 0)
         return err;

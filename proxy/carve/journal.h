@@ -123,6 +123,26 @@ int journal_apply(struct journal *j, struct settings *s);
    into a JOURNAL_SHIELD. */
 uint64_t journal_got(const struct journal *j, const char *path);
 
+/* Does this isle want anything that outlives its process? */
+bool journal_wants(const struct journal *j);
+
+/*
+ * A record counts as alive for as long as a process has it open and locked. The lock goes along
+ * with fork(2), and with execve(2) where the descriptor is not closed: the next image adopts it
+ * (-ENOENT: it is no record of this process here, and stays the caller's).
+ */
+int journal_held(const struct journal *j); /* -1: none */
+int journal_adopt(struct journal *j, int fd);
+void journal_let_go(struct journal *j); /* this process's part in it */
+
+/*
+ * For the keeper (keeper.h), a copy of this process: descriptors without which it cannot give back;
+ * and from now on it is no isle, and has no part in the record's lock.
+ */
+#define JOURNAL_DESCRIPTORS 3
+void journal_descriptors(const struct journal *j, int out[JOURNAL_DESCRIPTORS]);
+void journal_become_keeper(struct journal *j);
+
 /* What was put back by journal_release() or journal_collect() (`what` NULL), or could not be. */
 typedef void journal_tell(void *ctx, const char *path, const char *what);
 
@@ -133,9 +153,13 @@ int journal_release(struct journal *j, journal_tell *tell, void *ctx);
 int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
                     void *ctx);
 
+/* After journal_collect(): is something of the dead still there, which may go later (a directory
+   with threads that are about to end)? */
+bool journal_unfinished(const struct journal *j);
+
 /*
- * After fork(2), in the child: it is an isle of its own that wants the same but for JOURNAL_ADD.
- * journal_apply() then puts it on record.
+ * After fork(2), in the child: it is an isle of its own that wants the same but for JOURNAL_ADD,
+ * and goes on record. If that fails it shares its parent's record, which stays alive for both.
  */
 int journal_fork(struct journal *j);
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "carve/journal_priv.h"
+#include "ownfd.h"
 
 #define ISLE_HEAD "lull-isle 1"
 #define SETTINGS_HEAD "lull-settings 1"
@@ -171,19 +172,21 @@ void isle_complete(struct isle *i)
         .launch = i->id.pid, .launch_start = i->id.start, .held = i->id.cpus};
 }
 
-void isle_judge(const struct journal *j, struct isle *i)
+/*
+ * A record is alive while one of its isle's processes has it open and locked, whatever namespace
+ * that is in and whatever /proc shows. The lock is one for writing, which only the record's owner
+ * can have; whoever may only read the record can neither make nor prevent one.
+ */
+static bool is_locked(int fd)
 {
-    uint64_t start;
-    i->id.elsewhere = i->space != j->space;
-    int err = journal_start_time(j->proc, i->id.pid, &start);
-    /* without a /proc to look at, nobody is called dead */
-    i->alive = i->id.elsewhere || (err == 0 ? start == i->id.start : err != -ENOENT);
+    struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type == F_WRLCK;
 }
 
 /* ---- reading ---- */
 
 /* The whole file, with a NUL behind it, to be freed. Regular, of that owner, of a decent size. */
-static int slurp(int dir, const char *name, uid_t owner, char **out, uid_t *found)
+static int slurp(int dir, const char *name, uid_t owner, char **out, uid_t *found, bool *locked)
 {
     struct stat st;
     int err = 0, fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -210,6 +213,8 @@ static int slurp(int dir, const char *name, uid_t owner, char **out, uid_t *foun
     } else if (found) {
         *found = st.st_uid;
     }
+    if (locked)
+        *locked = is_locked(fd);
     close(fd);
     return err;
 }
@@ -321,7 +326,7 @@ static int load_isle(int dir, const char *name, struct isle *i, uid_t owner, con
     char *text;
     uid_t uid;
     *i = (struct isle){0};
-    int err = slurp(dir, name, owner, &text, &uid);
+    int err = slurp(dir, name, owner, &text, &uid, &i->alive);
     if (err)
         return err;
     snprintf(i->name, sizeof i->name, "%s", name);
@@ -372,7 +377,7 @@ int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const
 static int load_settings(struct journal *j)
 {
     char *text, *rest, found[40];
-    int err = slurp(j->dir, JOURNAL_SETTINGS, geteuid(), &text, NULL);
+    int err = slurp(j->dir, JOURNAL_SETTINGS, geteuid(), &text, NULL, NULL);
     if (err)
         return err == -ENOENT ? 0 : err;
     rest = text;
@@ -402,26 +407,42 @@ int journal_load(struct journal *j)
     if (err == 0)
         err = load_settings(j);
     for (size_t k = 0; k < j->nisles; k++)
-        isle_judge(j, &j->isle[k]);
+        j->isle[k].id.elsewhere = j->isle[k].space != j->space;
     return err;
 }
 
 /* ---- writing ---- */
 
-static FILE *record_begin(struct journal *j)
+/*
+ * Nobody else can open the file before record_end(), so nobody else's lock can be in the way.
+ * *held: a copy of its descriptor with the lock, NULL: it gets none.
+ */
+static int record_begin(struct journal *j, FILE **out, int *held)
 {
+    static const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     unlinkat(j->dir, ".new", 0); /* of one who died writing: there is one writer at a time */
-    int fd = openat(j->dir, ".new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f && fd >= 0)
-        close(fd);
-    return f;
+    int err = 0, fd = openat(j->dir, ".new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+                             0600);
+    if (fd < 0)
+        return -errno;
+    if (held && (*held = ownfd_copy(fd)) < 0)
+        *held = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    if (held && (*held < 0 || fcntl(*held, F_OFD_SETLK, &whole)))
+        err = -errno;
+    else if (!(*out = fdopen(fd, "w")))
+        err = -ENOMEM;
+    if (err == 0)
+        return 0;
+    if (held && *held >= 0)
+        close(*held);
+    close(fd);
+    return err;
 }
 
 static int record_end(struct journal *j, FILE *f, const char *name)
 {
     int err = 0;
-    if (fflush(f) || ferror(f))
+    if (fflush(f) || ferror(f) || fchmod(fileno(f), 0644))
         err = errno ? -errno : -EIO;
     fclose(f);
     host_step("record", name);
@@ -452,12 +473,21 @@ static void write_claim(FILE *f, const struct journal_claim *c)
     }
 }
 
-int journal_write_isle(struct journal *j, const struct isle *i)
+bool journal_spend_reserve(struct journal *j)
 {
+    struct stat st;
+    return fstat(j->lock, &st) == 0 && st.st_size > 0 && ftruncate(j->lock, 0) == 0;
+}
+
+int journal_write_self(struct journal *j)
+{
+    const struct isle *i = &j->self;
     char cpus[VALUE_MAX], idle[VALUE_MAX];
-    FILE *f = record_begin(j);
-    if (!f)
-        return -errno;
+    int held = -1;
+    FILE *f = NULL;
+    int err = record_begin(j, &f, &held);
+    if (err)
+        return err;
     mask_print_list(&i->id.cpus, cpus, sizeof cpus);
     mask_print_list(&i->id.idle, idle, sizeof idle);
     fprintf(f, ISLE_HEAD "\t%s\t%" PRIu64 "\npid\t%d\nstart\t%" PRIu64 "\nuid\t%u\n", j->boot,
@@ -472,7 +502,13 @@ int journal_write_isle(struct journal *j, const struct isle *i)
                 w->value ? w->value : "");
     }
     fputs("end\n", f);
-    return record_end(j, f, i->name);
+    err = record_end(j, f, i->name);
+    int old = err ? held : j->held;
+    if (err == 0)
+        j->held = held;
+    if (old >= 0)
+        close(old);
+    return err;
 }
 
 int journal_write_settings(struct journal *j)
@@ -485,9 +521,10 @@ int journal_write_settings(struct journal *j)
             journal_remove(j, JOURNAL_SETTINGS);
         return 0;
     }
-    FILE *f = record_begin(j);
-    if (!f)
-        return -errno;
+    FILE *f = NULL;
+    int err = record_begin(j, &f, NULL);
+    if (err)
+        return err;
     fprintf(f, SETTINGS_HEAD "\t%s\n", j->boot);
     for (size_t k = 0; k < j->nentries; k++) {
         const struct entry *e = &j->entry[k];

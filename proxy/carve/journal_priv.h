@@ -11,6 +11,7 @@
 #define FOREIGN_MAX 4096               /* such files in a directory */
 #define LOCK_TRIES 30000 /* of a millisecond: a shield of a crowded node takes its time */
 #define JOURNAL_SETTINGS "settings"
+#define RESERVE (256u << 10) /* bytes of the lock's file: room for giving back when there is none */
 
 struct want {
     enum journal_kind kind;
@@ -25,7 +26,7 @@ struct isle {
     uint64_t space; /* the process numbers' namespace */
     struct want *want;
     size_t n;
-    bool alive;
+    bool alive; /* the isle's processes hold the lock of its record */
     bool stuck; /* something of it is still there */
 };
 
@@ -44,11 +45,12 @@ struct entry {
 
 struct journal {
     int root, proc, dir, lock;
+    int held; /* this isle's record, open and locked for as long as the isle lives; -1: none */
     char path[512];
     char boot[40];
     uint64_t space;
     struct isle self;
-    bool entered;
+    bool entered, unfinished;
     /* loaded, under the lock */
     struct isle *isle;
     size_t nisles;
@@ -63,6 +65,7 @@ struct balance {
     journal_tell *tell;        /* may be NULL; `what` NULL: put back */
     void *ctx;
     unsigned restored, dead;
+    bool unfinished; /* something of the dead could not be given back yet */
 };
 int balance(struct journal *j, struct balance *b);
 
@@ -72,8 +75,11 @@ void shields_settle(struct journal *j, struct balance *b, bool here);
 /* journal_file.c: nothing of it is believed without a look */
 int journal_load(struct journal *j); /* both kinds of file; under the lock */
 void journal_unload(struct journal *j);
-int journal_write_isle(struct journal *j, const struct isle *i);
+/* This isle's record, locked; the one before it is closed. */
+int journal_write_self(struct journal *j);
 int journal_write_settings(struct journal *j); /* none left: the file goes */
+/* Gives up the room that the lock's file has kept. False: it had none. */
+bool journal_spend_reserve(struct journal *j);
 void journal_remove(struct journal *j, const char *name);
 int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const char *boot);
 bool want_has_value(enum journal_kind kind);
@@ -81,8 +87,7 @@ int want_add(struct isle *i, enum journal_kind kind, const char *path, const cha
 void isle_free(struct isle *i);
 void isle_kept(const struct isle *i, cpu_set_t *out); /* off Linux: cores and idle siblings */
 bool isle_is_self(const struct journal *j, const struct isle *i);
-void isle_complete(struct isle *i);                       /* a claim, if it has none */
-void isle_judge(const struct journal *j, struct isle *i); /* alive? */
+void isle_complete(struct isle *i); /* a claim, if it has none */
 int journal_start_time(int proc, pid_t pid, uint64_t *start);
 void journal_read_world(int proc, char boot[40], uint64_t *space);
 struct entry *entry_add(struct journal *j, enum journal_kind kind, const char *path,

@@ -283,6 +283,14 @@ static const char *set_signals(struct options *o, const char *value)
     return NULL;
 }
 
+static const char *set_keeper(struct options *o, const char *value)
+{
+    if (value[strspn(value, "0123456789,-")] != '\0')
+        return "what lull tells the next lull";
+    o->keeper = value;
+    return NULL;
+}
+
 static const struct option_row rows[] = {
     {"cpus", required_argument, "LULL_CPUS", set_cpus},
     {"nodes", required_argument, "LULL_NODES", set_nodes},
@@ -309,6 +317,7 @@ static const struct option_row rows[] = {
     {"program", required_argument, NULL, set_program},
     {"descriptors", required_argument, NULL, set_descriptors},
     {"signals", required_argument, NULL, set_signals},
+    {"keeper", required_argument, NULL, set_keeper},
 };
 #define ROWS (sizeof rows / sizeof rows[0])
 

@@ -79,6 +79,7 @@ struct options {
                              NULL: this machine */
     unsigned ranks;       /* plan --ranks: 1 .. OPTIONS_RANKS_MAX; 0: as the environment says */
     const char *exec;     /* --exec: PROGRAM's file, whatever its name; NULL: found by its name */
+    const char *keeper;   /* --keeper, the same way: hold_exec_text(); NULL: none */
     const char *limits;   /* --limits, the same way: limits_print(); NULL: those of this process */
     int program_fd[2];    /* --program, the same way: its file and its loader, open; -1: none */
     int descriptors[2];   /* --descriptors, the same way: ownfd_low(), ownfd_end(); 0: none */

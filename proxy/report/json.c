@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@
 
 #include "message.h"
 #include "report/report.h"
+
+#define WRITE_MS 10000 /* without a reader that reads on */
 
 static bool broken; /* out of memory while building; one report at a time */
 
@@ -313,12 +316,19 @@ static json_t *build(const struct report *r)
     return o;
 }
 
+/* -ETIMEDOUT: nobody has read what was written for WRITE_MS. */
 static int write_all(int fd, const char *p, size_t n)
 {
     while (n > 0) {
+        struct pollfd ready = {fd, POLLOUT, 0};
         ssize_t done = write(fd, p, n);
         if (done < 0 && errno == EINTR)
             continue;
+        if (done < 0 && errno == EAGAIN) {
+            if (poll(&ready, 1, WRITE_MS) == 0)
+                return -ETIMEDOUT;
+            continue;
+        }
         if (done < 0)
             return -errno;
         p += done;
@@ -329,7 +339,8 @@ static int write_all(int fd, const char *p, size_t n)
 
 static int write_directly(const char *path, const char *p, size_t n)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+    /* a FIFO without a reader: -ENXIO */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
         return -errno;
     int rc = write_all(fd, p, n);
@@ -393,6 +404,7 @@ int report_json(const char *path, const struct report *r)
     free(dump);
     json_decref(o);
     if (rc != 0)
-        message("cannot write the report to %s: %s", path, strerror(-rc));
+        message("cannot write the report to %s: %s", path,
+                rc == -ENXIO || rc == -ETIMEDOUT ? "nobody reads it" : strerror(-rc));
     return rc;
 }

@@ -184,11 +184,13 @@ static void take_back(const struct kept *k)
 static void add_words(struct words *w, const struct run *r, const struct exec_request *req,
                       const struct program *program)
 {
-    char signals[64];
+    char signals[64], keeper[HOLD_EXEC_TEXT];
     add(w, "lull");
     add_cpus(w, r->req->plan, req->cores);
     add_options(w, r);
     add_limits(w, r);
+    hold_exec_text(r->req->hold, keeper);
+    add(w, "--keeper=%s", keeper);
     add(w, "--exec=%s", program->execfn);
     add(w, "--descriptors=%d,%d", ownfd_low(), ownfd_end());
     add(w, "--program=%d,%d", program->fd, program->interp_fd);

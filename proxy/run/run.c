@@ -134,7 +134,8 @@ static void view_fill(struct run *r)
 static void tell_credentials(void *ctx)
 {
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
-    (void)ctx;
+    struct run *r = ctx;
+    hold_user_changed(r->req->hold);
     b->uid = getuid();
     b->euid = geteuid();
     b->gid = getgid();
@@ -352,6 +353,8 @@ static void make_report(struct run *r, struct report *out)
     out->watched = r->req->opt->detours;
     if (r->ops->counters)
         r->ops->counters(r->engine, out->engine_counter);
+    for (unsigned i = 0; i < ENGINE_COUNTERS_MAX && out->engine_counter[i]; i++)
+        out->engine_counter[i] = strdup(out->engine_counter[i]); /* the engine is closed before */
     isle_numa_check(&r->isle, &r->numa_check);
     if (r->isle.numa.there)
         out->mem_policy = options_numa_name(r->isle.numa.how);
@@ -399,7 +402,7 @@ static void print_report(struct run *r, struct report *out)
 
 void run_isle(const struct run_request *req, struct run_result *out)
 {
-    bool wanted = req->opt->report || req->opt->report_file;
+    bool wanted = req->opt->report || req->opt->report_file, written = true;
     struct run *r = calloc(1, sizeof *r);
     struct report *rep = calloc(1, sizeof *rep);
     *out = (struct run_result){LULL_EXIT_FAILED, 0};
@@ -479,15 +482,21 @@ out_stop:
         close_range(0, (unsigned)ownfd_low() - 1, 0);
         close_range((unsigned)ownfd_end(), UINT32_MAX, 0);
         make_report(r, rep);
-        print_report(r, rep);
+        written = false;
     }
 out_close:
     r->ops->close(r->engine);
     mapped_free(r->mapped);
     isle_destroy(&r->isle);
     report_section_free(&r->begin);
+    /* whoever is to read the report may take his time: not with the cores */
+    hold_release(req->hold);
+    if (!written)
+        print_report(r, rep);
 out_free:
     if (rep) {
+        for (unsigned i = 0; !written && i < ENGINE_COUNTERS_MAX; i++)
+            free((char *)(uintptr_t)rep->engine_counter[i]);
         report_section_free(&rep->run);
         report_section_free(&rep->marked);
     }

@@ -170,13 +170,27 @@ bystanders_aside() {
     grep -A 2 "$SHIELD" report.json | grep -q 'threads moved there'
 }
 
-@test "--isolate=require moves them before the start; SIGKILL, and lull gc moves them back" {
+# The keeper of the isle whose proxy is process $1.
+keeper_of() {
+    local child
+    for child in $(cat "/proc/$1/task/$1/children"); do
+        [ "$(cat "/proc/$child/comm")" != lull-keeper ] || echo "$child"
+    done
+}
+
+# kill_both: the proxy, and first its keeper, as when a whole cgroup is killed.
+kill_both() {
+    kill -KILL "$(keeper_of "$pid")"
+    kill -KILL "$pid"
+    ended
+}
+
+@test "--isolate=require moves them before the start; SIGKILL of all, and lull gc moves them back" {
     shielding
     bystanders
     background isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/sleeper"
     bystanders_aside
-    kill -KILL "$pid"
-    ended
+    kill_both
     expect 137
     bystanders_aside
     "$LULL" gc >gc
@@ -219,11 +233,28 @@ bystanders_aside() {
     grep -qE "CPU $LAST_CPU may not be used.*; CPUs $LAST_CPU are held for another isle, .*sleeper" bound.err
 }
 
-@test "SIGKILL, and lull gc puts everything back" {
+@test "SIGKILL, and the keeper puts everything back" {
     held
+    local keeper
     background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
+    keeper=$(keeper_of "$pid")
+    [ "$(tr -d '\0' <"/proc/$keeper/cmdline")" = lull-keeper ]
+    [ "$(ls -l "/proc/$keeper/fd" | grep -c /dev/null)" = 3 ]
+    [ "$(cut -d' ' -f6 "/proc/$keeper/stat")" = "$keeper" ] # a session of its own
     kill -KILL "$pid"
     ended
+    expect 137
+    wait_for 5 test ! -e "/proc/$keeper"
+    host_settings >after
+    diff before after
+    [ -z "$(find /run/lull -name "isle.$pid.*")" ]
+    [ ! -e "/sys/fs/cgroup/cpuset/lull.$pid" ]
+}
+
+@test "SIGKILL of all, and lull gc puts everything back" {
+    held
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
+    kill_both
     expect 137
     host_settings >after
     ! cmp -s before after || fail "nothing had changed"
@@ -236,11 +267,10 @@ bystanders_aside() {
     [ -z "$(find /sys/fs/cgroup -maxdepth 3 -type d -name "lull.$pid")" ]
 }
 
-@test "SIGKILL, and the next lull puts everything back" {
+@test "SIGKILL of all, and the next lull puts everything back" {
     held
     background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper"
-    kill -KILL "$pid"
-    ended
+    kill_both
     expect 137
     run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/hello"
     expect 0

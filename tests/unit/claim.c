@@ -92,6 +92,17 @@ static void end(struct isle *i)
     settings_free(&i->s);
 }
 
+/* As execve(2): what is not closed goes along, and *text says what that is. */
+static void image_ends(struct isle *i, char text[HOLD_EXEC_TEXT])
+{
+    int held;
+    hold_exec_text(i->h, text);
+    hold_exec(i->h, true);
+    assert_int_equal(sscanf(text, "%*d,%*d,%*d,%d", &held), 1);
+    snprintf(text, HOLD_EXEC_TEXT, "-1,0,0,%d", dup(held));
+    hold_close(i->h);
+}
+
 /* The same in a process of its own, until it is told to end. */
 struct other {
     pid_t pid;
@@ -329,13 +340,14 @@ static void test_exec(void **state)
     (void)state;
     struct isle i;
     struct other o;
+    char text[HOLD_EXEC_TEXT];
     other_start(&o, ANY(.cpus = list(a)));
     begin(&i, (struct options){.cpus = list(b), .isolate = ISOLATE_NO});
     assert_false(i.plan.shares);
     assert_int_equal(hold_take(i.h, &i.plan, "/bin/prog", "kvm"), 0);
-    hold_close(i.h); /* the image is gone */
+    image_ends(&i, text);
     use(true, false);
-    begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other"});
+    begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other", .keeper = text});
     assert_int_equal(i.rc, 0);
     assert_true(i.plan.cpu[0] == b && !i.plan.shares);
     assert_false(CPU_ISSET(a, &i.plan.linux_cpus));
@@ -357,6 +369,7 @@ static void test_exec_of_ranks(void **state)
     (void)state;
     struct other o;
     struct isle i;
+    char text[HOLD_EXEC_TEXT];
     struct wish told = RANK(1, true, true);
     told.opt.cpus = list(b);
     other_start(&o, told);
@@ -365,8 +378,8 @@ static void test_exec_of_ranks(void **state)
     begin(&i, (struct options){.cpus = list(b)});
     assert_true(i.rc == 0 && i.plan.shares);
     for (int alone = 0; alone < 2; alone++) {
-        hold_close(i.h);
-        begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other"});
+        image_ends(&i, text);
+        begin(&i, (struct options){.cpus = list(b), .exec = "/bin/other", .keeper = text});
         assert_int_equal(i.rc, 0);
         assert_int_equal(i.plan.shares, !alone);
         if (!alone)
