@@ -382,11 +382,16 @@ static int write_report(const char *path, const char *p, size_t n)
 {
     char target[PATH_MAX];
     struct stat st;
-    if (stat(path, &st) != 0)
-        return errno == ENOENT ? write_renamed(path, p, n) : -errno;
+    bool special = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT)
+            return -errno;
+        /* /dev/stdout is a link to nowhere when that is closed */
+        return special && lstat(path, &st) == 0 ? -EBADF : write_renamed(path, p, n);
+    }
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
-    if (!S_ISREG(st.st_mode) || strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
+    if (!S_ISREG(st.st_mode) || special)
         return write_directly(path, p, n);
     return realpath(path, target) ? write_renamed(target, p, n) : -errno;
 }

@@ -479,8 +479,7 @@ out_stop:
     run_threads_ended();
     if (wanted && rc == 0) {
         /* the program is gone; its descriptors, however many, stand in the report's way */
-        close_range(0, (unsigned)ownfd_low() - 1, 0);
-        close_range((unsigned)ownfd_end(), UINT32_MAX, 0);
+        close_range(3, (unsigned)ownfd_low() - 1, 0); /* but --report=/dev/stdout */
         make_report(r, rep);
         written = false;
     }
