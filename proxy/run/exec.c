@@ -23,7 +23,7 @@
 #include "serve/call.h"
 #include "sigstate.h"
 
-#define WORDS_MAX 24 /* options, and "--" */
+#define WORDS_MAX 28 /* options, and "--" */
 #define WORD_MAX 2048
 
 struct words {
