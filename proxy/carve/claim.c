@@ -100,6 +100,17 @@ static void set_allowed(struct machine *m, const cpu_set_t *cpus)
             hwloc_bitmap_set(m->allowed, c);
 }
 
+/* The cores of the image before, whose record is another user's: Linux says whether they may be
+   used. */
+static void add_list(cpu_set_t *allowed, const char *cpus)
+{
+    struct cpu_request r;
+    if (!cpus || options_parse_cpus(cpus, &r) || !r.list)
+        return;
+    for (unsigned i = 0; i < r.n; i++)
+        CPU_SET(r.cpu[i], allowed);
+}
+
 /* `j` NULL: this process's journal, if there is one. */
 static void look(struct view *v, const char *root, struct journal *j, const struct options *opt,
                  struct machine *m)
@@ -122,12 +133,14 @@ static void look(struct view *v, const char *root, struct journal *j, const stru
     if (self)
         v->claim = self->claim;
     for (size_t k = 0; k < v->all.n; k++)
-        if (!same_launch(&v->claim, &v->all.isle[k]) && !v->all.isle[k].elsewhere)
+        if (!same_launch(&v->claim, &v->all.isle[k]))
             CPU_OR(&v->others, &v->others, &v->all.isle[k].claim.held);
     if (self)
         look_after_exec(v, self);
     else
         look_at_mates(v);
+    if (opt->exec && !self)
+        add_list(&v->allowed, opt->cpus);
     set_allowed(m, &v->allowed);
 }
 
@@ -142,7 +155,7 @@ static const struct journal_isle *holder(const struct view *v, const cpu_set_t *
 {
     for (size_t k = 0; k < v->all.n; k++) {
         const struct journal_isle *i = &v->all.isle[k];
-        if (!same_launch(&v->claim, i) && !i->elsewhere && mask_meets(&i->claim.held, cpus))
+        if (!same_launch(&v->claim, i) && mask_meets(&i->claim.held, cpus))
             return i;
     }
     return NULL;

@@ -72,6 +72,8 @@ void hold_home(struct hold *h)
 {
     if (h->root >= 0)
         cpuset_leave(h);
+    if (h->keeper.fd >= 0 && geteuid() != 0) /* there was the right to it once */
+        keeper_move(&h->keeper, 0, KEEPER_HOME);
 }
 
 struct journal *hold_journal(struct hold *h)
@@ -220,7 +222,8 @@ static int require(const struct hold *h)
     char words[300];
     unsigned needed =
         h->lacks & (LACK_CPUSET | LACK_IRQ | LACK_WORKQUEUES | LACK_REALTIME | LACK_SHIELD);
-    if (h->opt->isolate != ISOLATE_REQUIRE || !needed)
+    /* a program that has given up rights goes on with what it still has */
+    if (h->opt->isolate != ISOLATE_REQUIRE || !needed || h->opt->exec)
         return 0;
     message("--isolate=require: not to be had: %s; lull doctor says more",
             lack_words(needed, words, sizeof words));

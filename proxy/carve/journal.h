@@ -62,7 +62,7 @@ struct journal_isle {
     cpu_set_t idle;   /* hyperthreads of these that stay idle: kept off Linux like them */
     char engine[32];
     char program[256]; /* printable */
-    bool elsewhere;    /* `pid` is of another namespace: alive, for all that is known here */
+    bool elsewhere;    /* `pid` is a number of another namespace */
     struct journal_claim claim;
 };
 

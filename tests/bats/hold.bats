@@ -8,6 +8,7 @@ held() {
     need_two_cpus
     LAST=$LAST_CPU-$LAST_CPU
     wait_for 5 nobody || true
+    "$LULL" gc >gc.before # of isles that were killed with their keeper
     host_settings >before
 }
 
@@ -449,4 +450,95 @@ as_user() {
         expect 125
         one_line 'standard output'
     done
+}
+
+nothing_left() {
+    host_settings >after
+    diff before after
+    [ -z "$(find /run/lull -name "isle.*")" ]
+    [ -z "$(find /sys/fs/cgroup -maxdepth 3 -type d -name 'lull.*')" ]
+}
+
+@test "a program that gives up root leaves nothing, whether it executes another or not" {
+    held
+    need_engine "no fork" kvm
+    run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/drop"
+    expect 0
+    [ "$(cat isle.out)" = "user 65534" ]
+    nothing_left
+    run_to isle "$LULL" --cpus "$LAST" "$PROGRAMS/drop" sh -c 'id -u; (true); exec id -u'
+    expect 0
+    [ ! -s isle.err ]
+    [ "$(grep -c 65534 isle.out)" = 3 ]
+    nothing_left
+}
+
+@test "a program without root that was moved aside goes on on its isle's core" {
+    shielding
+    need_engine "no fork" kvm
+    run_to isle "$LULL" --cpus "$LAST" --isolate=require "$PROGRAMS/drop" \
+        sh -c 'while read -r name cpus; do
+                [ $name != Cpus_allowed_list: ] || echo "list: $cpus"
+            done </proc/self/status; (true); exec id -u'
+    expect 0
+    grep -qx "list: $LAST_CPU" isle.out
+    [ ! -s isle.err ]
+    nothing_left
+}
+
+@test "SIGTERM while the program executes another leaves nothing" {
+    held
+    local ms
+    for ms in 15 25 35 45; do
+        "$LULL" --cpus "$LAST" sh -c 'exec sleep 5' >isle.out 2>isle.err 3>&- 4>&- &
+        pid=$!
+        sleep "0.0$ms"
+        kill -TERM "$pid"
+        ended
+        expect 143
+    done
+    nothing_left
+}
+
+@test "a report to a FIFO that nobody reads costs one line" {
+    held
+    mkfifo fifo
+    run_to isle "$LULL" --cpus "$LAST" --report=fifo "$PROGRAMS/exitcode" 7
+    expect 7
+    one_line 'fifo: nobody reads it'
+    nothing_left
+    run_to isle "$LULL" --cpus "$LAST" --report=/dev/stdout "$PROGRAMS/exitcode" 7
+    expect 7
+    grep -q lull-report isle.out
+    [ -L /dev/stdout ]
+}
+
+@test "an isle is alive to whoever has its record, in another namespace too" {
+    held
+    run_to isle unshare --pid --fork --mount-proc "$LULL" --cpus "$LAST" --isolate=no \
+        sh -c "'$LULL' ps; kill -KILL \$\$"
+    grep -qE "^ +1 root +1 +$LAST_CPU " isle.out
+    background isle unshare --pid --fork --kill-child "$LULL" --cpus "$LAST" --isolate=no "$PROGRAMS/sleeper"
+    "$LULL" ps >ps
+    grep -q "sleeper" ps
+    run_to second "$LULL" --dry-run --cpus 1 "$PROGRAMS/hello"
+    grep -q "^cores: *1 (CPU $FIRST_CPU)" second.out
+    kill -KILL "$pid"
+    ended
+    wait_for 5 nobody
+    "$LULL" gc
+    nothing_left
+}
+
+@test "/run without room gives back all the same" {
+    held
+    # shellcheck disable=SC2016
+    run_to isle unshare --mount --propagation private sh -c '
+        mount -t tmpfs -o size=1m none /run || exit 99
+        exec "$@"' small "$LULL" --cpus "$LAST" sh -c 'cat /dev/zero >/run/all 2>/dev/null; exit 5'
+    expect 5
+    [ ! -s isle.err ]
+    host_settings >after
+    diff before after
+    [ -z "$(find /sys/fs/cgroup -maxdepth 3 -type d -name 'lull.*')" ]
 }
