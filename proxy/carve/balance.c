@@ -3,15 +3,21 @@
  * What is set follows from who is there: one procedure for an isle that comes, one that goes, and
  * those that died. Interrupted anywhere, it is done again by the next, with the same result.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "carve/journal_priv.h"
 
+#define STRAY "lull."
+#define STRAY_DEPTH 8 /* cgroups below the hierarchy's mount */
 #define RMDIR_TRIES 200 /* of a millisecond: threads that were killed may not be gone yet */
 
 /* ---- values ---- */
@@ -364,6 +370,67 @@ static void remove_directories(struct journal *j, struct isle *i, struct balance
     }
 }
 
+/* Does a process of this number live? -EPERM: yes, another user's. */
+static bool lives(const char *number)
+{
+    return kill((pid_t)atoi(number), 0) == 0 || errno != ESRCH;
+}
+
+static bool on_record(const struct journal *j, const char *path)
+{
+    for (size_t k = 0; k <= j->nisles; k++) {
+        const struct isle *i = k < j->nisles ? &j->isle[k] : &j->self;
+        for (size_t n = 0; n < i->n; n++) {
+            if (strcmp(i->want[n].path, path) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/*
+ * Empty directories lull.N of isles that are on no record (any more), where N is no process. Linux
+ * removes no cgroup with processes. `depth`: how far below `path` to look.
+ */
+static void remove_strays(struct journal *j, const char *path, unsigned depth, struct balance *b)
+{
+    char below[1024];
+    int fd = openat(j->root, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        const char *number = e->d_name + strlen(STRAY);
+        if (e->d_type != DT_DIR || e->d_name[0] == '.' ||
+            (size_t)snprintf(below, sizeof below, "%s/%s", path, e->d_name) >= sizeof below)
+            continue;
+        if (strncmp(e->d_name, STRAY, strlen(STRAY)) != 0 || !*number ||
+            number[strspn(number, "0123456789")]) {
+            if (depth > 0)
+                remove_strays(j, below, depth - 1, b);
+        } else if (!on_record(j, below) && !lives(number) && host_rmdir(j->root, below) == 0) {
+            b->restored++;
+            if (b->tell)
+                b->tell(b->ctx, below, NULL);
+        }
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Beside the cpuset of an isle that comes or goes. */
+static void remove_strays_beside(struct journal *j, const struct isle *i, struct balance *b)
+{
+    char dir[1024];
+    for (size_t k = 0; k < i->n; k++) {
+        const char *last = strrchr(i->want[k].path, '/');
+        if (i->want[k].kind == JOURNAL_DIR &&
+            (size_t)snprintf(dir, sizeof dir, "%.*s", (int)(last - i->want[k].path),
+                             i->want[k].path) < sizeof dir)
+            remove_strays(j, dir, 0, b);
+    }
+}
+
 /* The image before an execve(2) had others moved aside: they stay so. */
 static int keep_shields(struct journal *j)
 {
@@ -434,6 +501,10 @@ int balance(struct journal *j, struct balance *b)
         err = journal_write_self(j);
     if (changed && err == 0)
         err = write_settings(j, here);
+    if (b->strays)
+        remove_strays(j, "/sys/fs/cgroup", STRAY_DEPTH, b);
+    else if (here)
+        remove_strays_beside(j, &j->self, b);
     for (size_t k = 0; k < j->nisles && err == 0; k++) {
         struct isle *i = &j->isle[k];
         b->unfinished |= !i->alive && i->stuck;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "carve/journal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 
 #include "carve/journal_priv.h"
 #include "ownfd.h"
+
+#define THREADS_MAX 4096 /* of a user's process that are looked at */
 
 /* Where, and with which rights: those of root are everybody's to read. */
 static int directory_choose(const char *root, char *out, size_t size, mode_t *mode)
@@ -353,10 +356,8 @@ int journal_release(struct journal *j, journal_tell *tell, void *ctx)
     return err;
 }
 
-int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
-                    void *ctx)
+static int collect(struct journal *j, struct balance b, unsigned *restored, unsigned *dead)
 {
-    struct balance b = {.tell = tell, .ctx = ctx};
     int err = journal_lock(j);
     *restored = *dead = 0;
     if (err)
@@ -370,6 +371,18 @@ int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journ
     journal_unload(j);
     journal_unlock(j);
     return err;
+}
+
+int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
+                    void *ctx)
+{
+    return collect(j, (struct balance){.tell = tell, .ctx = ctx}, restored, dead);
+}
+
+int journal_collect_all(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
+                        void *ctx)
+{
+    return collect(j, (struct balance){.tell = tell, .ctx = ctx, .strays = true}, restored, dead);
 }
 
 bool journal_unfinished(const struct journal *j)
@@ -401,21 +414,59 @@ int journal_isles(struct journal *j, struct journal_isle **out, size_t *n)
     return err;
 }
 
-/* Who names a process that is not his, or cannot be seen from here, claims what he has not. */
+/* CPUs that any thread of the process may use. False: it has threads, but they cannot be seen. */
+static bool threads_cpus(const struct journal *j, pid_t pid, cpu_set_t *out)
+{
+    char path[40];
+    cpu_set_t one;
+    unsigned n = 0;
+    snprintf(path, sizeof path, "%d/task", (int)pid);
+    int fd = openat(j->proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d && fd >= 0)
+        close(fd);
+    CPU_ZERO(out);
+    for (struct dirent *e; d && n < THREADS_MAX && (e = readdir(d)); n++)
+        if (e->d_name[0] != '.' && sched_getaffinity(atoi(e->d_name), sizeof one, &one) == 0)
+            CPU_OR(out, out, &one);
+    if (d)
+        closedir(d);
+    return d != NULL;
+}
+
+/*
+ * Is it the user's own process that a user's record names? Only on CPUs that its threads may use can
+ * it claim any. Where /proc does not show others' processes (hidepid), the lock has to do.
+ */
+static bool may_claim(const struct journal *j, struct isle *i, uid_t user)
+{
+    struct stat of;
+    char path[24];
+    cpu_set_t own;
+    struct journal_isle *id = &i->id;
+    cpu_set_t *claimed[] = {&id->cpus, &id->idle, &id->claim.within, &id->claim.held};
+    if (i->space != j->space)
+        return false;
+    snprintf(path, sizeof path, "%d", (int)id->pid);
+    if (fstatat(j->proc, path, &of, 0) != 0)
+        return sched_getaffinity(id->pid, sizeof own, &own) == 0;
+    if (of.st_uid != user || !threads_cpus(j, id->pid, &own))
+        return of.st_uid == user;
+    for (size_t k = 0; k < sizeof claimed / sizeof *claimed; k++)
+        CPU_AND(claimed[k], claimed[k], &own);
+    return true;
+}
+
+/* Who names a process that is not his claims what he has not. */
 static int drop_strangers(struct journal *j)
 {
-    struct stat st, of;
+    struct stat st;
     size_t kept = 0;
-    char path[24];
     if (fstat(j->dir, &st))
         return -errno;
     for (size_t k = 0; k < j->nisles; k++) {
         struct isle *i = &j->isle[k];
-        snprintf(path, sizeof path, "%d", (int)i->id.pid);
-        bool own =
-            i->id.uid == st.st_uid &&
-            (st.st_uid == 0 || (i->space == j->space && fstatat(j->proc, path, &of, 0) == 0 &&
-                                of.st_uid == st.st_uid));
+        bool own = i->id.uid == st.st_uid && (st.st_uid == 0 || may_claim(j, i, st.st_uid));
         if (own)
             j->isle[kept++] = *i;
         else

@@ -153,6 +153,10 @@ int journal_release(struct journal *j, journal_tell *tell, void *ctx);
 int journal_collect(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
                     void *ctx);
 
+/* And empty cgroups lull.N, anywhere, of isles whose record is lost. */
+int journal_collect_all(struct journal *j, unsigned *restored, unsigned *dead, journal_tell *tell,
+                        void *ctx);
+
 /* After journal_collect(): is something of the dead still there, which may go later (a directory
    with threads that are about to end)? */
 bool journal_unfinished(const struct journal *j);

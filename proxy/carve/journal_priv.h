@@ -65,6 +65,7 @@ struct balance {
     journal_tell *tell;        /* may be NULL; `what` NULL: put back */
     void *ctx;
     unsigned restored, dead;
+    bool strays;     /* look at all cgroups for those whose record is lost */
     bool unfinished; /* something of the dead could not be given back yet */
 };
 int balance(struct journal *j, struct balance *b);

@@ -98,7 +98,13 @@ int node_gc(const char *root, FILE *out)
         return finish(out);
     }
     if (err == 0)
-        err = journal_collect(j, &restored, &dead, gc_tell, &g);
+        err = journal_collect_all(j, &restored, &dead, gc_tell, &g);
+    if (err == -EBUSY) {
+        message("another lull has locked the journal in %s for long; try again",
+                journal_directory(j));
+        journal_close(j);
+        return NODE_EXIT_BUSY;
+    }
     if (err) {
         message("the journal%s%s cannot be worked on: %s", j ? " in " : "",
                 j ? journal_directory(j) : "", strerror(-err));

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define NODE_EXIT_BUSY 75 /* of node_gc(): EX_TEMPFAIL of sysexits.h */
+
 /*
  * `root` is put before every path ("" on a true machine). Return the exit status: 0, or
  * LULL_EXIT_FAILED after one message().

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-# Proxies that are killed at any moment, alone and beside others: afterwards the host is as before.
+# Isles that end in every way, proxies that are killed at any moment, alone and beside others: shortly
+# afterwards the host is as before, without lull gc.
 # CHAOS_LAUNCHES=500 is the full run; CHAOS_SEED another order of things.
 LAUNCHES=${CHAOS_LAUNCHES:-60}
 RANDOM=${CHAOS_SEED:-1}
 load common
 
-# Everything that could be left; what the journal still has is put back by lull gc before.
+# Everything that could be left.
 state_of_host() {
     local record of
     host_settings
@@ -25,34 +26,51 @@ state_of_host() {
     grep -E '^HugePages_|^Hugetlb' /proc/meminfo || true
 }
 
-# launch: one isle of a random kind, in the background. Sets $pid.
+# launch KIND: one isle, in the background. Sets $pid and $lasts: it does not end by itself.
 launch() {
-    local kind=$((RANDOM % 5)) cpus=$LIST program isolate=auto
+    local cpus=$LIST program options=()
     # mostly with a core left to Linux, so that there is something to put back
     [ $((RANDOM % 4)) = 0 ] || cpus=$LAST_CPU-$LAST_CPU
-    case $kind in
-    0) program=("$PROGRAMS/hello") ;;
-    1) program=("$PROGRAMS/omp") ;;
-    2) program=("$PROGRAMS/sleeper" compute) ;;
-    3) program=(sh -c 'for i in 1 2 3; do (:); /bin/true; done; exec sleep 1') ;;
-    4) program=("$PROGRAMS/sleeper") isolate=require ;;
+    lasts=false
+    case $1 in
+    hello) program=("$PROGRAMS/hello") ;;
+    omp) program=("$PROGRAMS/omp") ;;
+    compute) program=("$PROGRAMS/sleeper" compute) lasts=true ;;
+    shell) program=(sh -c 'for i in 1 2 3; do (:); /bin/true; done; exec sleep 0.3') ;;
+    require) program=("$PROGRAMS/sleeper") lasts=true options=(--isolate=require) ;;
+    fds) program=("$PROGRAMS/endings" fds) ;;
+    children) program=("$PROGRAMS/endings" children) ;;
+    drop) program=("$PROGRAMS/drop") ;;
+    dropexec) program=("$PROGRAMS/drop" sh -c '(:); exec true') ;;
+    exec) program=(sh -c 'exec sleep 0.3') ;;
+    fifo) program=("$PROGRAMS/hello") options=(--report=fifo) ;;
+    full)
+        # a /run of its own, which is full when the isle ends
+        program=(sh -c 'cat /dev/zero >/run/all 2>/dev/null; exit 0')
+        ;;
     esac
-    OMP_NUM_THREADS=2 setsid env --default-signal=INT,QUIT \
-        "$LULL" --cpus "$cpus" --isolate=$isolate --timeout 20 "${program[@]}" >/dev/null 2>&1 </dev/null 3>&- 4>&- &
+    # shellcheck disable=SC2016
+    [ "$1" != full ] || small=(unshare --mount --propagation private
+        sh -c 'mount -t tmpfs -o size=1m none /run && exec "$@"' small)
+    [ "$1" = full ] || small=()
+    OMP_NUM_THREADS=2 setsid env --default-signal=INT,QUIT "${small[@]}" \
+        "$LULL" --cpus "$cpus" --timeout 20 "${options[@]}" "${program[@]}" >/dev/null 2>&1 </dev/null 3>&- 4>&- &
     pid=$!
 }
 
-# After a random time up to 200 ms: many die while they start.
+# After a random time up to 200 ms: many die while they start. $2: it does not end by itself.
 kill_one() {
     local signo
-    case $((RANDOM % 3)) in
+    case $((RANDOM % 5)) in
     0) signo=TERM ;;
     1) signo=INT ;;
     2) signo=KILL ;;
+    *) $2 && signo=KILL || signo=none ;;
     esac
+    signals[$signo]=$((${signals[$signo]:-0} + 1))
+    [ $signo != none ] || return 0
     sleep "0.$(printf %03d $((RANDOM % 200)))"
     kill "-$signo" "$1" 2>/dev/null || true
-    signals[$signo]=$((${signals[$signo]:-0} + 1))
 }
 
 # Somebody else's isle would be seen in the settings.
@@ -75,37 +93,51 @@ gone() {
 }
 
 as_before() {
-    "$LULL" gc >>gc
     state_of_host >after
     cmp -s before after
 }
 
-@test "launches killed at random moments leave nothing" {
-    local n=0 together i all
-    declare -A signals
+@test "launches that end in any way, or are killed at random moments, leave nothing" {
+    local n=0 together i all last kind
+    local kinds=(hello omp compute shell require fds children drop dropexec exec fifo full)
+    declare -A signals launched left
     patiently 20 nobody || true
     "$LULL" gc
+    mkfifo fifo
     touch stamp
     state_of_host >before
     while [ "$n" -lt "$LAUNCHES" ]; do
+        # two records of the same settings are for one at a time
         together=$((1 + RANDOM % 3))
-        all=()
+        all=() last=()
         for ((i = 0; i < together; i++)); do
-            launch
-            all+=("$pid")
+            kind=${kinds[n % ${#kinds[@]}]}
+            [ "$kind" != full ] || [ $i = 0 ] || break
+            launch "$kind"
+            all+=("$pid") last+=("$lasts")
+            launched[$kind]=$((${launched[$kind]:-0} + 1))
+            n=$((n + 1))
+            [ "$kind" != full ] || break
         done
-        n=$((n + together))
-        for pid in "${all[@]}"; do
-            kill_one "$pid"
+        for i in "${!all[@]}"; do
+            kill_one "${all[i]}" "${last[i]}"
         done
         for pid in "${all[@]}"; do
-            patiently 5 gone "$pid" || kill -KILL "$pid" # an early INT may be lost on a shell
+            patiently 20 gone "$pid" || kill -KILL "$pid" # an early INT may be lost on a shell
             wait "$pid" 2>/dev/null || true
         done
+        pid=0
+        # nobody but the keeper gives back
+        patiently 20 as_before || {
+            left[$kind]=$((${left[$kind]:-0} + 1))
+            diff before after >&2 || true
+            "$LULL" gc >&2 || true
+        }
     done
-    pid=0
-    patiently 60 as_before || true
     echo "$n launches, killed by TERM ${signals[TERM]:-0}, INT ${signals[INT]:-0}," \
-        "KILL ${signals[KILL]:-0}; given back by lull gc: $(grep -c 'put back$' gc)" >&3
-    diff before after
+        "KILL ${signals[KILL]:-0}, by nobody ${signals[none]:-0}" >&3
+    for kind in "${kinds[@]}"; do
+        echo "$kind: ${launched[$kind]:-0} launched, left something ${left[$kind]:-0} times" >&3
+    done
+    [ ${#left[@]} = 0 ]
 }
