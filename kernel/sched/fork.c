@@ -48,6 +48,7 @@ static void thread_reborn(struct thread *t)
     f->orig = ~0ul;
     f->err = FR_FULL;
     t->tid = (i32)boot_info()->pid;
+    thread_show_waiting(t, false);
     t->work = 0;
     t->on_cpu = 0;
     t->migrate_to = -1;

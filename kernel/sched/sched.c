@@ -2,6 +2,8 @@
 /* Run queues: one a core, priority round robin, no migration but by request. */
 #include "sched/thread.h"
 
+#include <lull/maps.h>
+
 #include "kernel.h"
 #include "sched/child.h"
 #include "sched/rseq.h"
@@ -94,6 +96,13 @@ static void core_notice(unsigned core, const struct thread *t)
     }
 }
 
+void thread_show_waiting(const struct thread *t, bool waits)
+{
+    if (t->tid == (i32)boot_info()->pid)
+        __atomic_store_n(&((struct lull_threads *)LULL_THREAD_TABLE)->main_waits, waits,
+                         __ATOMIC_RELAXED);
+}
+
 void thread_start(struct thread *t)
 {
     struct runq *q = thread_lock_runq(t);
@@ -111,6 +120,7 @@ void thread_wake(struct thread *t)
     u32 core = t->core;
     if (woken) {
         t->state = THREAD_READY;
+        thread_show_waiting(t, false);
         queue_push(q, t, true);
     }
     spin_unlock(&q->lock);
@@ -135,6 +145,7 @@ void thread_prepare_block(void)
     struct thread *t = current();
     struct runq *q = thread_lock_runq(t);
     t->state = THREAD_BLOCKED;
+    thread_show_waiting(t, true);
     spin_unlock(&q->lock);
 }
 
@@ -145,6 +156,7 @@ void thread_cancel_block(void)
     if (t->state == THREAD_READY)
         queue_remove(q, t);
     t->state = THREAD_RUNNING;
+    thread_show_waiting(t, false);
     spin_unlock(&q->lock);
 }
 

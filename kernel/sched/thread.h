@@ -177,6 +177,7 @@ void sched_init_core(unsigned index);
 void thread_start(struct thread *t);     /* READY, on t->core */
 void thread_wake(struct thread *t);      /* from any core */
 void thread_interrupt(struct thread *t); /* for a signal: wakes it, or kicks its core */
+void thread_show_waiting(const struct thread *t, bool waits); /* to other isles, if it is the main thread */
 void thread_prepare_block(void);         /* before the condition is checked a last time */
 void thread_cancel_block(void);
 void schedule(void); /* run somebody else, or the current thread again */

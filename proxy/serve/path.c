@@ -157,6 +157,8 @@ static int64_t finish_open_proc(struct call *c, int64_t fd, const char *path)
         return view_open_comm(c, fd);
     if (!rest && read && name && view_proc(c, (int)fd, name + 1, &t))
         return view_publish((int)fd, &t);
+    if (!rest && read && v && view_peer((int)fd, path, &t))
+        return view_publish((int)fd, &t);
     if (!rest || !file_shows_proxy(rest))
         return fd;
     if (read && view_proc_self(c, (int)fd, rest, &t))

@@ -94,6 +94,14 @@ void view_io_begin(void);              /* what is counted up to now is the proxy
 void view_io_own(bool written, uint64_t bytes); /* so is this read(2) or write(2) */
 bool view_io(int fd, struct text *out);
 
+/* -- view_peer.c ------------------------------------------------------------------------------ */
+/*
+ * /proc/PID/stat or status of another isle: Linux's text, but for the state, which is that of the
+ * program's main thread. `path` of the open file `fd`. False: another file, no isle, or nothing to
+ * change.
+ */
+bool view_peer(int fd, const char *path, struct text *out);
+
 /* -- view_smaps.c: smaps, smaps_rollup -------------------------------------------------------- */
 bool view_smaps(const struct call *c, const char *name, struct text *out);
 

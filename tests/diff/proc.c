@@ -603,3 +603,61 @@ CASE(proc, switches)
     SHOW(after.ru_nvcsw - before.ru_nvcsw >= 3);
     SHOW(status_kb("\nvoluntary_ctxt_switches:") >= 3);
 }
+
+/* The state of a process in /proc/PID/stat, and in status. */
+static char state_of(pid_t pid)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    const char *at = strstr(slurp(path), "\nState:\t");
+    char status = at ? at[8] : '?';
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    at = strrchr(slurp(path), ')');
+    char stat = at ? at[2] : '?';
+    return stat == status ? stat : '!';
+}
+
+/* Waits for it; 0: it does not come within five seconds. */
+static int comes_to(pid_t pid, char state)
+{
+    for (int i = 0; i < 500; i++) {
+        if (state_of(pid) == state)
+            return 1;
+        sleep_ms(10);
+    }
+    return 0;
+}
+
+CASE(proc, state_of_a_child)
+{
+    int p[2];
+    char c = 0;
+    volatile char *shared =
+        mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    OK(pipe(p));
+    pid_t pid = fork();
+    if (pid == 0) {
+        shared[0] = 1;
+        while (!shared[1])
+            ;
+        (void)!read(p[0], &c, 1);
+        while (c)
+            ;
+        pause();
+        _exit(0);
+    }
+    while (!shared[0])
+        sleep_ms(1);
+    SHOW(comes_to(pid, 'R'));
+    shared[1] = 1;
+    SHOW(comes_to(pid, 'S')); /* in read */
+    c = 0;
+    R(write(p[1], &c, 1));
+    SHOW(comes_to(pid, 'S')); /* in pause */
+    R(kill(pid, SIGSTOP));
+    SHOW(comes_to(pid, 'T'));
+    R(kill(pid, SIGCONT));
+    SHOW(comes_to(pid, 'S'));
+    R(kill(pid, SIGKILL));
+    SHOW(comes_to(pid, 'Z'));
+}

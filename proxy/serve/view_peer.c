@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state of other isles. Linux shows that of a proxy's main thread, which waits nearly always;
+ * test suites look there for when a child waits, so an isle shows its peers' own state.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include <lull/maps.h>
+
+#include "serve/agent.h"
+#include "serve/path_priv.h"
+#include "serve/view.h"
+#include "systable.h"
+
+/* The process whose `stat` or `status` it is; 0: another file. Sets *stat. */
+static int peer_of(const char *path, bool *stat)
+{
+    const char *name = strrchr(path, '/'), *dir = name;
+    char *end;
+    if (!name || (strcmp(name, "/stat") && strcmp(name, "/status")))
+        return 0;
+    *stat = name[5] == '\0';
+    while (dir > path && dir[-1] != '/')
+        dir--;
+    errno = 0;
+    long pid = strtol(dir, &end, 10);
+    return errno || end != name || pid <= 0 || pid > INT_MAX ? 0 : (int)pid;
+}
+
+/* It runs the same file as this process: an isle of the same lull. */
+static bool is_isle(int pid)
+{
+    char path[80];
+    struct stat own, peer;
+    memset(&own, 0, sizeof own);
+    memset(&peer, 0, sizeof peer);
+    int dir = path_self(path, "exe", 0);
+    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&own, 0) < 0)
+        return false;
+    dir = path_self(path, "../%d/exe", pid);
+    return server_syscall(SYS_newfstatat, dir, (long)path, (long)&peer, 0) == 0 &&
+           own.st_dev == peer.st_dev && own.st_ino == peer.st_ino;
+}
+
+/* The peer's word for whether its main thread waits; false: it cannot be read. */
+static bool main_waits(int pid, uint32_t *waits)
+{
+    struct iovec to = {waits, sizeof *waits};
+    struct iovec from = {(char *)LULL_THREAD_TABLE + offsetof(struct lull_threads, main_waits),
+                         sizeof *waits};
+    return server_syscall6(SYS_process_vm_readv, (const long[6]){pid, (long)&to, 1, (long)&from, 1,
+                                                                 0}) == (long)sizeof *waits;
+}
+
+/* A thread of the peer that answers calls runs. */
+static bool serves(int task, const char *tid)
+{
+    char name[300], text[160];
+    snprintf(name, sizeof name, "%.20s/stat", tid);
+    long fd = server_syscall(SYS_openat, task, (long)name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    long n = server_syscall(SYS_read, fd, (long)text, sizeof text - 1, 0);
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    text[n > 0 ? n : 0] = '\0';
+    const char *end = strstr(text, "(lull-serve) ");
+    return end && strchr("RD", end[13]);
+}
+
+/* True if the call that the peer's program waits for may not have begun. */
+static bool serving(int pid)
+{
+    char path[80], names[2048];
+    bool yes = false;
+    int dir = path_self(path, "../%d/task", pid);
+    long n, fd = server_syscall(SYS_openat, dir, (long)path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    while (!yes && (n = server_syscall(SYS_getdents64, fd, (long)names, sizeof names, 0)) > 0)
+        for (long at = 0; !yes && at < n;) {
+            const struct dirent64 *e = (const struct dirent64 *)(names + at);
+            yes = serves((int)fd, e->d_name);
+            at += e->d_reclen;
+        }
+    server_syscall(SYS_close, fd, 0, 0, 0);
+    return yes;
+}
+
+bool view_peer(int fd, const char *path, struct text *out)
+{
+    static const char status[] = "\nState:\tS (sleeping)\n", running[] = "\nState:\tR (running)\n";
+    bool stat;
+    uint32_t waits;
+    struct text real = {0};
+    int pid = peer_of(path, &stat);
+    if (!pid || agent_acting() || !is_isle(pid) || !main_waits(pid, &waits) ||
+        (waits && !serving(pid)))
+        return false;
+    bool ok = view_read(fd, &real) == 0;
+    char *at = ok ? stat ? strrchr(real.p, ')') : strstr(real.p, status) : NULL;
+    ok = at && (!stat || !strncmp(at, ") S ", 4)); /* a stopped one and a dead one stay so */
+    if (ok) {
+        text_add(out, real.p, (size_t)(at - real.p));
+        text_printf(out, "%s", stat ? ") R " : running);
+        at += stat ? 4 : sizeof status - 1;
+        text_add(out, at, real.len - (size_t)(at - real.p));
+    }
+    text_free(&real);
+    return ok;
+}
