@@ -212,6 +212,7 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     t->sig.mask = me->sig.mask;
     t->sig.alt.flags = t->sig.alt.given = SS_DISABLE;
     t->mempolicy = me->mempolicy;
+    t->setxid = me->setxid;
     t->policy = me->reset_on_fork ? 0 : me->policy;
     t->prio = t->base_prio = me->reset_on_fork ? 0 : me->base_prio;
     memcpy(t->affinity, me->affinity, sizeof t->affinity);

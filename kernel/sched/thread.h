@@ -80,6 +80,7 @@ struct thread {
     struct segments seg; /* what the selectors hold while it does not run */
     uaddr clear_tid;     /* CLONE_CHILD_CLEARTID */
     uaddr robust_list;
+    u32 setxid; /* the last change of identity that it has made (sys/ident.c) */
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
     struct child *child; /* it is a vfork child at the moment (child.h); NULL: itself */
@@ -102,8 +103,8 @@ struct thread {
     i32 fwd_slot; /* its index while a call is in flight, else -1 */
     u32 fwd_core;
     struct timer timer;
-    u64 cpu_ticks;   /* TSC ticks it has run, up to the last switch */
-    u64 switched_in; /* TSC */
+    u64 cpu_ticks;     /* TSC ticks it has run, up to the last switch */
+    u64 switched_in;   /* TSC */
     u64 nvcsw, nivcsw; /* switches to another thread: it blocked, it was ready */
     struct {
         u32 nr;  /* 0: none */
@@ -140,7 +141,7 @@ extern spinlock threads_lock;
 extern struct list threads_all;
 extern u32 threads_alive;
 extern u64 dead_nvcsw, dead_nivcsw; /* switches of threads that ended; threads_lock */
-extern u64 dead_ticks; /* CPU time of threads that ended, TSC ticks; threads_lock */
+extern u64 dead_ticks;              /* CPU time of threads that ended, TSC ticks; threads_lock */
 
 static inline struct frame *thread_frame(struct thread *t)
 {

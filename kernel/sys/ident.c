@@ -22,7 +22,7 @@
 #define PR_GET_TIMERSLACK 30
 #define PR_GET_TID_ADDRESS 40
 #define PR_SET_PTRACER 0x59616d61 /* Yama's: who may look into this process */
-#define PR_LAST_KNOWN 71 /* of Linux 6.1, apart from the mnemonic ones */
+#define PR_LAST_KNOWN 71          /* of Linux 6.1, apart from the mnemonic ones */
 
 long sys_getpid(struct frame *f)
 {
@@ -53,6 +53,64 @@ long sys_getegid(struct frame *f)
 {
     (void)f;
     return boot_info()->egid;
+}
+
+/*
+ * Linux keeps identities for each thread; here they are the process's. A C library changes its
+ * process by the same call in each thread. So the first of them changes the process, and the others
+ * get the same answer, since natively each would come from the same identity to the same one.
+ */
+static struct {
+    bool busy; /* somebody makes one */
+    u32 count; /* changes so far */
+    u64 nr, arg[3], list;
+} setxid;
+
+/* Of the list of setgroups(2), so that another one is told apart. */
+static u64 list_hash(u64 n, u64 list)
+{
+    u64 hash = 0xcbf29ce484222325ul;
+    u32 id;
+    for (u32 i = 0; i < (u32)n && i < 65536; i++) {
+        if (copy_in(&id, list + i * 4ul, 4))
+            return 0;
+        hash = (hash ^ id) * 0x100000001b3ul;
+    }
+    return hash;
+}
+
+/* One after another; the proxy is asked meanwhile, so it is no spinlock. */
+static void setxid_enter(void)
+{
+    while (__atomic_exchange_n(&setxid.busy, true, __ATOMIC_ACQUIRE))
+        thread_yield();
+}
+
+long sys_setxid(struct frame *f)
+{
+    struct thread *t = current();
+    u64 nr = f->orig, list = nr == 116 ? list_hash(f->rdi, f->rsi) : 0;
+    bool one = nr == 105 || nr == 106, two = nr == 113 || nr == 114 || nr == 116;
+    u64 arg[3] = {f->rdi, one ? 0 : f->rsi, one || two ? 0 : f->rdx};
+    setxid_enter();
+    bool again = t->setxid != setxid.count && setxid.nr == nr && setxid.list == list &&
+                 memcmp(setxid.arg, arg, sizeof arg) == 0;
+    long r = again ? 0 : forward_call(f, &syscall_table[nr]);
+    if (r == 0 && !again) {
+        setxid.count++;
+        setxid.nr = nr;
+        setxid.list = list;
+        memcpy(setxid.arg, arg, sizeof arg);
+    }
+    if (r == 0)
+        t->setxid = setxid.count;
+    __atomic_store_n(&setxid.busy, false, __ATOMIC_RELEASE);
+    return r;
+}
+
+void setxid_forked(void)
+{
+    setxid.busy = false;
 }
 
 long sys_getcpu(struct frame *f)

@@ -51,6 +51,8 @@ long sys_restart_syscall(struct frame *f);
 long sys_getpid(struct frame *f);
 long sys_gettid(struct frame *f);
 long sys_getuid(struct frame *f);
+long sys_setxid(struct frame *f); /* setuid and its family, setgroups */
+void setxid_forked(void);
 long sys_geteuid(struct frame *f);
 long sys_getgid(struct frame *f);
 long sys_getegid(struct frame *f);

@@ -3,6 +3,7 @@
 #include "diff.h"
 
 #include <cpuid.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <sys/personality.h>
@@ -10,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 CASE(ident, uname)
 {
@@ -387,4 +389,72 @@ CASE(ident, arch_prctl_features)
     R(syscall(SYS_arch_prctl, 0x1023, 1));
     R(syscall(SYS_arch_prctl, 0x1023, 64));
     R(syscall(SYS_arch_prctl, 0x4711, 0));
+}
+
+static void *sleeps(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void show_ids(const char *what)
+{
+    uid_t u[3];
+    gid_t g[3], list[8];
+    int n = getgroups(8, list);
+
+    getresuid(&u[0], &u[1], &u[2]);
+    getresgid(&g[0], &g[1], &g[2]);
+    printf("%s: %u %u %u, %u %u %u, %u %u, groups %d:", what, u[0], u[1], u[2], g[0], g[1], g[2],
+           getuid(), geteuid(), n);
+    for (int i = 0; i < n; i++)
+        printf(" %u", list[i]);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* The C library makes the call in each thread: once is meant. */
+static void change_ids(int threads)
+{
+    pthread_t t;
+    gid_t list[] = {7, 8};
+
+    for (int i = 0; i < threads; i++)
+        pthread_create(&t, NULL, sleeps, NULL);
+    R(setgroups(2, list));
+    list[0] = 9;
+    R(setgroups(2, list));
+    show_ids("groups");
+    R(setresgid(0, 65534, 0));
+    R(setregid(65534, 0));
+    R(setregid(getegid(), getgid()));
+    show_ids("gid");
+    R(setresuid(0, 65534, 0));
+    show_ids("uid");
+    R(setreuid(65534, 0));
+    show_ids("swapped");
+    R(setreuid(geteuid(), getuid()));
+    show_ids("back");
+    R(setreuid(65534, 0));
+    R(setresuid(65534, 65534, 0));
+    R(setuid(0));
+    show_ids("setuid");
+    R(setresuid(65534, 65534, 65534));
+    R(setuid(0));
+    show_ids("at last");
+}
+
+CASE(ident, changed_beside_threads)
+{
+    for (int threads = 0; threads < 4; threads++) {
+        fflush(stdout);
+        if (fork() == 0) {
+            change_ids(threads);
+            _exit(0);
+        }
+        int st = 0;
+        wait(&st);
+        printf("%d threads: %x\n", threads, (unsigned)st);
+    }
 }
