@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "carve/claim.h"
@@ -27,6 +30,8 @@
 #include "run/run.h"
 #include "sigstate.h"
 
+#define STACK_SIZE (1ul << 20) /* enough for the proxy's first thread */
+
 static uint64_t monotonic_ns(void)
 {
     struct timespec ts;
@@ -38,7 +43,6 @@ static uint64_t monotonic_ns(void)
 static void take_signals(struct run_request *req)
 {
     uint64_t inherited = sigstate_ignored();
-    req->mask = sigstate_mask();
     req->ignored = inherited;
     if (req->opt->signals) /* this process has been a lull before */
         sigstate_parse(req->opt->signals, &req->mask, &req->ignored);
@@ -65,9 +69,13 @@ static void take_survivors(struct run_request *req)
             (uint64_t)it.it_interval.tv_sec * 1000000000 + (uint64_t)it.it_interval.tv_usec * 1000;
     }
     sigfillset(&all);
-    while (req->npending < 64 &&
-           sigtimedwait(&all, &req->pending[req->npending], &(struct timespec){0, 0}) > 0)
-        req->npending++;
+    siginfo_t *next = req->pending;
+    while (req->npending < 64 && sigtimedwait(&all, next, &(struct timespec){0, 0}) > 0) {
+        /* a record of our own may have met the limit of file size */
+        if (next->si_signo == SIGXFSZ && next->si_code == SI_USER && next->si_pid == getpid())
+            continue;
+        next = &req->pending[++req->npending];
+    }
 }
 
 /* What the program inherits; the proxy itself needs more room than it. */
@@ -189,6 +197,19 @@ static int command_run(struct run_request *req, struct options *opt)
     return rc;
 }
 
+/*
+ * The first thing: what is inherited is on record, and a write beyond the limit of file size no
+ * longer ends the process.
+ */
+static void take_mask(struct run_request *req)
+{
+    sigset_t set;
+    req->mask = sigstate_mask();
+    sigemptyset(&set);
+    sigaddset(&set, SIGXFSZ);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* Lull with its owner's rights, or with capabilities, would give them to any program. */
 static bool has_more_rights(bool again)
 {
@@ -199,10 +220,11 @@ static bool has_more_rights(bool again)
     return more;
 }
 
-int main(int argc, char **argv)
+static int lull_main(int argc, char **argv)
 {
     struct options opt;
     struct run_request req = {.started_ns = monotonic_ns()};
+    take_mask(&req);
     sched_getaffinity(0, sizeof req.affinity, &req.affinity);
     int rc = options_parse(argc, argv, &opt);
     if (has_more_rights(opt.exec)) { /* --exec: the program has just become this one */
@@ -233,4 +255,35 @@ int main(int argc, char **argv)
         break;
     }
     return command_run(&req, &opt);
+}
+
+static struct {
+    ucontext_t before, wide;
+    int argc, rc;
+    char **argv;
+} start;
+
+static void main_on_stack(void)
+{
+    start.rc = lull_main(start.argc, start.argv);
+}
+
+/* Where the program's limit of the stack is too low for the proxy, that takes another one. */
+int main(int argc, char **argv)
+{
+    struct rlimit l;
+    void *stack = MAP_FAILED;
+    if (getrlimit(RLIMIT_STACK, &l) == 0 && l.rlim_cur < STACK_SIZE)
+        stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED)
+        return lull_main(argc, argv);
+    start.argc = argc;
+    start.argv = argv;
+    getcontext(&start.wide);
+    start.wide.uc_stack.ss_sp = stack;
+    start.wide.uc_stack.ss_size = STACK_SIZE;
+    start.wide.uc_link = &start.before;
+    makecontext(&start.wide, main_on_stack, 0);
+    swapcontext(&start.before, &start.wide);
+    return start.rc;
 }

@@ -8,8 +8,6 @@
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
-#define RLIMIT_SIGPENDING 11
-#define RLIMIT_RTTIME 15
 #define CPU_LOOK_NS 4000000u /* as often as Linux looks, at most */
 #define MANY_TASKS 16384u    /* more than an isle's threads: not counted for each new thread */
 #define NS 1000000000ul
@@ -105,12 +103,6 @@ static bool is_kept(u64 resource)
     return resource < LULL_LIMITS && LULL_LIMITS_KEPT >> resource & 1;
 }
 
-/* What the proxy itself lives on. */
-static bool is_refused(u64 resource)
-{
-    return resource == RLIMIT_SIGPENDING || resource == RLIMIT_RTTIME;
-}
-
 static struct rlimit64 limit_get(u64 resource)
 {
     spin_lock(&lock);
@@ -149,8 +141,6 @@ long sys_prlimit64(struct frame *f)
     struct rlimit64 new, old;
     u64 resource = (u32)f->rsi;
     bool own = is_own(f->rdi);
-    if (own && f->rdx && is_refused(resource))
-        return refuse(302);
     if (!own || !is_kept(resource)) {
         struct frame g = *f; /* the program's registers stay as they are */
         if (own)
@@ -168,8 +158,6 @@ long sys_setrlimit(struct frame *f)
 {
     struct rlimit64 new;
     u64 resource = (u32)f->rdi;
-    if (is_refused(resource))
-        return refuse(160);
     if (!is_kept(resource))
         return forward_call(f, &syscall_table[160]);
     return copy_in(&new, f->rsi, sizeof new) ? -EFAULT : limit_set(resource, new);

@@ -84,7 +84,7 @@ static int64_t files_limit(const struct call *c, bool sets, uint64_t from, uint6
     return 0;
 }
 
-/* Without room for signals the proxy's own could not be sent. */
+/* Without room for signals the proxy's own could not be sent: those limits stay as they are. */
 bool decode_limit(struct call *c, int64_t *answer)
 {
     bool any = c->nr == SYS_prlimit64;
@@ -100,10 +100,15 @@ bool decode_limit(struct call *c, int64_t *answer)
             return call_answer(answer, -EFAULT);
         return call_answer(answer, files_limit(c, sets, c->user[1], sets ? 0 : c->user[1]));
     }
-    if (sets && own && !agent_acting() &&
-        (resource == RLIMIT_SIGPENDING || resource == RLIMIT_RTTIME))
-        return call_refuse(c, answer);
-    return true;
+    if (!sets || !own || agent_acting() ||
+        (resource != RLIMIT_SIGPENDING && resource != RLIMIT_RTTIME))
+        return true;
+    struct rlimit now, want;
+    if (!call_copy_in(c, &want, c->user[any ? 2 : 1], sizeof want))
+        return call_answer(answer, -EFAULT);
+    bool same = getrlimit((__rlimit_resource_t)resource, &now) == 0 &&
+                want.rlim_cur == now.rlim_cur && want.rlim_max == now.rlim_max;
+    return same || want.rlim_cur > want.rlim_max ? true : call_refuse(c, answer);
 }
 
 int64_t call_limit(struct call *c)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Set-user-ID programs, and a lull that is one.
+# Set-user-ID programs, and a lull that is one; limits that are too low for the proxy itself.
 load common
 
 # copy NAME OWNER MODE: id(1) of that owner, with these bits.
@@ -57,4 +57,14 @@ copy() {
     run_to isle $as ./lull-root --exec=/bin/true --program=0,1 x
     expect 125
     one_line "set-user-ID"
+}
+
+@test "a stack of 256 KiB and files of no size are the program's limits, not the proxy's" {
+    run_to isle bash -c "ulimit -s 256; exec '$LULL' --isolate=no --cpus $FIRST sh -c 'ulimit -s; (ulimit -s)'"
+    expect 0
+    [ "$(cat isle.out)" = "$(printf '256\n256')" ]
+    code=0
+    bash -c "ulimit -f 0; exec '$LULL' --isolate=no --cpus $FIRST sh -c 'echo x; (echo y); exec echo z'" |
+        cat >isle.out || code=$?
+    [ "$(cat isle.out)" = "$(printf 'x\ny\nz')" ]
 }

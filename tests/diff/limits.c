@@ -403,3 +403,18 @@ CASE(limits, files)
     l.rlim_max = 500;
     R(setrlimit(RLIMIT_NOFILE, &l));
 }
+
+/* Set to what they are. */
+CASE(limits, same_again)
+{
+    struct rlimit l;
+
+    for (int i = 0; i < RLIM_NLIMITS; i++) {
+        printf("%d: %d", i, getrlimit(i, &l));
+        printf(" %d\n", setrlimit(i, &l));
+    }
+    l.rlim_cur = l.rlim_max = 1;
+    l.rlim_cur++;
+    R(setrlimit(RLIMIT_SIGPENDING, &l));
+    R(setrlimit(RLIMIT_SIGPENDING, NULL));
+}
