@@ -30,7 +30,7 @@
 #define AT_MINSIGSTKSZ 51
 
 #define STACK_TOP_POPULATED LULL_HUGE
-#define STACK_LEAST 0x20000ul /* for arguments, however low the limit */
+#define STACK_LEAST 0x20000ul /* behind the arguments, however low the limit */
 
 static void map_or_panic(u64 start, u64 end, u32 prot)
 {
@@ -69,7 +69,8 @@ void mm_init(void)
 static u64 stack_make(void)
 {
     const struct lull_boot *b = boot_info();
-    u64 size = ALIGN_UP(max_u64(b->stack_size, STACK_LEAST), LULL_PAGE);
+    u64 least = STACK_LEAST + b->blob_end + 8ul * (b->argc + b->envc);
+    u64 size = ALIGN_UP(max_u64(b->stack_size, least), LULL_PAGE);
     u64 room = ALIGN_UP(size, LULL_HUGE) + LULL_HUGE;
     u64 start = vma_gap(b->mmap_start, b->brk_start, room, LULL_HUGE);
     if (!start)

@@ -25,6 +25,7 @@
 
 #define WORDS_MAX 28 /* options, and "--" */
 #define WORD_MAX 2048
+#define STACK_WIDE (32ul << 20) /* bytes of stack with which as much is passed on as ever */
 
 struct words {
     char *word[WORDS_MAX];
@@ -264,8 +265,8 @@ static int64_t become_natively(struct run *r, const struct exec_request *req,
  * that has its reader; what the program blocks and ignores is told by --signals. Only the two
  * signals that stop a process at its terminal are the proxy's own, and as the program has them.
  */
-static int64_t execute(struct run *r, const struct exec_request *req,
-                       const struct program *program, char **argv)
+static int64_t execute(struct run *r, const struct exec_request *req, const struct program *program,
+                       char **argv)
 {
     struct kernel_sigaction before[2], after[2] = {{0}, {0}};
     struct lull_proc proc;
@@ -290,8 +291,16 @@ static int64_t execute(struct run *r, const struct exec_request *req,
     isle_numa_exec(&r->isle, true);
     int64_t ret;
     if (argv) {
+        struct rlimit stack, wide;
+        getrlimit(RLIMIT_STACK, &stack); /* how long the strings may be follows from it */
+        wide = stack;
+        wide.rlim_cur = stack.rlim_max < STACK_WIDE ? stack.rlim_max : STACK_WIDE;
+        if (stack.rlim_cur < wide.rlim_cur)
+            setrlimit(RLIMIT_STACK, &wide);
         execve("/proc/self/exe", argv, req->envp);
-        ret = -errno; /* as from here on the program would go on, so does the proxy */
+        ret = -errno;
+        setrlimit(RLIMIT_STACK,
+                  &stack); /* as from here on the program would go on, so does the proxy */
     } else {
         ret = become_natively(r, req, program);
     }

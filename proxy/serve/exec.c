@@ -19,7 +19,8 @@
 #include "serve/serve.h"
 
 #define STRING_MAX (128ul << 10) /* of one, with its NUL: MAX_ARG_STRLEN */
-#define STRINGS_MAX (2ul << 20)  /* of all of them, with their pointers */
+#define STRINGS_MAX (6ul << 20)  /* of all of them, with their pointers, whatever the stack is */
+#define STRINGS_MIN (128ul << 10)
 
 /* A string of the isle's in the arena; NULL and *err. */
 static char *string_copy(struct call *c, uint64_t va, size_t max, int64_t *err)
@@ -141,6 +142,14 @@ static int64_t exec_where(struct call *c, struct exec_request *req)
     return 0;
 }
 
+/* How long all strings may be, as Linux has it: a quarter of the stack. */
+static size_t strings_limit(const struct call *c)
+{
+    uint64_t stack = c->env->limits ? c->env->limits->of[LULL_LIMIT_STACK].cur : 8ul << 20;
+    uint64_t most = stack / 4 < STRINGS_MAX ? stack / 4 : STRINGS_MAX;
+    return most > STRINGS_MIN ? most : STRINGS_MIN;
+}
+
 /* arguments: where (LULL_EXEC_*), argv, envp, signal mask, ignored signals, cores that it may use
    (bit i: core i) */
 int64_t call_exec(struct call *c)
@@ -148,7 +157,7 @@ int64_t call_exec(struct call *c)
     static char *const no_arguments[] = {"", NULL};
     struct exec_request req = {
         .mask = c->user[3], .ignored = c->user[4], .cores = c->user[5], .file = -1};
-    size_t left = STRINGS_MAX;
+    size_t left = agent_acting() ? STRINGS_MAX : strings_limit(c);
     int64_t err;
     struct agent *g = agent_acting();
     if (!g && !c->env->exec)

@@ -28,9 +28,9 @@
  *
  * Inside KERN (offsets):
  *   0x0000_0000  kernel image (text, rodata, data, bss)           2 MiB, 2 MiB pages
- *   0x0020_0000  boot information and its blob (argv, envp ...)   2 MiB
+ *   0x0020_0000  unused                                           2 MiB
  *   0x0040_0000  core pages: LULL_CORE_STRIDE each                4 MiB
- *   0x0080_0000  unused                                           8 MiB
+ *   0x0080_0000  boot information and its blob (argv, envp ...)   8 MiB
  *   0x0100_0000  GDT, IDT, TSS, ring-0 and IST stacks             4 MiB
  *   0x0140_0000  vDSO image and its data page                     2 MiB
  *   0x0160_0000  kernel tables (mappings, block states)           10 MiB
@@ -66,8 +66,8 @@
 
 #define LULL_KIMAGE LULL_KERN_BASE
 #define LULL_KIMAGE_SIZE LULL_UL(0x200000)
-#define LULL_BOOT (LULL_KERN_BASE + LULL_UL(0x200000))
-#define LULL_BOOT_SIZE LULL_UL(0x200000)
+#define LULL_BOOT (LULL_KERN_BASE + LULL_UL(0x800000))
+#define LULL_BOOT_SIZE LULL_UL(0x800000) /* Linux passes on 6 MiB of strings at most */
 #define LULL_CORES (LULL_KERN_BASE + LULL_UL(0x400000))
 #define LULL_CORE_STRIDE LULL_UL(0x4000)
 #define LULL_CHANNELS (LULL_KERN_BASE + LULL_UL(0x10000000))
