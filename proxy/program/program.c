@@ -235,14 +235,15 @@ static int resolve(struct words *w, struct program *out)
     }
 }
 
-/* Absolute path of an open file, as /proc/self/exe shows it. NULL: errno. */
-static char *path_of(int fd)
+/* Absolute path of an open file, as /proc/self/exe shows it; its name where the path is too long
+   for Linux to tell. NULL: errno. */
+static char *path_of(int fd, const char *name)
 {
     char link[64], path[PATH_MAX];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     if (n < 0)
-        return NULL;
+        return errno == ENAMETOOLONG ? strdup(name) : NULL;
     path[n] = '\0';
     return strdup(path);
 }
@@ -272,7 +273,7 @@ static int open_interp(struct program *out)
         }
     }
     free(head);
-    if (rc == 0 && !(out->interp = path_of(out->interp_fd)))
+    if (rc == 0 && !(out->interp = path_of(out->interp_fd, name)))
         rc = say_errno(&step, -errno);
     return rc;
 }
@@ -295,7 +296,7 @@ int program_open(const char *file, int argc, char **argv, struct program *out)
     rc = resolve(&words, out);
     if (rc != 0)
         goto fail;
-    out->path = path_of(out->fd);
+    out->path = path_of(out->fd, out->execfn);
     if (!out->path) {
         message("cannot tell the path of %s: %s; is /proc mounted?", out->execfn, strerror(errno));
         rc = LULL_EXIT_FAILED;
@@ -412,12 +413,13 @@ int program_adopt(const char *name, const int fd[2], int argc, char **argv, stru
     if (rc == 0 && fd[1] >= 0) {
         fcntl(fd[1], F_SETFD, FD_CLOEXEC);
         rc = parse_open(fd[1], NULL, &out->interp_image);
-        if (rc == 0 && !(out->interp = path_of(fd[1])))
+        if (rc == 0 && !(out->interp = path_of(fd[1], "loader")))
             rc = -errno;
     }
     if (rc == 0)
         rc = words_start(&words, argc, argv);
-    if (rc == 0 && (!(out->execfn = strdup(name ? name : "")) || !(out->path = path_of(fd[0]))))
+    if (rc == 0 &&
+        (!(out->execfn = strdup(name ? name : "")) || !(out->path = path_of(fd[0], out->execfn))))
         rc = -errno;
     if (rc) {
         message("%s cannot be run any more: %s", name, strerror(-rc));

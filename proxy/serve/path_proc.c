@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +161,11 @@ static bool follows_links(const struct call *c, unsigned i)
         return i == 0 && !(c->user[1] & O_NOFOLLOW);
     case SYS_openat:
         return !(c->user[2] & O_NOFOLLOW);
-    case SYS_openat2:
+    case SYS_openat2: { /* with RESOLVE_*, Linux says what a magic link is to it */
+        struct open_how how;
+        return call_copy_in(c, &how, c->user[2], sizeof how) && !how.resolve &&
+               !(how.flags & O_NOFOLLOW);
+    }
     case SYS_stat:
     case SYS_access:
     case SYS_faccessat:

@@ -3,6 +3,7 @@
 #include "diff.h"
 
 #include <elf.h>
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -378,4 +379,77 @@ CASE(exec, running)
     R(open("moved", O_WRONLY));
     R(unlink("moved"));
     R(open("other-name", O_WRONLY));
+}
+
+/* How much is passed on follows from the limit of the stack. */
+CASE(exec, as_long_as_the_stack_lets)
+{
+    static const struct {
+        rlim_t stack;
+        int words; /* of 100,000 bytes */
+    } how[] = {{8 << 20, 20},  {8 << 20, 21},  {64 << 20, 40},
+               {64 << 20, 63}, {256 << 10, 1}, {256 << 10, 2}};
+    char *one = malloc(100001), *words[70];
+
+    memset(one, 'x', 100000);
+    one[100000] = 0;
+    clearenv();
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+        struct rlimit l;
+        fflush(stdout);
+        pid_t pid = fork();
+        if (pid == 0) {
+            getrlimit(RLIMIT_STACK, &l);
+            l.rlim_cur = how[i].stack;
+            setrlimit(RLIMIT_STACK, &l);
+            words[0] = "true";
+            for (int n = 1; n <= how[i].words; n++)
+                words[n] = one;
+            words[how[i].words + 1] = NULL;
+            execv("/bin/true", words);
+            printf("%s\n", strerrorname_np(errno));
+            fflush(stdout);
+            _exit(1);
+        }
+        finish(pid, "words");
+    }
+}
+
+CASE(exec, openat2_of_itself)
+{
+    static const char *const names[] = {"/proc/self/exe", "/proc/self/fd/0",
+                                        "/proc/thread-self/exe"};
+    static const struct open_how hows[] = {{O_RDONLY, 0, 0},
+                                           {O_RDONLY, 0, RESOLVE_NO_MAGICLINKS},
+                                           {O_RDONLY, 0, RESOLVE_NO_SYMLINKS},
+                                           {O_RDONLY, 0, RESOLVE_NO_XDEV},
+                                           {O_RDONLY, 0, RESOLVE_BENEATH},
+                                           {O_RDONLY | O_NOFOLLOW, 0, 0},
+                                           {O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS}};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t k = 0; k < sizeof hows / sizeof *hows; k++) {
+            errno = 0;
+            long fd = syscall(SYS_openat2, AT_FDCWD, names[i], &hows[k], sizeof hows[k]);
+            printf("%s, resolve %llx: %s\n", names[i], (unsigned long long)hows[k].resolve,
+                   fd >= 0 ? "open" : strerrorname_np(errno));
+        }
+}
+
+/* Its path is longer than PATH_MAX: nobody can tell it. */
+CASE(exec, deep_directory)
+{
+    char name[201];
+
+    memset(name, 'd', 200);
+    name[200] = 0;
+    for (int i = 0; i < 22; i++)
+        if (mkdir(name, 0755) || chdir(name))
+            exit(99);
+    R(readlink("/proc/self/cwd", name, sizeof name));
+    R(syscall(SYS_getcwd, name, sizeof name));
+    int fd = open("program", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    copy_into(fd, "/bin/true");
+    close(fd);
+    try_file("./program");
 }
