@@ -40,3 +40,17 @@ ended_with_a_line() {
     expect 0
     grep -qx "all refused" isle.out
 }
+
+@test "SIGTERM and --timeout end an isle whose kernel does not answer" {
+    isle --timeout 0.5 "$PROGRAMS/vandal" kernel
+    expect 124
+    "$LULL" --cpus "$LIST" "$PROGRAMS/vandal" kernel >isle.out 2>isle.err 3>&- &
+    pid=$!
+    sleep 0.5
+    kill -TERM "$pid"
+    code=0
+    wait "$pid" || code=$?
+    pid=0
+    expect 143
+    grep -q "takes no signals: it is ended by SIGTERM" isle.err
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A program that attacks the proxy from inside its isle. For isles only: natively it would crash.
-   Usage: vandal channel SEED | answers | request | numbers */
+   Usage: vandal channel SEED | answers | request | kernel | machine | numbers */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +73,19 @@ static void spoil_answers(void)
     }
 }
 
+/* A kernel that does nothing any more: whoever enters it comes to a jump to itself. */
+static void spoil_kernel(void)
+{
+    const struct lull_kernel_header *h = (const struct lull_kernel_header *)LULL_KIMAGE;
+    uint8_t *text = (uint8_t *)h->text_start, *end = (uint8_t *)h->text_end - 2;
+
+    memset(text, 0x90, (size_t)(end - text)); /* nop */
+    end[0] = 0xeb;
+    end[1] = 0xfe;
+    for (;;)
+        write(1, "", 0);
+}
+
 /* Every operation with numbers that no kernel would send: refused, one after the other. */
 static int hostile_numbers(void)
 {
@@ -123,6 +136,8 @@ int main(int argc, char **argv)
         spoil_answers();
     else if (strcmp(mode, "request") == 0)
         ask(0x77777777, next(), next(), next());
+    else if (strcmp(mode, "kernel") == 0)
+        spoil_kernel();
     else if (strcmp(mode, "machine") == 0)
         spoil_machine();
     else if (strcmp(mode, "numbers") == 0)
