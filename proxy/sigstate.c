@@ -65,6 +65,33 @@ void sigstate_send_on(int signo, const siginfo_t *info)
     send_to(getpid(), signo, info);
 }
 
+static void send_on(int signo, siginfo_t *info, void *context)
+{
+    (void)context;
+    sigstate_send_on(signo, info);
+}
+
+static void stop_set(int signo, bool ignored)
+{
+    struct sigaction sa = {.sa_sigaction = send_on, .sa_flags = SA_SIGINFO}; /* EINTR: the isle decides */
+    sigfillset(&sa.sa_mask);
+    if (ignored)
+        sa = (struct sigaction){.sa_handler = SIG_IGN};
+    sigaction(signo, &sa, NULL);
+}
+
+void sigstate_stops(bool ttin_ignored, bool ttou_ignored)
+{
+    stop_set(SIGTTIN, ttin_ignored);
+    stop_set(SIGTTOU, ttou_ignored);
+}
+
+void sigstate_stops_inherited(void)
+{
+    uint64_t ignored = sigstate_ignored();
+    sigstate_stops(sigstate_has(ignored, SIGTTIN), sigstate_has(ignored, SIGTTOU));
+}
+
 void sigstate_keep(int signo, const siginfo_t *info)
 {
     send_to(gettid(), signo, info);

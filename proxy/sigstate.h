@@ -39,6 +39,13 @@ bool sigstate_parse(const char *text, uint64_t *mask, uint64_t *ignored);
 void sigstate_send_on(int signo, const siginfo_t *info);
 /* The same to this thread, which is the one that an execve leaves. */
 void sigstate_keep(int signo, const siginfo_t *info);
+/*
+ * SIGTTIN and SIGTTOU, which Linux sends to a process in the background that uses its terminal: the
+ * proxy ignores them where the program does, since a read or write then answers EIO; else they have
+ * a handler that sends them on, and the isle stops the process if the program has no handler.
+ */
+void sigstate_stops(bool ttin_ignored, bool ttou_ignored);
+void sigstate_stops_inherited(void); /* the same, ignored where they are now */
 /* Of a signal of faults: nobody sent it, the processor or the proxy itself did. */
 bool sigstate_is_fault(const siginfo_t *info);
 int sigstate_code(const siginfo_t *info);

@@ -5,11 +5,15 @@
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
-/* What Linux must know of how SIGCHLD is taken: as LULL_NR_CHILDREN. */
-static u64 children_flags(const struct sigaction *sa)
+u64 signal_flags_for_linux(bool stops)
 {
+    const struct sigaction *sa = &signal_actions[SIGCHLD - 1];
     bool forget = sa->handler == SIG_IGN || sa->flags & SA_NOCLDWAIT;
-    return (forget ? 1 : 0) | (sa->flags & SA_NOCLDSTOP ? 2 : 0);
+    if (stops)
+        return (forget ? 1 : 0) | (sa->flags & SA_NOCLDSTOP ? 2 : 0) | 12;
+    return (forget ? 1 : 0) | (sa->flags & SA_NOCLDSTOP ? 2 : 0) |
+           (signal_actions[SIGTTIN - 1].handler == SIG_IGN ? 4 : 0) |
+           (signal_actions[SIGTTOU - 1].handler == SIG_IGN ? 8 : 0);
 }
 
 /* What is pending for one thread alone. Under threads_lock and signal_lock. */
@@ -40,15 +44,18 @@ long sys_rt_sigaction(struct frame *f)
     int signo = (int)f->rdi;
     struct sigaction new, old;
     bool ignored = false;
+    u64 before, after;
     long r = sigaction_decode(f, &new);
     if (r)
         return r;
     spin_lock(&threads_lock);
     spin_lock(&signal_lock);
     old = signal_actions[signo - 1];
+    before = after = signal_flags_for_linux(false);
     if (f->rsi) {
         signal_actions[signo - 1] = new;
         signal_action_changed(signo);
+        after = signal_flags_for_linux(false);
         ignored = signal_ignored(signo);
         if (ignored) { /* POSIX: pending ones are thrown away */
             process_pending &= ~sig_bit(signo);
@@ -63,10 +70,8 @@ long sys_rt_sigaction(struct frame *f)
         if (ignored)
             itimers_dropped(signo);
     }
-    if (f->rsi && signo == SIGCHLD && children_flags(&new) != children_flags(&old)) {
-        u64 arg[6] = {children_flags(&new)};
-        forward_raw(LULL_NR_CHILDREN, arg);
-    }
+    if (after != before)
+        forward_raw(LULL_NR_CHILDREN, (const u64[6]){after});
     if (f->rdx && copy_out(f->rdx, &old, sizeof old))
         return -EFAULT;
     return 0;

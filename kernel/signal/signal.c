@@ -152,6 +152,20 @@ static void ends_vfork(int signo)
     }
 }
 
+/*
+ * SIGTTIN or SIGTTOU from Linux: some call uses the terminal from the background. Calls of threads
+ * that block the signal are interrupted, which find out (signal_stop_was_blocked()). Under
+ * threads_lock.
+ */
+static void interrupt_blocked(int signo)
+{
+    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
+        struct thread *x = CONTAINER(l, struct thread, all);
+        if (x->fwd_slot >= 0 && x->sig.mask & sig_bit(signo))
+            forward_cancel(x);
+    }
+}
+
 /* `near`: who gets a signal of the process if it can, instead of the main thread. */
 static bool send(struct thread *t, struct thread *near, int signo, const struct sigshort *info)
 {
@@ -186,6 +200,8 @@ static bool send(struct thread *t, struct thread *near, int signo, const struct 
     if (!drop && !t && !target && fatal(signo))
         ends_vfork(signo);
     spin_unlock(&signal_lock);
+    if ((signo == SIGTTIN || signo == SIGTTOU) && info->code == SI_KERNEL)
+        interrupt_blocked(signo);
     if (!drop && ends && target != current())
         thread_hasten(target); /* however high the priority of who runs before it */
     if (!drop && target && wants(target, signo))
@@ -214,6 +230,21 @@ bool signal_send_tid(i32 tid, int signo, const struct sigshort *info)
     struct thread *t = thread_by_tid(tid);
     spin_unlock(&threads_lock);
     return t && signal_send(t, signo, info);
+}
+
+bool signal_stop_was_blocked(void)
+{
+    bool any = false;
+    spin_lock(&signal_lock);
+    for (int s = SIGTTIN; s <= SIGTTOU; s++) {
+        if (process_pending & current()->sig.mask & sig_bit(s) &&
+            process_info[s - 1].code == SI_KERNEL) {
+            __atomic_fetch_and(&process_pending, ~sig_bit(s), __ATOMIC_SEQ_CST);
+            any = true;
+        }
+    }
+    spin_unlock(&signal_lock);
+    return any;
 }
 
 bool signal_queued(i32 tid, int signo, int code, i32 pid)

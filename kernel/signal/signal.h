@@ -119,6 +119,13 @@ bool signal_send(struct thread *t, int signo, const struct sigshort *info);
 bool signal_send_here(int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
 void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err);
+/*
+ * SIGTTIN or SIGTTOU is pending and blocked, and Linux sent it: a call that was interrupted uses
+ * the terminal from the background. Linux sends none to who blocks it: it is taken back.
+ */
+bool signal_stop_was_blocked(void);
+/* What LULL_NR_CHILDREN says of the actions; `stops`: as if SIGTTIN and SIGTTOU were ignored. */
+u64 signal_flags_for_linux(bool stops);
 /* The same to a thread by number, if it is still there. */
 bool signal_send_tid(i32 tid, int signo, const struct sigshort *info);
 /* A signal with this code and sender waits to be taken: by the thread, or the process (0). */

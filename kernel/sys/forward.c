@@ -208,6 +208,20 @@ static long name_written(i32 tid, const u64 arg[6])
     return (long)arg[2];
 }
 
+static bool may_use_terminal(u32 nr)
+{
+    return nr <= 1 || nr == 16 || nr == 19 || nr == 20; /* read, write, ioctl, readv, writev */
+}
+
+/* Linux lets who blocks SIGTTIN and SIGTTOU do as who ignores them. */
+static long forward_ignoring_stops(u32 nr, const u64 arg[6])
+{
+    forward_once(LULL_NR_CHILDREN, (const u64[6]){signal_flags_for_linux(true)});
+    long r = raise_with(nr, forward_once(nr, arg));
+    forward_once(LULL_NR_CHILDREN, (const u64[6]){signal_flags_for_linux(false)});
+    return r == -EINTR ? -ERESTART : r;
+}
+
 /* Until `end`, CLOCK_MONOTONIC ns, where it has a timeout; NEVER: none. */
 static long forward_until(u32 nr, const u64 args[6], u64 end)
 {
@@ -231,8 +245,11 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         /* A close that Linux ended with EINTR has closed the descriptor: never again. */
         if ((r != -EINTR && r != -LULL_E_INTR_FINAL) || syscall_table[nr].class == LULL_SYS_QUICK)
             return r;
-        if (!signal_pending(current()))
+        if (!signal_pending(current())) {
+            if (may_use_terminal(nr) && signal_stop_was_blocked())
+                return forward_ignoring_stops(nr, arg);
             continue;
+        }
         if (r == -LULL_E_INTR_FINAL)
             return -EINTR;
         if (end != NEVER)

@@ -140,6 +140,15 @@ static void resume(struct ptimer *p, u64 least)
     arm(p, now, least);
 }
 
+/* Nobody takes its signal. ITIMER_REAL then ends, as on Linux. Under the lock. */
+static void ignored(struct ptimer *p)
+{
+    if (p == &itimers[0])
+        p->sent = false;
+    else
+        resume(p, IGNORED_NS);
+}
+
 static void fire(struct timer *tm)
 {
     struct ptimer *p = CONTAINER(tm, struct ptimer, tm);
@@ -165,7 +174,7 @@ static void fire(struct timer *tm)
         return;
     spin_lock(&lock);
     if (p->used && p->sent)
-        resume(p, IGNORED_NS);
+        ignored(p);
     spin_unlock(&lock);
 }
 
@@ -201,7 +210,7 @@ void itimers_dropped(int signo)
     for (u32 i = 0; i < ITIMERS + npages * PER_PAGE; i++) {
         struct ptimer *p = i < ITIMERS ? &itimers[i] : by_id(i - ITIMERS);
         if (p && p->sent && p->signo == signo)
-            resume(p, IGNORED_NS);
+            ignored(p);
     }
     spin_unlock(&lock);
 }
@@ -353,10 +362,12 @@ static long clock_decode(i32 id, u8 *kind, i32 *tid)
     *tid = current()->tid;
     if (id < 0) {
         bool thread;
+        if ((id & 7) == 3) /* a device's */
+            return -EOPNOTSUPP;
         long r = cpu_clock_decode(id, &thread, tid);
         if (r == 0)
             *kind = thread ? CLOCK_THREAD_CPU : CLOCK_PROCESS_CPU;
-        if (r == -ESRCH) /* another process's, or a device's: is there one? */
+        if (r == -ESRCH) /* another process's: is there one? */
             r = forward_raw(NR_CLOCK_GETRES, (const u64[6]){(u64)(i64)id}) ? -EINVAL : refuse(222);
         return r;
     }

@@ -286,7 +286,11 @@ long sys_clock_nanosleep(struct frame *f)
 {
     i32 id = (i32)f->rdi;
     u64 ns, now;
-    long r = clock_by_id(id, &now);
+    if (id < 0 && (id & 7) == 3) /* a device's */
+        return -EOPNOTSUPP;
+    long r = id < 0 ? timespec_in(f->rdx, &ns) : 0;
+    if (r == 0)
+        r = clock_by_id(id, &now);
     if (r)
         return r == -ESRCH ? forward_call(f, &syscall_table[230]) : r;
     if (is_cpu_clock(id))

@@ -262,8 +262,8 @@ static int64_t become_natively(struct run *r, const struct exec_request *req,
  * The point of no return is Linux's own. Until then nothing may be missing for the other threads,
  * which run on if the execve fails: handlers stay, since execve(2) itself resets them and a kick
  * may come at any time. All signals are blocked for this thread, and so for the next image, until
- * that has its reader; what the program blocks and ignores is told by --signals. Only the two
- * signals that stop a process at its terminal are the proxy's own, and as the program has them.
+ * that has its reader; what the program blocks and ignores is told by --signals. The two
+ * signals that stop a process at its terminal are as the program has them.
  */
 static int64_t execute(struct run *r, const struct exec_request *req, const struct program *program,
                        char **argv)

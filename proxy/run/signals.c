@@ -24,8 +24,6 @@ static void own_signals(sigset_t *out)
     sigfillset(out);
     sigdelset(out, SIGKILL);
     sigdelset(out, SIGSTOP);
-    sigdelset(out, SIGTTIN); /* a program in the background stops at its terminal by itself */
-    sigdelset(out, SIGTTOU);
 }
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
@@ -277,6 +275,7 @@ void signals_serve(struct run *r)
     own_signals(&set); /* and KICK_SIGNAL, with which run_end() wakes this thread */
     faults_block(SIG_BLOCK);
     faults_guard();
+    sigstate_stops_inherited();
     pthread_mutex_lock(&r->signal_lock);
     /* only to wait: what is read belongs to who holds the lock */
     int fd = signalfd(-1, &set, SFD_CLOEXEC);

@@ -152,6 +152,7 @@ static void op_die(struct run *r, uint64_t signo, uint64_t where)
    the signal, as it does in an orphaned process group. */
 static void stop_by(uint64_t signo)
 {
+    struct sigaction stops = {.sa_handler = SIG_DFL}, before;
     sigset_t set;
     if (signo != SIGTSTP && signo != SIGTTIN && signo != SIGTTOU) {
         kill(getpid(), SIGSTOP);
@@ -159,10 +160,11 @@ static void stop_by(uint64_t signo)
     }
     sigemptyset(&set);
     sigaddset(&set, (int)signo);
-    signal((int)signo, SIG_DFL);
+    sigaction((int)signo, &stops, &before);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), (int)signo);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigaction((int)signo, &before, NULL);
 }
 
 static int64_t op_stop(struct run *r, uint64_t signo)

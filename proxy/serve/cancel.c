@@ -72,5 +72,7 @@ void cancel_prepare_guest(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     sigemptyset(&set);
     sigaddset(&set, SERVER_CANCEL_SIGNAL);
+    sigaddset(&set, SIGTTIN); /* blocked, they would let it use its terminal in the background */
+    sigaddset(&set, SIGTTOU);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include <lull/syscalls.h>
 
@@ -38,6 +40,22 @@ static bool descriptor_is_storage(const struct server *s, uint64_t fd)
     return mode_is_storage(st.st_mode) || S_ISBLK(st.st_mode);
 }
 
+/* The program's terminal, and it is in the background: Linux stops it, or somebody cancels. */
+static bool descriptor_is_background_terminal(const struct server *s, uint64_t fd)
+{
+    struct stat st;
+    pid_t foreground = 0;
+    int own = call_fd(&s->env, fd);
+    memset(&st, 0, sizeof st);
+    if (server_syscall(SYS_fstat, own, (long)&st, 0, 0) < 0 || !S_ISCHR(st.st_mode))
+        return false;
+    unsigned kind = major(st.st_rdev); /* virtual consoles, /dev/tty, and pty slaves */
+    if (kind != 4 && kind != 5 && (kind < 136 || kind > 143))
+        return false;
+    return server_syscall(SYS_ioctl, own, TIOCGPGRP, (long)&foreground, 0) == 0 &&
+           foreground != getpgrp();
+}
+
 static bool path_is_storage(const struct server *s, int dirfd, uint64_t va, struct arena *mem)
 {
     struct call c = {.env = &s->env, .mem = mem};
@@ -62,6 +80,8 @@ static enum place classify_stream(const struct server *s, const struct lull_sqe 
 {
     if (descriptor_is_storage(s, e->arg[0]))
         return PLACE_HERE;
+    if (descriptor_is_background_terminal(s, e->arg[0]))
+        return PLACE_AWAY;
     switch (e->nr) {
     case SYS_read:
         return e->arg[2] ? PLACE_TRY : PLACE_AWAY; /* preadv2 of nothing would not ask the file */
@@ -93,6 +113,13 @@ static enum place classify_control(const struct server *s, const struct lull_sqe
     case 0x402c542c: /* TCSETSW2, TCSETSF2 */
     case 0x402c542d:
         return descriptor_is_storage(s, e->arg[0]) ? PLACE_HERE : PLACE_AWAY;
+    case TIOCSPGRP:
+    case TCSETS:
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
+    case 0x402c542b: /* TCSETS2 */
+        return descriptor_is_background_terminal(s, e->arg[0]) ? PLACE_AWAY : PLACE_HERE;
     default:
         return PLACE_HERE;
     }

@@ -17,6 +17,7 @@
 #include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/serve.h"
+#include "sigstate.h"
 
 #define STRING_MAX (128ul << 10) /* of one, with its NUL: MAX_ARG_STRLEN */
 #define STRINGS_MAX (6ul << 20)  /* of all of them, with their pointers, whatever the stack is */
@@ -210,5 +211,6 @@ int64_t call_children(struct call *c)
     struct sigaction sa = {.sa_handler = nothing};
     sigemptyset(&sa.sa_mask);
     sa.sa_flags = (c->user[0] & 1 ? SA_NOCLDWAIT : 0) | (c->user[0] & 2 ? SA_NOCLDSTOP : 0);
+    sigstate_stops(c->user[0] & 4, c->user[0] & 8);
     return sigaction(SIGCHLD, &sa, NULL) ? -errno : 0;
 }

@@ -68,7 +68,7 @@ struct server_config {
 
 /*
  * 0 or -errno. Server threads block all signals but the cancel signal, those of faults, and
- * SIGTTIN/SIGTTOU (a program in the background stops at its terminal, as on Linux). The channels
+ * SIGTTIN/SIGTTOU (sigstate_stops()). The channels
  * must exist; call it before the first core starts: it writes `asleep`.
  */
 int server_start(const struct server_config *config, struct server **out);

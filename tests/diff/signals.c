@@ -615,7 +615,9 @@ CASE(signals, no_room_for_a_frame)
     stack_t stack = {.ss_sp = own, .ss_size = sizeof own};
     struct sigaction act = {.sa_sigaction = on_overflow, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
-    small_stack = page_with(PROT_READ | PROT_WRITE);
+    small_stack = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(small_stack, 15 * PAGE);
+    small_stack += 15 * PAGE;
     sigaltstack(&stack, NULL);
     sigaction(SIGSEGV, &act, NULL);
     act.sa_flags = SA_SIGINFO;

@@ -294,8 +294,8 @@ CASE(timers, alarm_over_execve)
 
 CASE(timers, clock_ids)
 {
-    static const int id[] = {4,     5,          6,          8,  9,  10, 11,     12,     13,      16,
-                             99999, 1073743192, 0x7fffffff, -1, -2, -6, -8 - 3, -8 - 5, -100000, 3};
+    static const int id[] = {4,     5,          6,          8,  9,  10,     11,     12,      13, 16,
+                             99999, 1073743192, 0x7fffffff, -1, -2, -8 - 3, -8 - 5, -100000, 3};
     struct timespec t, tick = {0, 1000};
     timer_t timer;
 
@@ -404,23 +404,39 @@ static void on_alarmed(int signo)
     alarmed++;
 }
 
-/* One that was ignored meanwhile goes on. */
+/* One whose signal was ignored meanwhile goes on. */
 CASE(timers, ignored_for_a_while)
 {
-    struct itimerval it = {{0, 5000}, {0, 5000}};
+    struct itimerspec it = {{0, 5000000}, {0, 5000000}};
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
     sigset_t set;
+    timer_t id;
 
     sigemptyset(&set);
-    sigaddset(&set, SIGALRM);
-    signal(SIGALRM, on_alarmed);
+    sigaddset(&set, SIGUSR1);
+    signal(SIGUSR1, on_alarmed);
     sigprocmask(SIG_BLOCK, &set, NULL);
-    R(setitimer(ITIMER_REAL, &it, NULL));
+    R(timer_create(CLOCK_MONOTONIC, &e, &id));
+    R(timer_settime(id, 0, &it, NULL));
     sleep_ms(20);
-    signal(SIGALRM, SIG_IGN); /* what is pending is thrown away */
+    signal(SIGUSR1, SIG_IGN); /* what is pending is thrown away */
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     sleep_ms(20);
-    signal(SIGALRM, on_alarmed);
+    signal(SIGUSR1, on_alarmed);
     for (int i = 0; i < 1000 && alarmed < 2; i++)
         sleep_ms(5);
     SHOW(alarmed >= 2);
+}
+
+/* ITIMER_REAL ends when its signal is ignored. */
+CASE(timers, real_timer_ignored)
+{
+    struct itimerval it = {{0, 5000}, {0, 5000}};
+
+    signal(SIGALRM, SIG_IGN);
+    R(setitimer(ITIMER_REAL, &it, NULL));
+    sleep_ms(50);
+    signal(SIGALRM, on_alarmed);
+    sleep_ms(50);
+    SHOW(alarmed);
 }

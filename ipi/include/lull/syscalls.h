@@ -149,7 +149,8 @@ struct lull_sysdesc {
  * SPAWN: a child that runs in the program's memory until it executes or ends (vfork(2)): its pid.
  * Its calls carry that pid (lull_sqe.as). EXEC: path, argv, envp, signal mask, ignored signals,
  * cores (bit i: core i): the child, or the program itself, executes. LEAVE: status: the child ends.
- * CHILDREN: bit 0: ended ones leave nothing to wait for, bit 1: no news of stopped ones.
+ * CHILDREN: bit 0: ended ones leave nothing to wait for, bit 1: no news of stopped ones;
+ * bits 2, 3: the program ignores SIGTTIN, SIGTTOU.
  */
 #define LULL_NR_EXEC 502u
 /* EXEC's path: in the bits above an address 1 + the descriptor that it is seen from, 0: none; in
