@@ -20,6 +20,7 @@
 #define RLIMIT_SIGPENDING 11
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1
+#define SIGEV_THREAD 2 /* for the C library: to Linux it is SIGEV_SIGNAL */
 #define SIGEV_THREAD_ID 4
 #define TIMER_ABSTIME 1
 #define NS 1000000000ul
@@ -447,7 +448,8 @@ long sys_timer_create(struct frame *f)
     if (f->rsi && copy_in(&ev, f->rsi, sizeof ev))
         return -EFAULT;
     bool to_thread = ev.notify == SIGEV_THREAD_ID;
-    if ((ev.notify != SIGEV_SIGNAL && ev.notify != SIGEV_NONE && !to_thread) ||
+    if ((ev.notify != SIGEV_SIGNAL && ev.notify != SIGEV_NONE && ev.notify != SIGEV_THREAD &&
+         !to_thread) ||
         (ev.notify != SIGEV_NONE && (ev.signo < 1 || ev.signo > NSIG)) ||
         (to_thread && !thread_exists(ev.tid)))
         return -EINVAL;
@@ -486,6 +488,8 @@ static bool valid(struct timespec t)
 long sys_timer_settime(struct frame *f)
 {
     struct itimer_ns in, old;
+    if (!f->rdx)
+        return -EINVAL;
     if (copy_in(&in, f->rdx, sizeof in))
         return -EFAULT;
     if (!valid(in.value) || !valid(in.interval))

@@ -209,6 +209,10 @@ CASE(timers, timer_errors)
     e = (struct sigevent){.sigev_notify = SIGEV_SIGNAL, .sigev_signo = 99};
     R(syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &id));
     R(syscall(SYS_timer_create, 77, NULL, &id));
+    e = (struct sigevent){.sigev_notify = SIGEV_THREAD, .sigev_signo = SIGUSR1};
+    R(syscall(SYS_timer_create, CLOCK_MONOTONIC, &e, &id));
+    R(syscall(SYS_timer_settime, id, 0, NULL, NULL));
+    R(syscall(SYS_timer_settime, id, 0, 8, NULL));
     R(syscall(SYS_timer_delete, 12345));
     R(syscall(SYS_timer_gettime, 12345, &old));
     R(syscall(SYS_timer_getoverrun, 12345));
