@@ -17,7 +17,7 @@
  * tests/mpi/types.c.) It is left alone if the job has ranks on other nodes, because there it means the
  * network as well.
  *
- * OMPI_MCA_mpi_yield_when_idle=1, for ranks of Open MPI that share a core. Open MPI sets it itself
+ * OMPI_MCA_mpi_yield_when_idle=1, for ranks of Open MPI (or of PMIx, by srun) that share a core. Open MPI sets it itself
  * only where there are more ranks than slots, and a hostfile or a binding can say other slots than
  * there are cores; ranks that spin then take turns by time slices.
  */

@@ -142,6 +142,26 @@ exit_code() {
     wait_for 30 clean_node
 }
 
+@test "Open MPI: srun --mpi=pmix, and mpi.sbatch by srun and by mpirun" {
+    local launcher
+    export SLURM_MPI_TYPE=pmix OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    run_to native srun -n 2 "$MPI/openmpi/hello"
+    run_to isle srun -n 2 "$LULL" "$MPI/openmpi/hello"
+    expect 0
+    diff <(sort native.out) <(sort isle.out)
+    for launcher in srun mpirun.openmpi; do
+        rm -f lull-*
+        LAUNCHER=$launcher sbatch -W -o out --ntasks=2 "$SCRIPTS/mpi.sbatch" \
+            "$MPI/openmpi/collectives" || {
+            cat out
+            fail "$launcher: $?"
+        }
+        grep -q "checks passed on 2 ranks" out
+        [ "$(ls lull-*-0.json lull-*-1.json | wc -l)" = 2 ]
+    done
+    wait_for 30 clean_node
+}
+
 @test "hybrid.sbatch" {
     sbatch -W -o out --ntasks=1 --cpus-per-task=2 "$SCRIPTS/hybrid.sbatch" "$MPI/multiple" || {
         cat out
