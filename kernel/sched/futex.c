@@ -294,7 +294,8 @@ static long futex_wake_op(struct frame *f)
         oparg = 1 << (oparg & 31);
     if (op > 4 || cmp > 5)
         return -ENOSYS;
-    long bad = futex_check(f->rdi);
+    bool number = f->rsi & FUTEX_PRIVATE_FLAG && f->rdi <= LULL_USER_END && !(f->rdi & 3);
+    long bad = number ? 0 : futex_check(f->rdi);
     if (bad == 0)
         bad = futex_check(f->r8);
     if (bad)
@@ -316,6 +317,22 @@ static long futex_wake_op(struct frame *f)
         n = more < 0 ? more : n + more;
     }
     return n;
+}
+
+/*
+ * Linux looks for the page of a futex that is not private, and writes there in its stead: memory
+ * that is nobody else's must be writable.
+ */
+static long futex_reachable(uaddr addr)
+{
+    if (addr & 3)
+        return -EINVAL;
+    spin_lock(&mm_lock);
+    const struct lull_map *m = vma_at(addr);
+    u32 prot = m ? m->prot : 0;
+    bool file = m && m->file;
+    spin_unlock(&mm_lock);
+    return prot & (file ? LULL_PROT_READ : LULL_PROT_WRITE) ? 0 : -EFAULT;
 }
 
 bool futex_in_window(uaddr addr)
@@ -367,6 +384,11 @@ long sys_futex(struct frame *f)
     long r = timeout_decode(f, op, &deadline);
     if (r)
         return r;
+    if (!(op & FUTEX_PRIVATE_FLAG) && cmd <= FUTEX_LOCK_PI2 && cmd != 2) {
+        bool two = cmd == FUTEX_REQUEUE || cmd == FUTEX_CMP_REQUEUE || cmd == FUTEX_WAKE_OP;
+        if ((r = futex_reachable(f->rdi)) || (two && (r = futex_reachable(f->r8))))
+            return r;
+    }
     if (op & FUTEX_CLOCK_REALTIME && cmd != FUTEX_WAIT_BITSET && cmd != FUTEX_WAIT_REQUEUE_PI &&
         cmd != FUTEX_LOCK_PI2)
         return -ENOSYS;
@@ -385,7 +407,7 @@ long sys_futex(struct frame *f)
         if (!bits)
             return -EINVAL;
         if (!user_range_ok(f->rdi, 4)) /* a private one is a mere number */
-            return op & FUTEX_PRIVATE_FLAG && !f->rdi ? 0 : -EFAULT;
+            return op & FUTEX_PRIVATE_FLAG && f->rdi <= LULL_USER_END ? 0 : -EFAULT;
         return futex_wake_bits(f->rdi, (i32)f->rdx, bits);
     }
     case FUTEX_REQUEUE:

@@ -19,8 +19,14 @@
 #define NR_FCNTL 72
 #define F_GETFL 3
 #define NR_GETRANDOM 318
-#define NR_READLINK 89
-#define NR_READLINKAT 267
+#define NR_SELECT 23
+#define NR_PSELECT6 270
+#define NR_SENDTO 44
+#define NR_RECVFROM 45
+#define NR_PREADV2 327
+#define NR_PWRITEV2 328
+#define NR_VMSPLICE 278
+#define SEMS_MAX 32000u /* in a set */
 
 /* How much of [p, p+n) the application may use so; n when all. */
 static u64 usable(uaddr p, u64 n, u32 prot)
@@ -42,22 +48,39 @@ struct iovec {
     u64 base, len;
 };
 
-/* How many of n buffers, from the first, may be used so. */
-static u64 iov_usable(uaddr iov, u64 n, u32 prot)
+/* Below the end of what any program can address. */
+static bool range_exists(uaddr p, u64 n)
 {
-    if (n > IOV_MAX)
-        return n; /* EINVAL from Linux */
+    return n <= LULL_USER_END && p <= LULL_USER_END - n;
+}
+
+/*
+ * Buffers: 0: all of them may be used, or Linux says itself what is wrong with their number; else
+ * 1 + how many bytes may be used, from the first. -EFAULT: the array itself may not.
+ */
+static i64 iov_have(uaddr iov, u64 n, u32 prot)
+{
+    u64 have = 0;
+    if (n > IOV_MAX || !n)
+        return 0;
+    if (!usable_all(iov, n * sizeof(struct iovec), PROT_READ))
+        return -EFAULT;
     for (u64 i = 0; i < n; i++) {
         struct iovec v;
         if (copy_in(&v, iov + i * sizeof v, sizeof v))
-            return i;
-        if (v.len && (i64)v.len > 0 && !usable_all(v.base, v.len, prot))
-            return i;
+            return -EFAULT;
+        if ((i64)v.len <= 0)
+            continue;
+        u64 len = min_u64(v.len, 0x7ffff000), may = usable(v.base, len, prot);
+        have += may;
+        if (may < len)
+            return (i64)have + 1;
     }
-    return n;
+    return 0;
 }
 
-static bool msg_ok(uaddr msg, u32 prot)
+/* A message: what arg[LULL_ARG_HAVE] is to say. False: its header may not be read. */
+static bool msg_have(uaddr msg, u32 prot, u64 *word)
 {
     struct {
         u64 name;
@@ -65,22 +88,35 @@ static bool msg_ok(uaddr msg, u32 prot)
         u64 iov, iovlen, control, controllen;
         u32 flags, pad2;
     } m;
-    if (!usable_all(msg, sizeof m, prot) || copy_in(&m, msg, sizeof m))
+    *word = 0;
+    if (!usable_all(msg, sizeof m, PROT_READ) || copy_in(&m, msg, sizeof m))
         return false;
-    if (m.name && (i32)m.namelen > 0 && !usable_all(m.name, m.namelen, prot))
-        return false;
-    if (m.control && m.controllen && !usable_all(m.control, m.controllen, prot))
-        return false;
-    return iov_usable(m.iov, m.iovlen, prot) == m.iovlen;
+    if (m.name && (i32)m.namelen > 0 && !usable_all(m.name, min_u64(m.namelen, 128), prot))
+        *word |= LULL_MSG_BAD_NAME;
+    if (prot == PROT_WRITE && !usable_all(msg, sizeof m, PROT_WRITE))
+        *word |= LULL_MSG_READONLY;
+    if (m.control && m.controllen) {
+        u64 len = min_u64(m.controllen, 1u << 20), may = usable(m.control, len, prot);
+        if (may < len)
+            *word |= (may + 1) << LULL_MSG_CONTROL_SHIFT;
+    }
+    i64 have = iov_have(m.iov, m.iovlen, prot);
+    *word |= have < 0 ? LULL_MSG_BAD_ARRAY : min_u64((u64)have, 0xffffffff);
+    return true;
 }
 
-/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg). */
-static u64 messages_usable(uaddr p, u64 n, u32 prot)
+/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg); *word: of the first. */
+static u64 messages_usable(uaddr p, u64 n, u32 prot, u64 *word)
 {
+    u64 other;
     for (u64 i = 0; i < n; i++) {
         uaddr m = p + i * MMSG_SIZE;
-        if (!msg_ok(m, prot) || !usable_all(m + MMSG_LEN, 4, PROT_WRITE))
+        if (!msg_have(m, prot, i ? &other : word))
             return i;
+        if (!usable_all(m + MMSG_LEN, 4, PROT_WRITE))
+            *(i ? &other : word) |= LULL_MSG_READONLY;
+        if (i ? other : *word)
+            return i ? i : 1;
     }
     return n;
 }
@@ -105,6 +141,46 @@ static bool msgctl_ok(u32 cmd, uaddr p)
     case 3: /* IPC_INFO, MSG_INFO: struct msginfo */
     case 12:
         return usable_all(p, 32, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
+static bool shmctl_ok(u32 cmd, uaddr p)
+{
+    switch (cmd) {
+    case 1: /* IPC_SET */
+        return usable_all(p, 112, PROT_READ);
+    case 2: /* IPC_STAT, SHM_STAT, SHM_STAT_ANY: struct shmid_ds */
+    case 13:
+    case 15:
+        return usable_all(p, 112, PROT_WRITE);
+    case 3: /* IPC_INFO: struct shminfo */
+        return usable_all(p, 72, PROT_WRITE);
+    case 14: /* SHM_INFO */
+        return usable_all(p, 48, PROT_WRITE);
+    default:
+        return true;
+    }
+}
+
+/* How long GETALL's and SETALL's array is, the proxy knows. */
+static bool semctl_ok(u32 cmd, uaddr p, u64 *have)
+{
+    switch (cmd) {
+    case 1: /* IPC_SET */
+        return usable_all(p, 104, PROT_READ);
+    case 2: /* IPC_STAT, SEM_STAT, SEM_STAT_ANY: struct semid_ds */
+    case 18:
+    case 20:
+        return usable_all(p, 104, PROT_WRITE);
+    case 3: /* IPC_INFO, SEM_INFO: struct seminfo */
+    case 19:
+        return usable_all(p, 40, PROT_WRITE);
+    case 13: /* GETALL, SETALL */
+    case 17:
+        *have = usable(p, SEMS_MAX * 2, cmd == 13 ? PROT_WRITE : PROT_READ);
+        return *have;
     default:
         return true;
     }
@@ -164,11 +240,37 @@ static bool fcntl_ok(u32 cmd, uaddr p)
     }
 }
 
+/* What is read and written, and may be read only: Linux looks at it all the same. */
+static bool inout_ok(u64 *p, u64 n)
+{
+    if (usable_all(*p, n, PROT_WRITE))
+        return true;
+    if (!usable_all(*p, n, PROT_READ))
+        return false;
+    *p |= LULL_READ_ONLY;
+    return true;
+}
+
 /* What is written there is as long as the int says that lp points to. */
-static bool sized_ok(uaddr p, uaddr lp)
+static bool sized_ok(uaddr p, uaddr lp, u64 *have)
 {
     i32 n;
-    return copy_in(&n, lp, sizeof n) || n <= 0 || usable_all(p, (u64)n, PROT_WRITE);
+    if (copy_in(&n, lp, sizeof n) || n <= 0)
+        return true;
+    u64 may = usable(p, (u64)n, PROT_WRITE);
+    if (may < (u64)n && have)
+        *have = may + 1;
+    return may == (u64)n || (may && have);
+}
+
+/* Argument i: an array of buffers, argument i + 1 of them. False: it may not be read. */
+static bool iov_note(const struct lull_sysdesc *d, unsigned i, u64 arg[6], u32 prot)
+{
+    u64 nr = (u64)(d - syscall_table);
+    i64 have = iov_have(arg[i], arg[i + 1], prot);
+    if (have > 0)
+        arg[nr == NR_PREADV2 || nr == NR_PWRITEV2 ? 4 : LULL_ARG_HAVE] = (u64)have;
+    return have >= 0;
 }
 
 static bool fiemap_ok(uaddr p)
@@ -232,7 +334,12 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         io = lull_ioctl_find((u32)arg[1]);
         if (!io || io->kind == LULL_IOCTL_NEW_FD || io->kind < LULL_IOCTL_IN)
             return true;
-        return usable_all(arg[2], io->size, io->kind == LULL_IOCTL_OUT ? PROT_WRITE : PROT_READ);
+        return io->kind == LULL_IOCTL_OUT ? inout_ok(&arg[2], io->size)
+                                          : usable_all(arg[2], io->size, PROT_READ);
+    case 65: /* semop, semtimedop: none and too many are Linux's to say */
+    case 220:
+        n = (u32)arg[2];
+        return n > 500 || usable_all(arg[1], n * 6, PROT_READ);
     case 69: /* msgsnd: the size is looked at between the type and the text */
         arg[LULL_ARG_HAVE] =
             (i64)arg[2] >= 0 && !usable_all(arg[1], min_u64(arg[2], 1u << 30) + 8, PROT_READ);
@@ -246,15 +353,17 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         return msgctl_ok((u32)arg[1], arg[2]);
     case 244: /* mq_notify */
         return sigevent_ok(arg[1]);
-    case 278: /* vmsplice: Linux goes up to the bad buffer */
-        n = iov_usable(arg[1], arg[2], vmsplice_prot((i32)arg[0]));
-        if (n)
-            arg[2] = n;
-        return n || !arg[2];
+    case 31: /* shmctl */
+        return shmctl_ok((u32)arg[1], arg[2]);
+    case 66: /* semctl */
+        return semctl_ok((u32)arg[2], arg[3], &arg[LULL_ARG_HAVE]);
+    case NR_VMSPLICE:
+        return iov_note(d, 1, arg, vmsplice_prot((i32)arg[0]));
     case 299: /* recvmmsg, sendmmsg: up to the bad message, or the most that there can be */
     case 307:
         n = min_u64((u32)arg[2], IOV_MAX);
-        have = messages_usable(arg[1], n, d - syscall_table == 307 ? PROT_READ : PROT_WRITE);
+        have = messages_usable(arg[1], n, d - syscall_table == 307 ? PROT_READ : PROT_WRITE,
+                               &arg[LULL_ARG_HAVE]);
         if (have)
             arg[2] = have;
         return have || !n;
@@ -288,18 +397,45 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case 52:
     case 55:
     case 288:
-        return !arg[i + 1] || sized_ok(arg[i], arg[i + 1]);
+        return !arg[i + 1] ||
+               sized_ok(arg[i], arg[i + 1], d->nargs <= LULL_ARG_HAVE ? &arg[LULL_ARG_HAVE] : NULL);
     default:
         return true;
     }
+}
+
+/* Bytes of an argument, for a look at whether there can be such addresses. */
+static u64 size_known(struct lull_arg a, const u64 arg[6])
+{
+    switch (a.kind) {
+    case LULL_A_IN:
+    case LULL_A_OUT:
+    case LULL_A_INOUT:
+        return a.param;
+    case LULL_A_BUFIN:
+    case LULL_A_BUFOUT:
+        return min_u64(arg[a.param], 0x7ffff000);
+    default:
+        return 1;
+    }
+}
+
+void args_begin(u32 nr, const struct lull_sysdesc *d, u64 arg[6])
+{
+    if (d->nargs <= LULL_ARG_HAVE)
+        arg[LULL_ARG_HAVE] = 0;
+    if (nr == NR_PREADV2 || nr == NR_PWRITEV2)
+        arg[4] = 0;
+    if (nr == NR_SENDTO || nr == NR_RECVFROM)
+        arg[3] = (u32)arg[3];
 }
 
 void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
 {
     struct lull_arg a = d->arg[i];
     uaddr p = arg[i];
+    u64 nr = (u64)(d - syscall_table), n;
     bool ok = true;
-    u64 n;
     if (a.kind < LULL_A_PATH || !p)
         return;
     switch (a.kind) {
@@ -313,49 +449,51 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         ok = usable_all(p, 16, PROT_READ);
         arg[LULL_ARG_HAVE] = ok && !usable_all(p, 16, PROT_WRITE);
         break;
-    case LULL_A_OUT:
     case LULL_A_INOUT:
-        /* select's sets are as long as its first argument says, at most this */
-        n = d->arg[i].param == 128 ? min_u64((arg[0] + 63) / 64 * 8, 128) : a.param;
+        if (nr != NR_SELECT && nr != NR_PSELECT6) {
+            ok = inout_ok(&arg[i], a.param);
+            break;
+        }
+        /* fall through */
+    case LULL_A_OUT:
+        n = a.param;
+        if (nr == NR_SELECT || nr == NR_PSELECT6) /* sets are as long as the first argument says */
+            n = (i32)arg[0] > 0 ? min_u64(((u32)arg[0] + 63) / 64 * 8, 128) : 0;
         ok = usable_all(p, n, PROT_WRITE);
         break;
     case LULL_A_BUFIN:
     case LULL_A_BUFOUT: {
         u32 prot = a.kind == LULL_A_BUFIN ? PROT_READ : PROT_WRITE;
-        if (d->class == LULL_SYS_FDWAIT && !user_range_ok(p, arg[a.param])) {
-            ok = false; /* though only a part of it may be used: Linux looks first */
-            break;
-        }
         n = min_u64(arg[a.param], 0x7ffff000);
         u64 have = n ? usable(p, n, prot) : 0;
-        if (have < n && have && d->class == LULL_SYS_FDWAIT)
-            arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */
-        else if (have < n && have &&
-                 (d - syscall_table == NR_READLINK || d - syscall_table == NR_READLINKAT))
-            arg[LULL_ARG_HAVE] = have;
-        else if (have < n && have && d - syscall_table == NR_GETRANDOM)
+        if (have < n && have && nr == NR_GETRANDOM)
             arg[a.param] = have; /* filled up to the bad page */
+        else if (have < n && (nr == NR_SENDTO || nr == NR_RECVFROM) && i == 1 &&
+                 range_exists(p, n))
+            arg[3] = (u32)arg[3] | (have + 1) << 32;
+        else if (have < n && have && d->nargs <= LULL_ARG_HAVE)
+            arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */
         else
             ok = have == n;
         break;
     }
     case LULL_A_VEC:
         n = (u64)(a.param >> 4) * (u32)arg[a.param & 15];
-        ok = (i32)arg[a.param & 15] < 0 || usable_all(p, n, PROT_WRITE);
+        if ((i32)arg[a.param & 15] < 0)
+            break;
+        ok = usable_all(p, n, PROT_WRITE);
+        if (!ok && d->arg[0].kind == LULL_A_FD && usable(p, n, PROT_WRITE) >= a.param >> 4) {
+            arg[a.param & 15] = usable(p, n, PROT_WRITE) / (a.param >> 4); /* epoll_wait: fewer */
+            ok = true;
+        }
         break;
     case LULL_A_IOVIN:
     case LULL_A_IOVOUT:
-        n = iov_usable(p, arg[a.param], a.kind == LULL_A_IOVIN ? PROT_READ : PROT_WRITE);
-        if (n) /* Linux transfers up to the bad buffer */
-            arg[a.param] = n;
-        else
-            ok = arg[a.param] == 0;
+        ok = iov_note(d, i, arg, a.kind == LULL_A_IOVIN ? PROT_READ : PROT_WRITE);
         break;
     case LULL_A_MSGIN:
-        ok = msg_ok(p, PROT_READ);
-        break;
     case LULL_A_MSGOUT:
-        ok = msg_ok(p, PROT_WRITE);
+        ok = msg_have(p, a.kind == LULL_A_MSGIN ? PROT_READ : PROT_WRITE, &arg[LULL_ARG_HAVE]);
         break;
     case LULL_A_SPECIAL:
         ok = special_ok(d, i, arg);
@@ -364,5 +502,5 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         break;
     }
     if (!ok)
-        arg[i] = LULL_BAD_PTR;
+        arg[i] = range_exists(p, size_known(a, arg)) ? LULL_BAD_PTR : LULL_BAD_RANGE;
 }

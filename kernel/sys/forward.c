@@ -355,8 +355,7 @@ static long forward_frame(struct frame *f, u32 nr, u64 end)
     long masked = mask_fetch(f, nr, &mask);
     if (masked < 0)
         return masked;
-    if (d->nargs <= LULL_ARG_HAVE)
-        arg[LULL_ARG_HAVE] = 0;
+    args_begin(nr, d, arg);
     for (unsigned i = 0; i < d->nargs; i++)
         args_check(d, i, arg);
     int at = timeout_arg(nr);

@@ -9,6 +9,7 @@ typedef long (*syscall_fn)(struct frame *f);
 
 /* args.c: argument i of a call that is forwarded; may replace or shorten it in arg[] */
 struct lull_sysdesc;
+void args_begin(u32 nr, const struct lull_sysdesc *d, u64 arg[6]); /* before any is looked at */
 void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6]);
 
 /* procinfo.c: before a call that may open a file of /proc/self */

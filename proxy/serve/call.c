@@ -26,9 +26,18 @@
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
 
+#define SHORT_RESULT_MAX (16ul << 20) /* bytes: a message of a POSIX queue */
+
 void *call_mem(const struct call *c, uint64_t va, uint64_t len)
 {
     return va ? isle_host(c->env->isle, (isle_addr){va}, len) : NULL;
+}
+
+/* An address that there cannot be stays one: Linux looks for that first. */
+void *call_bad(uint64_t va, uint64_t len)
+{
+    bool exists = len <= LULL_USER_END && va <= LULL_USER_END - len;
+    return (void *)(exists ? LULL_BAD_PTR : LULL_BAD_RANGE);
 }
 
 void *call_ptr(const struct call *c, uint64_t va, uint64_t len)
@@ -37,7 +46,7 @@ void *call_ptr(const struct call *c, uint64_t va, uint64_t len)
         return NULL;
     /* Nothing of it is to be touched: then it need not be anywhere. */
     void *p = len ? isle_host(c->env->isle, (isle_addr){va}, len) : NULL;
-    return p ? p : (void *)LULL_BAD_PTR;
+    return p ? p : call_bad(va, len);
 }
 
 bool call_copy_in(const struct call *c, void *dst, uint64_t va, size_t len)
@@ -136,8 +145,88 @@ static bool length_is_int(uint32_t nr, unsigned i)
     }
 }
 
+/* Who fills a buffer only as far as there is something to tell: what is behind need not be there. */
+static bool result_is_short(uint32_t nr)
+{
+    switch (nr) {
+    case SYS_getcwd:
+    case SYS_getxattr:
+    case SYS_lgetxattr:
+    case SYS_fgetxattr:
+    case SYS_listxattr:
+    case SYS_llistxattr:
+    case SYS_flistxattr:
+    case SYS_mq_timedreceive:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* These say themselves what becomes of a buffer that ends in a bad page. */
+static bool takes_partial(uint32_t nr)
+{
+    switch (nr) {
+    case SYS_read:
+    case SYS_write:
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_readlink:
+    case SYS_readlinkat:
+    case SYS_getdents:
+    case SYS_getdents64:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Of the buffer of argument i only `have` bytes may be used. */
+static void decode_short_buffer(struct call *c, unsigned i, unsigned by, uint64_t have)
+{
+    uint64_t n = (uint64_t)c->arg[by];
+    c->arg[i] = (long)LULL_BAD_PTR;
+    if (!result_is_short(c->nr))
+        return;
+    if (n > SHORT_RESULT_MAX)
+        n = SHORT_RESULT_MAX;
+    c->bounce = arena_alloc(c->mem, n);
+    if (!c->bounce)
+        return;
+    c->bounce_at = c->user[i];
+    c->bounce_have = have;
+    c->arg[i] = (long)c->bounce;
+    c->arg[by] = (long)n;
+}
+
+static int64_t finish_option(struct call *c)
+{
+    uint64_t n = *(const unsigned *)c->arg[4];
+    void *dst = n <= c->bounce_have ? call_mem(c, c->bounce_at, n) : NULL;
+    if (n && !dst)
+        return -EFAULT;
+    if (n)
+        memcpy(dst, c->bounce, n);
+    return 0;
+}
+
+static int64_t finish_bounce(struct call *c, int64_t r)
+{
+    if (c->nr == SYS_getsockopt && r == 0)
+        return finish_option(c);
+    if (r <= 0)
+        return r;
+    void *dst = (uint64_t)r <= c->bounce_have ? call_mem(c, c->bounce_at, (uint64_t)r) : NULL;
+    if (!dst)
+        return -EFAULT;
+    memcpy(dst, c->bounce, (size_t)r);
+    return r;
+}
+
 static void decode_buffer(struct call *c, unsigned i, unsigned by)
 {
+    const struct lull_sysdesc *d = &lull_systable[c->nr];
+    uint64_t have = d->nargs <= LULL_ARG_HAVE ? c->user[LULL_ARG_HAVE] : 0;
     uint64_t len = c->user[by];
     if (length_is_int(c->nr, by))
         len = (uint64_t)(int)len;
@@ -147,11 +236,29 @@ static void decode_buffer(struct call *c, unsigned i, unsigned by)
     c->arg_set |= 1u << by;
     /* A negative length fails isle_host(), as it fails in Linux. */
     c->arg[i] = (long)call_ptr(c, c->user[i], len);
+    if (have && have < len && !takes_partial(c->nr))
+        decode_short_buffer(c, i, by, have);
 }
 
 static uint64_t array_count(const struct call *c, unsigned by)
 {
     return (uint32_t)c->user[by]; /* all of them are int in Linux: negative fails as too large */
+}
+
+bool decode_inout(struct call *c, unsigned i, size_t len, int64_t *answer)
+{
+    bool fault;
+    if (!(c->user[i] & LULL_READ_ONLY) || c->user[i] >> 63) {
+        c->arg[i] = (long)call_ptr(c, c->user[i], len);
+        return true;
+    }
+    c->user[i] &= ~LULL_READ_ONLY;
+    void *own = call_dup(c, c->user[i], len, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[i] = own ? (long)own : (long)LULL_BAD_PTR;
+    c->readonly = true;
+    return true;
 }
 
 static bool decode_arg(struct call *c, unsigned i, struct lull_arg a, int64_t *answer)
@@ -169,10 +276,11 @@ static bool decode_arg(struct call *c, unsigned i, struct lull_arg a, int64_t *a
         return decode_path(c, i, answer);
     case LULL_A_IN:
     case LULL_A_OUT:
-    case LULL_A_INOUT:
     case LULL_A_TIME:
         c->arg[i] = (long)call_ptr(c, c->user[i], a.param);
         return true;
+    case LULL_A_INOUT:
+        return decode_inout(c, i, a.param, answer);
     case LULL_A_BUFIN:
     case LULL_A_BUFOUT:
         decode_buffer(c, i, a.param);
@@ -182,7 +290,7 @@ static bool decode_arg(struct call *c, unsigned i, struct lull_arg a, int64_t *a
         return true;
     case LULL_A_IOVIN:
     case LULL_A_IOVOUT:
-        return decode_iovec(c, i, c->user[a.param], answer);
+        return decode_iovec(c, i, a.param, answer);
     case LULL_A_MSGIN:
     case LULL_A_MSGOUT:
         return decode_msghdr(c, i, a.kind == LULL_A_MSGIN, answer);
@@ -212,7 +320,10 @@ static bool decode_fd_pair(struct call *c, unsigned i, int64_t *answer)
 /* The threads of /proc/self/task are the isle's. */
 static bool decode_getdents(struct call *c, int64_t *answer)
 {
-    size_t room = (unsigned)c->user[2];
+    uint64_t have = c->user[LULL_ARG_HAVE];
+    if (have && have < (uint64_t)c->arg[2])
+        c->arg[2] = (long)have; /* a longer entry: EFAULT (finish_getdents()) */
+    size_t room = (unsigned)c->arg[2];
     if (!c->env->view || agent_acting() || !view_is_task(c, (int)c->arg[0]))
         return true;
     char *to = call_mem(c, c->user[1], room);
@@ -301,7 +412,9 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_getpeername:
         return decode_sockaddr(c, 1, answer);
     case SYS_recvfrom:
-        return decode_sockaddr(c, 4, answer);
+        return decode_sockaddr(c, 4, answer) && decode_partial_message(c, answer);
+    case SYS_sendto:
+        return decode_partial_message(c, answer);
     case SYS_getsockopt:
         return decode_getsockopt(c, answer);
     case SYS_setsockopt:
@@ -406,6 +519,7 @@ bool call_decode(struct call *c, int64_t *answer)
     c->arg_set = 0;
     c->nback = 0;
     c->msg = NULL;
+    c->from = NULL;
     c->mmsg = NULL;
     c->addr = NULL;
     c->pollfd = NULL;
@@ -413,8 +527,10 @@ bool call_decode(struct call *c, int64_t *answer)
     c->made = NULL;
     c->own_fd = -1;
     c->events = NULL;
+    c->bounce = NULL;
     c->task = 0;
     c->refused = false;
+    c->readonly = false;
     for (unsigned i = 0; i < d->nargs; i++)
         if (!decode_arg(c, i, d->arg[i], answer))
             return false;
@@ -501,6 +617,8 @@ static int64_t finish_fd_pair(const struct call *c)
 static int64_t finish_getdents(struct call *c, int64_t r)
 {
     size_t room = (size_t)c->arg[2];
+    if (r == -EINVAL && c->user[LULL_ARG_HAVE])
+        return -EFAULT;
     void *dst = call_mem(c, c->user[1], room);
     char *own = r > 0 && dst && (size_t)r <= room ? arena_alloc(c->mem, room) : NULL;
     while (own && r > 0 && (size_t)r <= room) {
@@ -520,6 +638,14 @@ int64_t call_finish(struct call *c, int64_t r)
 {
     if (r >= 0 && call_makes_fd(c->nr, c->user))
         r = call_fd_given(c->env, r);
+    if (c->bounce)
+        r = finish_bounce(c, r);
+    if (c->readonly && (r >= 0 || c->nr == SYS_sendfile)) {
+        /* done, and no place for what is to be written at the end */
+        if (r >= 0 && call_makes_fd(c->nr, c->user))
+            server_syscall(SYS_close, r, 0, 0, 0);
+        r = -EFAULT;
+    }
     switch (c->nr) {
     case SYS_open:
     case SYS_openat:
@@ -568,11 +694,13 @@ int64_t call_finish(struct call *c, int64_t r)
         break;
     case SYS_recvmsg:
         if (r >= 0)
-            finish_recvmsg(c);
+            r = finish_recvmsg(c, r);
+        if (c->addr)
+            r = finish_sockaddr(c, r);
         break;
     case SYS_sendmmsg:
     case SYS_recvmmsg:
-        finish_messages(c, r);
+        r = finish_messages(c, r);
         break;
     case SYS_signalfd:
     case SYS_signalfd4:
@@ -585,7 +713,7 @@ int64_t call_finish(struct call *c, int64_t r)
         break;
     default:
         if (c->addr)
-            finish_sockaddr(c, r);
+            r = finish_sockaddr(c, r);
         break;
     }
     for (unsigned i = 0; i < c->nback; i++)

@@ -77,6 +77,7 @@ struct call {
         bool always; /* also when the call failed */
     } back[CALL_MAX_BACK];
     struct msg_copy *msg;      /* sendmsg, recvmsg */
+    struct msghdr *from;       /* recvfrom that has become a recvmsg */
     struct mmsg_copy *mmsg;    /* sendmmsg, recvmmsg */
     struct address_copy *addr; /* accept and its like */
     struct pollfd *pollfd;     /* poll, ppoll: own copy */
@@ -85,7 +86,11 @@ struct call {
     int own_fd;                /* opened by the decoder, closed by finish_mount(); -1: none */
     char *events;              /* read of fanotify(7): own copy of what is for events_to */
     void *events_to;
+    void *bounce;              /* where Linux writes a result that is copied to bounce_at */
+    uint64_t bounce_at;        /* isle memory */
+    uint64_t bounce_have;      /* bytes that may be used there */
     uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
+    bool readonly;             /* an argument that is written at the end may not be */
     bool refused;              /* answered with ENOSYS by the proxy */
 };
 
@@ -116,6 +121,8 @@ long server_syscall6(long nr, const long arg[6]);
 
 /* Isle memory [va, va+len) as a pointer for Linux; NULL stays NULL, what is bad becomes bad. */
 void *call_ptr(const struct call *c, uint64_t va, uint64_t len);
+/* What stands for [va, va+len) that may not be used: LULL_BAD_PTR or LULL_BAD_RANGE. */
+void *call_bad(uint64_t va, uint64_t len);
 /* The same for a structure that is used from a copy: NULL for what may not be used. */
 void *call_mem(const struct call *c, uint64_t va, uint64_t len);
 /* Copies isle memory once; false when the range is bad. */
@@ -133,13 +140,15 @@ int64_t call_fd_given(const struct call_env *env, int64_t fd);
 bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
 
 /* arrays and messages (vec.c) */
-bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer);
+/* Argument i, whose length is argument `by`. */
+bool decode_iovec(struct call *c, unsigned i, unsigned by, int64_t *answer);
 bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer);
 bool decode_messages(struct call *c, bool send, int64_t *answer);
 bool decode_partial(struct call *c, int64_t *answer);
+bool decode_partial_message(struct call *c, int64_t *answer); /* sendto, recvfrom */
 bool decode_vmsplice(struct call *c, int64_t *answer);
-void finish_recvmsg(struct call *c);
-void finish_messages(struct call *c, int64_t r);
+int64_t finish_recvmsg(struct call *c, int64_t r);
+int64_t finish_messages(struct call *c, int64_t r);
 bool decode_process_vm(struct call *c, int64_t *answer);
 /* poll, select (wait.c) */
 bool decode_poll(struct call *c, int64_t *answer);
@@ -148,8 +157,13 @@ bool decode_epoll_pwait2(struct call *c, int64_t *answer);
 bool decode_timespec(struct call *c, unsigned i, int64_t *answer);
 void finish_poll(struct call *c, int64_t r);
 /* sockets (sock.c) */
+/* Argument i: len bytes that are read and written. */
+bool decode_inout(struct call *c, unsigned i, size_t len, int64_t *answer);
 bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer);
-void finish_sockaddr(struct call *c, int64_t r);
+int64_t finish_sockaddr(struct call *c, int64_t r);
+/* Length of the own copy of an address, NULL: 0; and that so much has come. */
+unsigned address_room(const struct address_copy *a);
+void address_came(struct address_copy *a, unsigned len);
 bool decode_getsockopt(struct call *c, int64_t *answer);
 bool decode_setsockopt(struct call *c, int64_t *answer);
 /* A string that is no path of a file (path.c). */

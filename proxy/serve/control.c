@@ -187,7 +187,6 @@ bool decode_ioctl(struct call *c, int64_t *answer)
         c->arg[2] = call_fd(c->env, c->user[2]);
         return true;
     case LULL_IOCTL_IN:
-    case LULL_IOCTL_OUT:
         pass_ptr(c, known->size);
         return true;
     case LULL_IOCTL_IN_FD: {
@@ -200,6 +199,8 @@ bool decode_ioctl(struct call *c, int64_t *answer)
         c->arg[2] = own ? (long)own : (long)LULL_BAD_PTR;
         return true;
     }
+    case LULL_IOCTL_OUT:
+        return decode_inout(c, 2, known->size, answer);
     default:
         break;
     }

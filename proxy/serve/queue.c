@@ -25,12 +25,15 @@ bool decode_message(struct call *c, int64_t *answer)
     memset(&limits, 0, sizeof limits);
     c->arg[2] = (long)len;
     c->arg[1] = (long)call_ptr(c, c->user[1], (uint64_t)(len < 0 ? 0 : len) + sizeof(long));
-    if (c->nr != SYS_msgsnd || (!c->user[LULL_ARG_HAVE] && c->arg[1] != (long)LULL_BAD_PTR))
+    if (c->nr != SYS_msgsnd || c->arg[1] == (long)LULL_BAD_RANGE ||
+        (!c->user[LULL_ARG_HAVE] && c->arg[1] != (long)LULL_BAD_PTR))
         return true;
     c->arg[1] = (long)LULL_BAD_PTR;
     /* too long comes before what the text is, and behind the type */
-    if (call_ptr(c, c->user[1], sizeof(long)) != (void *)LULL_BAD_PTR && c->user[1] &&
-        server_syscall(SYS_msgctl, 0, IPC_INFO, (long)&limits, 0) >= 0 && len > limits.msgmax)
+    long type;
+    if (call_copy_in(c, &type, c->user[1], sizeof type) &&
+        server_syscall(SYS_msgctl, 0, IPC_INFO, (long)&limits, 0) >= 0 &&
+        (len > limits.msgmax || len < 0 || (int)c->user[0] < 0 || type < 1))
         return call_answer(answer, -EINVAL);
     return true;
 }

@@ -13,10 +13,13 @@
 
 #include "serve/call.h"
 
+#define OPTION_MAX 65536 /* bytes of an option of which a part may be written */
+
 struct address_copy {
     struct sockaddr_storage own;
     int own_len; /* what Linux reads and writes */
     int room;    /* what the isle has for it */
+    int may;     /* bytes of it that may be written */
     char *dst, *len_dst;
 };
 
@@ -43,7 +46,9 @@ bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer)
     a->len_dst = call_mem(c, c->user[i + 1], sizeof a->room);
     c->arg[i + 1] = (long)&a->own_len;
     if (a->room > 0) {
-        a->dst = call_mem(c, c->user[i], (uint64_t)a->room);
+        uint64_t have = i == 1 ? c->user[LULL_ARG_HAVE] : 0;
+        a->may = have && have - 1 < (uint64_t)a->room ? (int)(have - 1) : a->room;
+        a->dst = call_mem(c, c->user[i], (uint64_t)a->may);
         if (a->dst)
             c->arg[i] = (long)&a->own;
     }
@@ -51,15 +56,32 @@ bool decode_sockaddr(struct call *c, unsigned i, int64_t *answer)
     return true;
 }
 
-void finish_sockaddr(struct call *c, int64_t r)
+unsigned address_room(const struct address_copy *a)
+{
+    return a && a->room > 0 ? (unsigned)a->room : 0;
+}
+
+void address_came(struct address_copy *a, unsigned len)
+{
+    if (a)
+        a->own_len = (int)len;
+}
+
+int64_t finish_sockaddr(struct call *c, int64_t r)
 {
     struct address_copy *a = c->addr;
     if (r < 0)
-        return;
+        return r;
     int n = a->own_len < a->room ? a->own_len : a->room;
+    if (a->dst && n > a->may) {
+        if (call_makes_fd(c->nr, c->user))
+            server_syscall(SYS_close, r, 0, 0, 0);
+        return -EFAULT;
+    }
     if (n > 0)
         call_back(c, a->dst, &a->own, (size_t)n, false);
     call_back(c, a->len_dst, &a->own_len, sizeof a->own_len, false);
+    return r;
 }
 
 /* Linux has them since 6.5 and 6.7; not in every linux/socket.h, linux/tcp.h. */
@@ -162,10 +184,20 @@ bool decode_getsockopt(struct call *c, int64_t *answer)
     c->arg[4] = (long)LULL_BAD_PTR;
     if (!len)
         return true;
+    uint64_t have = c->user[LULL_ARG_HAVE];
     if (*len > 0)
         c->arg[3] = (long)call_ptr(c, c->user[3], (uint64_t)*len);
+    if (*len > 0 && *len <= OPTION_MAX && have && have - 1 < (uint64_t)*len) {
+        c->bounce = arena_alloc(c->mem, (size_t)*len);
+        if (!c->bounce)
+            return call_answer(answer, -ENOMEM);
+        c->bounce_at = c->user[3];
+        c->bounce_have = have - 1;
+        c->arg[3] = (long)c->bounce;
+    }
     c->arg[4] = (long)len;
-    call_back(c, call_mem(c, c->user[4], sizeof *len), len, sizeof *len, true);
+    if (!c->readonly)
+        call_back(c, call_mem(c, c->user[4], sizeof *len), len, sizeof *len, true);
     if ((int)c->user[1] == SOL_SOCKET && (int)c->user[2] == SO_PEERPIDFD_NR)
         return decode_peer_descriptor(c, len, answer);
     return true;

@@ -69,7 +69,9 @@ bool decode_semctl(struct call *c, int64_t *answer)
     case GETALL:
     case SETALL: { /* the set may be another one by now: through a buffer for the largest */
         unsigned n = sems_of((int)c->user[0]);
-        void *dst = call_ptr(c, c->user[3], n * sizeof(unsigned short));
+        bool may = n * sizeof(unsigned short) <= c->user[LULL_ARG_HAVE];
+        void *dst = may ? call_ptr(c, c->user[3], n * sizeof(unsigned short))
+                        : (void *)LULL_BAD_PTR;
         unsigned short *own = arena_alloc(c->mem, SEMS_MAX * sizeof *own);
         if (!own)
             return call_answer(answer, -ENOMEM);

@@ -365,6 +365,7 @@ static long try_once(const struct call *c)
         arg[3] |= MSG_DONTWAIT;
         return attempt(c, c->nr, arg);
     case SYS_recvmsg:
+    case SYS_sendmsg:
         arg[2] |= MSG_DONTWAIT;
         return attempt(c, c->nr, arg);
     default: { /* poll, epoll_wait, epoll_pwait: nothing is ready */

@@ -24,8 +24,10 @@
 struct msg_copy {
     struct msghdr *own; /* what Linux gets */
     char *dst;          /* isle memory, in no way aligned */
-    void *control_dst;
-    int recv_control; /* 1: control holds what came */
+    char *control_dst;
+    size_t control_have; /* bytes of it that may be written */
+    int recv_control;    /* 1: control holds what came */
+    bool readonly;       /* the header may not be written: EFAULT when all is done */
 };
 
 /* sendmmsg, recvmmsg */
@@ -39,37 +41,89 @@ struct mmsg_copy {
 static void iovec_check(const struct call *c, struct iovec *v, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
-        if (v[i].iov_len > CALL_MAX_RW && (ssize_t)v[i].iov_len > 0)
-            v[i].iov_len = CALL_MAX_RW;
-        if (v[i].iov_len)
-            v[i].iov_base = call_mem(c, (uint64_t)v[i].iov_base, v[i].iov_len);
-        if (!v[i].iov_base)
-            v[i].iov_base = (void *)LULL_BAD_PTR;
+        uint64_t base = (uint64_t)v[i].iov_base, len = v[i].iov_len;
+        void *bad = call_bad(base, len);
+        if (len > CALL_MAX_RW && (ssize_t)len > 0)
+            v[i].iov_len = len = CALL_MAX_RW;
+        if (len)
+            v[i].iov_base = call_mem(c, base, len);
+        if (!v[i].iov_base || (!len && bad == (void *)LULL_BAD_RANGE))
+            v[i].iov_base = bad;
     }
 }
 
-/* Own, checked copy of an iovec array; too many, none, bad: what makes Linux say so itself. */
-static struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t count, bool *no_memory)
+/*
+ * Of the buffers only `have` bytes may be used, so there is one that ends in a bad page: it becomes
+ * two, of which Linux meets the second as bad, where and when it comes there. There is room for one
+ * buffer more than *count.
+ */
+static void iovec_split(struct iovec *v, uint64_t *count, uint64_t have)
+{
+    for (uint64_t i = 0; i < *count; i++)
+        if ((ssize_t)v[i].iov_len < 0)
+            return; /* EINVAL */
+    for (uint64_t i = 0; i < *count; i++) {
+        uint64_t len = v[i].iov_len < CALL_MAX_RW ? v[i].iov_len : CALL_MAX_RW;
+        if (have >= len) {
+            have -= len;
+            continue;
+        }
+        struct iovec rest = {(void *)LULL_BAD_PTR, len - have};
+        if (call_bad((uint64_t)v[i].iov_base, v[i].iov_len) == (void *)LULL_BAD_RANGE)
+            return;
+        if (have == 0) {
+            v[i] = rest;
+            return;
+        }
+        if (*count == CALL_MAX_IOV) /* no room: as if none of it could be used */
+            have = 0;
+        v[i].iov_len = have;
+        if (have == 0) {
+            v[i] = (struct iovec){(void *)LULL_BAD_PTR, len};
+            return;
+        }
+        memmove(&v[i + 2], &v[i + 1], (*count - i - 1) * sizeof *v);
+        v[i + 1] = rest;
+        ++*count;
+        return;
+    }
+}
+
+/*
+ * Own, checked copy of an iovec array; too many, none, bad: what makes Linux say so itself. `have`:
+ * 1 + how many bytes of the buffers may be used, 0: all.
+ */
+static struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t *count, uint64_t have,
+                                bool *no_memory)
 {
     *no_memory = false;
     if (va == 0)
         return NULL;
-    if (count == 0 || count > CALL_MAX_IOV)
+    if (*count == 0 || *count > CALL_MAX_IOV || !call_mem(c, va, *count * sizeof(struct iovec)))
         return (void *)LULL_BAD_PTR;
-    bool fault;
-    struct iovec *v = call_dup(c, va, count * sizeof *v, &fault);
+    struct iovec *v = arena_alloc(c->mem, (*count + 1) * sizeof *v);
     if (!v) {
-        *no_memory = !fault;
+        *no_memory = true;
         return (void *)LULL_BAD_PTR;
     }
-    iovec_check(c, v, count);
+    call_copy_in(c, v, va, *count * sizeof *v);
+    if (have)
+        iovec_split(v, count, have - 1);
+    iovec_check(c, v, *count);
     return v;
 }
 
-bool decode_iovec(struct call *c, unsigned i, uint64_t count, int64_t *answer)
+bool decode_iovec(struct call *c, unsigned i, unsigned by, int64_t *answer)
 {
     bool no_memory;
-    c->arg[i] = (long)iovec_copy(c, c->user[i], count, &no_memory);
+    uint64_t count = c->user[by], have = c->user[LULL_ARG_HAVE];
+    if (c->nr == SYS_preadv2 || c->nr == SYS_pwritev2)
+        have = c->user[4];
+    else if (c->nr == SYS_process_vm_readv || c->nr == SYS_process_vm_writev)
+        have = 0;
+    c->arg[i] = (long)iovec_copy(c, c->user[i], &count, have, &no_memory);
+    c->arg[by] = (long)count;
+    c->arg_set |= 1u << by;
     return no_memory ? call_answer(answer, -ENOMEM) : true;
 }
 
@@ -99,7 +153,38 @@ bool decode_partial(struct call *c, int64_t *answer)
 
 bool decode_vmsplice(struct call *c, int64_t *answer)
 {
-    return decode_iovec(c, 1, c->user[2], answer);
+    return decode_iovec(c, 1, 2, answer);
+}
+
+/* The same of sendto and recvfrom, as a message of two buffers. */
+bool decode_partial_message(struct call *c, int64_t *answer)
+{
+    uint64_t have = c->user[3] >> 32, n = (uint64_t)c->arg[2];
+    struct msghdr m = {0};
+    c->arg[3] = (long)(uint32_t)c->user[3];
+    if (!have--)
+        return true;
+    if (n > CALL_MAX_RW || have >= n ||
+        (c->nr == SYS_sendto && c->arg[4] && (uint64_t)c->arg[5] > sizeof(struct sockaddr_storage)))
+        return true;
+    struct iovec *v = arena_alloc(c->mem, 2 * sizeof *v + sizeof m);
+    if (!v)
+        return call_answer(answer, -ENOMEM);
+    v[0] = (struct iovec){have ? call_ptr(c, c->user[1], have) : (void *)LULL_BAD_PTR, have};
+    v[1] = (struct iovec){(void *)LULL_BAD_PTR, n - have};
+    m.msg_iov = v;
+    m.msg_iovlen = 2;
+    m.msg_name = (void *)c->arg[4];
+    if (c->nr == SYS_sendto)
+        m.msg_namelen = m.msg_name ? (socklen_t)c->arg[5] : 0;
+    else if (!(m.msg_namelen = address_room(c->addr)))
+        m.msg_name = NULL;
+    c->from = (struct msghdr *)(v + 2);
+    *c->from = m;
+    c->nr = c->nr == SYS_sendto ? SYS_sendmsg : SYS_recvmsg;
+    c->arg[1] = (long)c->from;
+    c->arg[2] = c->arg[3];
+    return true;
 }
 
 /* A descriptor of the proxy in SCM_RIGHTS becomes one that does not exist. */
@@ -126,14 +211,15 @@ static void control_check(const struct call_env *env, char *control, size_t len)
     }
 }
 
-static int control_send(struct call *c, struct msghdr *m)
+static int control_send(struct call *c, struct msghdr *m, uint64_t word)
 {
     if (m->msg_controllen > INT32_MAX || m->msg_controllen > CONTROL_SEND_MAX)
         return -ENOBUFS;        /* as Linux beyond optmem_max */
     if (m->msg_controllen == 0) /* Linux does not look at the pointer */
         return 0;
-    bool fault;
-    char *own = call_dup(c, (uint64_t)m->msg_control, m->msg_controllen, &fault);
+    bool fault = LULL_MSG_CONTROL(word);
+    char *own =
+        fault ? NULL : call_dup(c, (uint64_t)m->msg_control, m->msg_controllen, &fault);
     if (!own && !fault)
         return -ENOMEM;
     m->msg_control = own ? own : (void *)LULL_BAD_PTR;
@@ -142,14 +228,18 @@ static int control_send(struct call *c, struct msghdr *m)
     return 0;
 }
 
-static int control_receive(struct call *c, struct msg_copy *k)
+static int control_receive(struct call *c, struct msg_copy *k, uint64_t word)
 {
     struct msghdr *m = k->own;
     if (!m->msg_control || m->msg_controllen == 0)
         return 0;
     if (m->msg_controllen > CONTROL_RECEIVE_MAX)
         m->msg_controllen = CONTROL_RECEIVE_MAX;
-    k->control_dst = call_mem(c, (uint64_t)m->msg_control, m->msg_controllen);
+    k->control_have = m->msg_controllen;
+    if (LULL_MSG_CONTROL(word) && LULL_MSG_CONTROL(word) - 1 < k->control_have)
+        k->control_have = LULL_MSG_CONTROL(word) - 1;
+    k->control_dst =
+        k->control_have ? call_mem(c, (uint64_t)m->msg_control, k->control_have) : NULL;
     m->msg_control = (void *)LULL_BAD_PTR;
     if (!k->control_dst)
         return 0;
@@ -162,8 +252,8 @@ static int control_receive(struct call *c, struct msg_copy *k)
     return 0;
 }
 
-/* One header, already in k->own: 0 or -ENOMEM and its like. */
-static int64_t message_check(struct call *c, struct msg_copy *k, bool send)
+/* One header, already in k->own, and the kernel's word on it: 0 or -ENOMEM and its like. */
+static int64_t message_check(struct call *c, struct msg_copy *k, bool send, uint64_t word)
 {
     struct msghdr *m = k->own;
     /* A name is at most a sockaddr_storage to Linux; a negative length is its EINVAL. */
@@ -171,15 +261,22 @@ static int64_t message_check(struct call *c, struct msg_copy *k, bool send)
     if (name_len > (int)sizeof(struct sockaddr_storage))
         name_len = sizeof(struct sockaddr_storage);
     if (m->msg_name)
-        m->msg_name = call_ptr(c, (uint64_t)m->msg_name, name_len > 0 ? (uint64_t)name_len : 0);
+        m->msg_name = word & LULL_MSG_BAD_NAME ? (void *)LULL_BAD_PTR
+                                               : call_ptr(c, (uint64_t)m->msg_name,
+                                                          name_len > 0 ? (uint64_t)name_len : 0);
     if (name_len > 0)
         m->msg_namelen = (socklen_t)name_len;
+    k->readonly = word & LULL_MSG_READONLY;
 
     bool no_memory;
-    m->msg_iov = iovec_copy(c, (uint64_t)m->msg_iov, m->msg_iovlen, &no_memory);
+    uint64_t count = m->msg_iovlen;
+    m->msg_iov = word & LULL_MSG_BAD_ARRAY
+                     ? (no_memory = false, (void *)LULL_BAD_PTR)
+                     : iovec_copy(c, (uint64_t)m->msg_iov, &count, LULL_MSG_BYTES(word), &no_memory);
+    m->msg_iovlen = count;
     if (no_memory)
         return -ENOMEM;
-    return send ? control_send(c, m) : control_receive(c, k);
+    return send ? control_send(c, m, word) : control_receive(c, k, word);
 }
 
 bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
@@ -195,7 +292,7 @@ bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
     }
     k->dst = call_mem(c, c->user[i], sizeof *k->own);
     c->arg[i] = (long)k->own;
-    int64_t err = message_check(c, k, send);
+    int64_t err = message_check(c, k, send, c->user[LULL_ARG_HAVE]);
     if (err)
         return call_answer(answer, err);
     c->msg = k;
@@ -211,7 +308,7 @@ static int64_t messages_check(struct call *c, struct mmsg_copy *mm, bool send)
         struct msg_copy *k = &mm->copy[i];
         k->own = &mm->own[i].msg_hdr;
         k->dst = mm->dst + i * sizeof mm->own[0];
-        int64_t err = message_check(c, k, send);
+        int64_t err = message_check(c, k, send, i ? 0 : c->user[LULL_ARG_HAVE]);
         if (err == -ENOMEM || (err && i == 0))
             return err;
         if (err)
@@ -304,37 +401,61 @@ static void control_drop_high(const struct call_env *env, struct msghdr *m)
     }
 }
 
-/* What Linux wrote to the copy of one header. */
-static void message_back(struct call *c, struct msg_copy *k)
+/* How much of the control data that came fits into `have` bytes, as whole pieces. */
+static size_t control_fits(const struct msghdr *m, size_t have)
+{
+    const char *control = m->msg_control;
+    size_t at = 0;
+    if (m->msg_controllen <= have)
+        return m->msg_controllen;
+    while (have - at >= sizeof(struct cmsghdr)) {
+        struct cmsghdr h;
+        memcpy(&h, control + at, sizeof h);
+        size_t step = CMSG_ALIGN(h.cmsg_len);
+        if (h.cmsg_len < sizeof h || step > have - at)
+            break;
+        at += step;
+    }
+    return at;
+}
+
+/* What Linux wrote to the copy of one header. False: it may not be written to the isle's. */
+static bool message_back(struct call *c, struct msg_copy *k)
 {
     struct msghdr *m = k->own;
     if (k->recv_control) {
         control_drop_high(c->env, m);
+        m->msg_controllen = control_fits(m, k->control_have);
         memcpy(k->control_dst, m->msg_control, m->msg_controllen);
     }
+    if (k->readonly)
+        return false;
     if (m->msg_name)
         memcpy(k->dst + offsetof(struct msghdr, msg_namelen), &m->msg_namelen,
                sizeof m->msg_namelen);
     memcpy(k->dst + offsetof(struct msghdr, msg_controllen), &m->msg_controllen,
            sizeof m->msg_controllen);
     memcpy(k->dst + offsetof(struct msghdr, msg_flags), &m->msg_flags, sizeof m->msg_flags);
+    return true;
 }
 
-void finish_recvmsg(struct call *c)
+int64_t finish_recvmsg(struct call *c, int64_t r)
 {
-    if (c->msg)
-        message_back(c, c->msg);
+    if (c->from)
+        address_came(c->addr, c->from->msg_namelen);
+    return c->msg && !message_back(c, c->msg) ? -EFAULT : r;
 }
 
-void finish_messages(struct call *c, int64_t r)
+int64_t finish_messages(struct call *c, int64_t r)
 {
     struct mmsg_copy *mm = c->mmsg;
     for (int64_t i = 0; mm && i < r && i < mm->n; i++) {
+        if (c->nr == SYS_recvmmsg ? !message_back(c, &mm->copy[i]) : mm->copy[i].readonly)
+            return i ? i : -EFAULT;
         memcpy(mm->dst + (size_t)i * sizeof mm->own[0] + offsetof(struct mmsghdr, msg_len),
                &mm->own[i].msg_len, sizeof mm->own[i].msg_len);
-        if (c->nr == SYS_recvmmsg)
-            message_back(c, &mm->copy[i]);
     }
+    return r;
 }
 
 /*
@@ -350,7 +471,7 @@ bool decode_process_vm(struct call *c, int64_t *answer)
     if (n == 0 || n > CALL_MAX_IOV) /* Linux: nothing, EINVAL */
         return true;
     if (call_shows_proxy(c, pid) || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0) {
-        c->arg[3] = (long)iovec_copy(c, c->user[3], n, &no_memory);
+        c->arg[3] = (long)iovec_copy(c, c->user[3], &n, 0, &no_memory);
         return no_memory ? call_answer(answer, -ENOMEM) : true;
     }
     void *own = call_dup(c, c->user[3], n * sizeof(struct iovec), &fault);

@@ -15,6 +15,10 @@
 
 /* Never mapped, neither in the isle nor in the proxy; not NULL, which often means "none". */
 #define LULL_BAD_PTR 8ul
+/* In a pointer to what is read and written: it may be read only, so EFAULT at the end. */
+#define LULL_READ_ONLY (1ul << 62)
+/* In place of an address that no program can have: Linux looks for that before anything else. */
+#define LULL_BAD_RANGE 0xfffffffffffff000ul
 
 enum lull_sysclass {
     LULL_SYS_REFUSED = 0, /* ENOSYS, named by --report */
@@ -27,11 +31,23 @@ enum lull_sysclass {
 
 /*
  * The kernel's own word on an argument, in the last one's place; 0: nothing to say.
- * read, write, pread64, pwrite64, readlink, readlinkat: so many bytes of the buffer may be used,
- * the page behind may not. msgsnd: 1: the type may be read, the text not. select, pselect6, ppoll:
- * 1: what is left of the time cannot be written back.
+ * Buffers (read, getcwd, getxattr ...): so many bytes may be used, the page behind may not.
+ * readv, preadv, vmsplice ...: 1 + so many bytes of all buffers together.
+ * sendmsg, recvmsg, sendmmsg, recvmmsg: LULL_MSG_*, of the first message.
+ * accept, getsockname, getsockopt ...: 1 + so many bytes of what is written may be used.
+ * semctl GETALL, SETALL: so many bytes may be used.
+ * msgsnd: 1: the type may be read, the text not.
+ * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
+ * Where the last argument is the call's own: preadv2, pwritev2 have it as argument 4, which Linux
+ * does not look at, sendto and recvfrom in the upper half of argument 3.
  */
 #define LULL_ARG_HAVE 5
+#define LULL_MSG_BYTES(w) ((w) & 0x1fffffffful)     /* 1 + bytes of the buffers; 0: all */
+#define LULL_MSG_CONTROL_SHIFT 33
+#define LULL_MSG_CONTROL(w) ((w) >> 33 & 0x1fffffu) /* 1 + bytes of the control data; 0: all */
+#define LULL_MSG_BAD_ARRAY (1ul << 61) /* the array of buffers may not be read */
+#define LULL_MSG_BAD_NAME (1ul << 63)
+#define LULL_MSG_READONLY (1ul << 62) /* the header may not be written */
 
 /* What an argument is. LULL_A_* kinds; param: a size in bytes or the index of another argument. */
 enum lull_argkind {
