@@ -213,8 +213,10 @@ static void control_check(const struct call_env *env, char *control, size_t len)
 
 static int control_send(struct call *c, struct msghdr *m, uint64_t word)
 {
-    if (m->msg_controllen > INT32_MAX || m->msg_controllen > CONTROL_SEND_MAX)
-        return -ENOBUFS;        /* as Linux beyond optmem_max */
+    if (m->msg_controllen > CONTROL_SEND_MAX) {
+        m->msg_control = (void *)LULL_BAD_PTR; /* ENOBUFS: beyond optmem_max */
+        return 0;
+    }
     if (m->msg_controllen == 0) /* Linux does not look at the pointer */
         return 0;
     bool fault = LULL_MSG_CONTROL(word);
