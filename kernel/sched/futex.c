@@ -344,8 +344,85 @@ bool futex_in_window(uaddr addr)
     return window;
 }
 
+/*
+ * A mutex with priority inheritance in memory that other isles share: the owner may be a thread
+ * that this kernel does not know, so nobody's priority is lent. The word is as Linux has it; who
+ * waits, waits on Linux's side for it to change.
+ */
+static long shared_lock_pi(const struct frame *f, bool try, bool realtime)
+{
+    u32 value, tid = (u32)current()->tid, waiters = 0;
+    u64 ns;
+    uaddr addr = f->rdi;
+    long r = futex_check(addr);
+    if (r == 0 && f->r10 && !try)
+        r = timespec_in(f->r10, &ns);
+    if (r)
+        return r;
+    if (user_load32((void *)addr, &value))
+        return -EFAULT;
+    for (;;) {
+        u32 owner = value & FUTEX_TID_MASK;
+        if (owner == tid)
+            return -EDEADLK;
+        if (owner && try)
+            return -EAGAIN;
+        u32 want = owner ? value | FUTEX_WAITERS : (value & ~FUTEX_TID_MASK) | tid | waiters;
+        int swapped = want == value ? 0 : user_cmpxchg32((void *)addr, &value, want);
+        if (swapped < 0)
+            return -EFAULT;
+        if (swapped)
+            continue;
+        if (!owner)
+            return 0;
+        u64 op = FUTEX_WAIT_BITSET | (realtime ? FUTEX_CLOCK_REALTIME : 0);
+        u64 arg[6] = {addr, op, want, f->r10, 0, ~0u};
+        r = forward_raw(LULL_NR_FUTEX, arg);
+        if (r && r != -EAGAIN)
+            return r;
+        waiters = FUTEX_WAITERS; /* there may be others */
+        if (user_load32((void *)addr, &value))
+            return -EFAULT;
+    }
+}
+
+static long shared_unlock_pi(const struct frame *f)
+{
+    u32 value;
+    u64 arg[6] = {f->rdi, FUTEX_WAKE, 1};
+    long r = futex_check(f->rdi);
+    if (r)
+        return r;
+    if (user_load32((void *)f->rdi, &value))
+        return -EFAULT;
+    for (;;) {
+        if ((value & FUTEX_TID_MASK) != (u32)current()->tid)
+            return -EPERM;
+        int swapped = user_cmpxchg32((void *)f->rdi, &value, 0);
+        if (swapped < 0)
+            return -EFAULT;
+        if (swapped == 0)
+            break;
+    }
+    if (value & FUTEX_WAITERS)
+        forward_raw(LULL_NR_FUTEX, arg);
+    return 0;
+}
+
 static long futex_shared(struct frame *f, int cmd)
 {
+    switch (cmd) {
+    case FUTEX_LOCK_PI:
+        return shared_lock_pi(f, false, true);
+    case FUTEX_LOCK_PI2:
+        return shared_lock_pi(f, false, f->rsi & FUTEX_CLOCK_REALTIME);
+    case FUTEX_TRYLOCK_PI:
+        return shared_lock_pi(f, true, false);
+    case FUTEX_UNLOCK_PI:
+        return shared_unlock_pi(f);
+    default:
+        break;
+    }
     bool wait = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET;
     u64 arg[6] = {f->rdi, f->rsi, f->rdx, f->r10, f->r8, f->r9};
     if (cmd > FUTEX_WAKE_BITSET || cmd == 2 || (cmd > FUTEX_WAKE_OP && cmd < FUTEX_WAIT_BITSET))

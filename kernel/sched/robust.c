@@ -40,7 +40,7 @@ static void robust_release(uaddr futex, u32 tid, bool pi, bool pending)
         if (r == 0)
             break;
     }
-    if (value & FUTEX_WAITERS && !pi) /* pi_owner_gone() cares for the others */
+    if (value & FUTEX_WAITERS && (!pi || futex_in_window(futex))) /* else: pi_owner_gone() */
         wake_one(futex);
 }
 

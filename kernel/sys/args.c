@@ -26,6 +26,8 @@
 #define NR_PREADV2 327
 #define NR_PWRITEV2 328
 #define NR_VMSPLICE 278
+#define NR_PROCESS_VM_READV 310
+#define NR_PROCESS_VM_WRITEV 311
 #define SEMS_MAX 32000u /* in a set */
 
 /* How much of [p, p+n) the application may use so; n when all. */
@@ -268,7 +270,9 @@ static bool iov_note(const struct lull_sysdesc *d, unsigned i, u64 arg[6], u32 p
 {
     u64 nr = (u64)(d - syscall_table);
     i64 have = iov_have(arg[i], arg[i + 1], prot);
-    if (have > 0)
+    if (have > 0 && (nr == NR_PROCESS_VM_READV || nr == NR_PROCESS_VM_WRITEV))
+        arg[0] |= min_u64((u64)have, 0xffffffff) << 32;
+    else if (have > 0)
         arg[nr == NR_PREADV2 || nr == NR_PWRITEV2 ? 4 : LULL_ARG_HAVE] = (u64)have;
     return have >= 0;
 }
@@ -367,6 +371,9 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         if (have)
             arg[2] = have;
         return have || !n;
+    case NR_PROCESS_VM_READV:
+    case NR_PROCESS_VM_WRITEV:
+        return arg[4] > IOV_MAX || usable_all(arg[3], arg[4] * sizeof(struct iovec), PROT_READ);
     case 303: /* name_to_handle_at, open_by_handle_at */
         return handle_ok(arg[2], PROT_WRITE);
     case 304:
@@ -426,6 +433,8 @@ void args_begin(u32 nr, const struct lull_sysdesc *d, u64 arg[6])
         arg[LULL_ARG_HAVE] = 0;
     if (nr == NR_PREADV2 || nr == NR_PWRITEV2)
         arg[4] = 0;
+    if (nr == NR_PROCESS_VM_READV || nr == NR_PROCESS_VM_WRITEV)
+        arg[0] = (u32)arg[0];
     if (nr == NR_SENDTO || nr == NR_RECVFROM)
         arg[3] = (u32)arg[3];
 }

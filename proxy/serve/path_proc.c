@@ -53,9 +53,27 @@ static const char *number(const char *p, long *value)
     return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
 }
 
+/* A thread of the proxy's, but for its first: the program has no such number. */
+static bool own_thread(const struct call *c, long tid)
+{
+    return tid > 0 && tid <= INT32_MAX && tid != c->env->pid &&
+           server_syscall(SYS_tgkill, c->env->pid, tid, 0, 0) == 0;
+}
+
+/* Is the first number in a path of procfs one of those? */
+static bool path_of_own_thread(const struct call *c, const char *path)
+{
+    for (const char *p = path; (p = strchr(p, '/'));) {
+        long n;
+        if (number(++p, &n))
+            return own_thread(c, n);
+    }
+    return false;
+}
+
 bool call_shows_proxy(const struct call *c, long pid)
 {
-    return pid == c->env->pid ||
+    return pid == c->env->pid || own_thread(c, pid) ||
            (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
 }
 
@@ -289,6 +307,8 @@ static bool decode_led_name(struct call *c, unsigned i, char *name, int64_t *ans
         if (!joined)
             return call_answer(answer, -ENOMEM);
         snprintf(joined, room, "%s/%s", path, at);
+        if (path_of_own_thread(c, joined))
+            return call_answer(answer, -ENOENT);
         const char *inside = path_proc_rest(c, path), *whole = joined;
         if (!c->task && (!inside || !strcmp(inside, "task")) && !view_task_path(c, &joined, answer))
             return false;
@@ -310,6 +330,8 @@ bool decode_proc_name(struct call *c, unsigned i, char *own, int64_t *answer)
         return false;
     c->arg[i] = (long)own;
     const char *rest = own_proc_rest(c, own);
+    if (rest && path_of_own_thread(c, own))
+        return call_answer(answer, -ENOENT);
     if (!rest && *own == '/') {
         rest = path_component(skip_dots(own), "dev");
         rest = rest && path_component(rest, "fd") ? rest : NULL;

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Arrays of buffers and messages: copied first, then checked, and Linux gets the copy. */
 #include <errno.h>
+#include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include <lull/maps.h>
+#include <lull/memmap.h>
 #include <lull/syscalls.h>
 
 #include "serve/call.h"
@@ -120,7 +125,7 @@ bool decode_iovec(struct call *c, unsigned i, unsigned by, int64_t *answer)
     if (c->nr == SYS_preadv2 || c->nr == SYS_pwritev2)
         have = c->user[4];
     else if (c->nr == SYS_process_vm_readv || c->nr == SYS_process_vm_writev)
-        have = 0;
+        have = c->user[0] >> 32;
     c->arg[i] = (long)iovec_copy(c, c->user[i], &count, have, &no_memory);
     c->arg[by] = (long)count;
     c->arg_set |= 1u << by;
@@ -460,26 +465,113 @@ int64_t finish_messages(struct call *c, int64_t r)
     return r;
 }
 
+/* ---- process_vm_readv, process_vm_writev ---- */
+
+/* Is that process an isle? It runs the proxy's own program then. */
+static bool runs_proxy(const struct call *c, int pid)
+{
+    char path[64];
+    struct stat own, other;
+    snprintf(path, sizeof path, "/proc/%d/exe", pid);
+    return pid == c->env->pid ||
+           (stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 &&
+            own.st_dev == other.st_dev && own.st_ino == other.st_ino);
+}
+
+static bool read_from(int pid, void *to, uint64_t from, size_t len)
+{
+    struct iovec local = {to, len}, remote = {(void *)from, len};
+    return process_vm_readv(pid, &local, 1, &remote, 1, 0) == (ssize_t)len;
+}
+
 /*
- * process_vm_readv, process_vm_writev: the fourth argument is addresses in another process, which
- * are Linux's to judge; in this one they are the isle's or nobody's.
+ * The mappings of an isle, as its kernel has them, in a quiet moment: their number, -1: not to be
+ * had. As hostile as all of isle memory: what is wrong there is the peer's own loss.
+ */
+static long maps_of(struct call *c, int pid, struct lull_map **out)
+{
+    for (int try = 0; try < 50; try++) {
+        struct lull_maps head, again;
+        if (!read_from(pid, &head, LULL_KTABLES, sizeof head) || head.count > LULL_MAPS_MAX)
+            return -1;
+        size_t len = head.count * sizeof **out;
+        *out = arena_alloc(c->mem, len ? len : 1);
+        if (!*out || (len && !read_from(pid, *out, LULL_KTABLES + sizeof head, len)) ||
+            !read_from(pid, &again, LULL_KTABLES, sizeof again))
+            return -1;
+        if (!(head.seq & 1) && head.seq == again.seq)
+            return head.count;
+        sched_yield();
+    }
+    return -1;
+}
+
+/* How far [at, end) may be used so. */
+static uint64_t usable_end(const struct lull_map *map, long n, uint64_t at, uint64_t end,
+                           uint32_t prot)
+{
+    long low = 0, high = n;
+    while (low < high) { /* the first that ends behind `at` */
+        long mid = low + (high - low) / 2;
+        if (map[mid].end <= at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    for (; low < n && at < end && map[low].start <= at && (map[low].prot & prot) == prot; low++)
+        at = map[low].end;
+    return at < end ? at : end;
+}
+
+/* The first address without the right is one that nobody has: there Linux ends the transfer. */
+static void limit_to_rights(struct iovec *v, uint64_t *count, const struct lull_map *map, long n,
+                            uint32_t prot)
+{
+    for (uint64_t i = 0; i < *count; i++) {
+        uint64_t at = (uint64_t)v[i].iov_base, len = v[i].iov_len;
+        if (!len || (ssize_t)len < 0 || call_bad(at, len) == (void *)LULL_BAD_RANGE)
+            continue;
+        uint64_t have = usable_end(map, n, at, at + len, prot) - at;
+        if (have == len)
+            continue;
+        if (have && i + 1 < CALL_MAX_IOV) {
+            v[i++].iov_len = have;
+            *count = i + 1;
+        }
+        v[i] = (struct iovec){(void *)LULL_BAD_PTR, len - have};
+        return;
+    }
+}
+
+/*
+ * The fourth argument is addresses in a process. Its rights are Linux's to judge, unless it is an
+ * isle, this one or another: then they are what its own table of mappings says.
  */
 bool decode_process_vm(struct call *c, int64_t *answer)
 {
     uint64_t n = c->user[4];
-    bool fault, no_memory;
-    int pid = (int)c->user[0];
+    int pid = (int)(uint32_t)c->user[0];
+    struct lull_map *map;
+    c->arg[0] = pid;
     c->arg[3] = (long)LULL_BAD_PTR;
-    if (n == 0 || n > CALL_MAX_IOV) /* Linux: nothing, EINVAL */
-        return true;
-    if (call_shows_proxy(c, pid) || server_syscall(SYS_tgkill, c->env->pid, pid, 0, 0) == 0) {
-        c->arg[3] = (long)iovec_copy(c, c->user[3], &n, 0, &no_memory);
-        return no_memory ? call_answer(answer, -ENOMEM) : true;
-    }
-    void *own = call_dup(c, c->user[3], n * sizeof(struct iovec), &fault);
-    if (!own && !fault)
+    if (n == 0 || n > CALL_MAX_IOV || !call_mem(c, c->user[3], n * sizeof(struct iovec)))
+        return true; /* Linux: nothing, EINVAL, EFAULT */
+    struct iovec *own = arena_alloc(c->mem, (n + 1) * sizeof *own);
+    if (!own)
         return call_answer(answer, -ENOMEM);
-    if (own)
-        c->arg[3] = (long)own;
+    call_copy_in(c, own, c->user[3], n * sizeof *own);
+    c->arg[3] = (long)own;
+    if (!runs_proxy(c, pid)) {
+        if (call_shows_proxy(c, pid)) /* a thread of the proxy, a child before its execve */
+            return call_answer(answer, -ESRCH);
+        return true;
+    }
+    long maps = maps_of(c, pid, &map);
+    if (maps < 0 && pid == c->env->pid)
+        return call_answer(answer, -EFAULT);
+    if (maps >= 0)
+        limit_to_rights(own, &n, map, maps,
+                        c->nr == SYS_process_vm_readv ? LULL_PROT_READ : LULL_PROT_WRITE);
+    c->arg[4] = (long)n;
     return true;
 }

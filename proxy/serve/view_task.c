@@ -111,6 +111,8 @@ bool view_task_path(struct call *c, char **path, int64_t *answer)
         if (!*q)
             return true;
         n = v->proc->tid;
+    } else if ((q = number_then(p, &n)) && n != pid && thread_find(v, n, &t)) {
+        /* by its own number, as Linux has threads beside the processes */
     } else {
         if (!(q = word_then(p, "self")) && (!(q = number_then(p, &n)) || n != pid))
             return true;

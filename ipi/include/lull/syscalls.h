@@ -39,7 +39,8 @@ enum lull_sysclass {
  * msgsnd: 1: the type may be read, the text not.
  * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
  * Where the last argument is the call's own: preadv2, pwritev2 have it as argument 4, which Linux
- * does not look at, sendto and recvfrom in the upper half of argument 3.
+ * does not look at, sendto and recvfrom in the upper half of argument 3, process_vm_readv and
+ * process_vm_writev in that of argument 0 (1 + bytes).
  */
 #define LULL_ARG_HAVE 5
 #define LULL_MSG_BYTES(w) ((w) & 0x1fffffffful)     /* 1 + bytes of the buffers; 0: all */
