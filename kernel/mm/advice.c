@@ -6,6 +6,8 @@
 #define MADV_DONTNEED 4
 #define MADV_FREE 8
 #define MADV_REMOVE 9
+#define MADV_MERGEABLE 12
+#define MADV_UNMERGEABLE 13
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
@@ -74,6 +76,31 @@ static long remove_pages(u64 start, u64 end)
     return hole || at < end ? -ENOMEM : 0;
 }
 
+/* MADV_MERGEABLE and its opposite: Linux's KSM does the work, on memory that only this program
+   has. What lies in no RAM (the program's image) is left as it is. */
+static long merge(u64 start, u64 end, u32 advice)
+{
+    long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    for (u64 at = start; at < end;) {
+        const struct lull_map *m = vma_next(at);
+        if (!m || m->start >= end)
+            break;
+        u64 from = max_u64(at, m->start), to = min_u64(m->end, end);
+        bool window = m->flags & LULL_MAP_WINDOW;
+        long done = 0;
+        if (window && !lull_map_shared(m) && !LULL_MAP_PAGE(m->flags) &&
+            !(m->flags & LULL_MAP_RESERVED))
+            done = window_call(LULL_WIN_ADVISE, from, to - from, advice, 0, 0);
+        else if (!window && in_ram(from, to))
+            done = proxy_call(LULL_OP_MEMORY, from, to - from,
+                              advice == MADV_MERGEABLE ? LULL_MEM_MERGE : LULL_MEM_UNMERGE);
+        if (done)
+            return done;
+        at = to;
+    }
+    return r;
+}
+
 long sys_madvise(struct frame *f)
 {
     u64 start = f->rdi, end;
@@ -89,6 +116,12 @@ long sys_madvise(struct frame *f)
     if (mm_advice_is_of_fork(advice)) {
         spin_lock(&mm_lock);
         long done = mm_advise_fork(start, end, advice);
+        spin_unlock(&mm_lock);
+        return done;
+    }
+    if (advice == MADV_MERGEABLE || advice == MADV_UNMERGEABLE) {
+        spin_lock(&mm_lock);
+        long done = merge(start, end, advice);
         spin_unlock(&mm_lock);
         return done;
     }

@@ -510,8 +510,8 @@ static void discard(struct isle *isle, uint64_t start, uint64_t end)
 
 int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t how)
 {
-    uint64_t align = how == LULL_MEM_DISCARD ? LULL_PAGE : LULL_HUGE;
-    if (how > LULL_MEM_DISCARD || !len || start % align || len % align || start < LULL_RAM_BASE ||
+    uint64_t align = how >= LULL_MEM_DISCARD ? LULL_PAGE : LULL_HUGE;
+    if (how > LULL_MEM_UNMERGE || !len || start % align || len % align || start < LULL_RAM_BASE ||
         start >= isle->ram_end || len > isle->ram_end - start)
         return -EINVAL;
     int64_t r;
@@ -519,6 +519,12 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
     if (how == LULL_MEM_DISCARD) {
         discard(isle, start, start + len);
         r = 0;
+    } else if (how > LULL_MEM_DISCARD) {
+        bool on = how == LULL_MEM_MERGE;
+        bool there = isle_app_range(isle, (isle_addr){start}, len);
+        r = !there || madvise((void *)start, len, on ? MADV_MERGEABLE : MADV_UNMERGEABLE) == 0
+                ? 0
+                : -errno;
     } else {
         /* address space for a reservation is cheap, memory is not */
         r = how == LULL_MEM_POPULATE && len > isle->mem_limit ? -ENOMEM

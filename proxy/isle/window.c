@@ -295,7 +295,8 @@ int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
             break;
         case LULL_WIN_ADVISE:
             r = arg[3] != MADV_DONTNEED && arg[3] != MADV_POPULATE_READ &&
-                        arg[3] != MADV_POPULATE_WRITE
+                        arg[3] != MADV_POPULATE_WRITE && arg[3] != MADV_MERGEABLE &&
+                        arg[3] != MADV_UNMERGEABLE
                     ? -EINVAL
                 : madvise(at, len, (int)arg[3]) ? -errno
                                                 : 0;

@@ -707,3 +707,16 @@ CASE(memory, a_file_ends_inside_its_mapping)
     R(mprotect(to + PAGE, PAGE, PROT_NONE));
     touch("closed", to + PAGE, 0);
 }
+
+CASE(memory, mergeable)
+{
+    char *p = pages_before_hole(8);
+
+    memset(p, 7, 8 * PAGE);
+    R(madvise(p, 8 * PAGE, MADV_MERGEABLE));
+    R(madvise(p + PAGE, 16 * PAGE, MADV_MERGEABLE));
+    R(madvise(p + 1, PAGE, MADV_MERGEABLE));
+    R(madvise(p, 2 * PAGE, MADV_UNMERGEABLE));
+    SHOW(p[0]);
+    SHOW(p[7 * PAGE]);
+}

@@ -45,6 +45,8 @@ enum lull_memory {
     LULL_MEM_POPULATE = 0, /* pages are there, and zero where they were not before */
     LULL_MEM_LAZY,         /* the host may populate at first touch, in small pages */
     LULL_MEM_DISCARD,      /* give back: zero at the next touch; multiples of LULL_PAGE */
+    LULL_MEM_MERGE,        /* MADV_MERGEABLE, multiples of LULL_PAGE; -errno of madvise(2) */
+    LULL_MEM_UNMERGE,      /* MADV_UNMERGEABLE, the same */
 };
 
 /*
@@ -66,7 +68,7 @@ enum lull_window {
     LULL_WIN_HUGE,     /* arg3: log2 of a size of huge pages, 0: the default one. That log2, or
                           -EINVAL: Linux has no such pages. arg5 not 0: log2 of the page size
                           of the file with the descriptor arg4, 0: it is not one of hugetlbfs */
-    LULL_WIN_ADVISE,   /* of huge pages, arg3: advice of madvise(2), DONTNEED or POPULATE_* */
+    LULL_WIN_ADVISE,   /* arg3: advice of madvise(2), DONTNEED, POPULATE_*, MERGEABLE or its opposite */
     LULL_WIN_RESIDENT, /* 1: the first page is in memory, 0: it is not */
     LULL_WIN_SHM,      /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
     LULL_WIN_SHMSIZE,  /* arg3: System V segment: its bytes, whole pages */
