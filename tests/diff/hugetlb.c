@@ -333,8 +333,8 @@ CASE(hugetlb, segments)
     int id;
 
     pool(8);
-    R(id = shmget(IPC_PRIVATE, HUGE + PAGE, IPC_CREAT | SHM_HUGETLB | 0600) >= 0);
     id = shmget(IPC_PRIVATE, HUGE + PAGE, IPC_CREAT | SHM_HUGETLB | 0600);
+    SHOW(id >= 0);
     if (id < 0)
         return;
     char *p = shmat(id, NULL, 0), *q = shmat(id, NULL, SHM_RDONLY);
