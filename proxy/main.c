@@ -254,6 +254,8 @@ static int lull_main(int argc, char **argv)
     case COMMAND_RUN:
         break;
     }
+    if (!opt.limits)
+        limits_lay_out(argc, argv, strcmp(argv[1], "run") == 0);
     return command_run(&req, &opt);
 }
 

@@ -2,11 +2,14 @@
 #include "rlimits.h"
 
 #include <inttypes.h>
+#include <linux/limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "ownfd.h"
 
@@ -15,6 +18,8 @@ _Static_assert(LULL_LIMIT_CPU == RLIMIT_CPU && LULL_LIMIT_FSIZE == RLIMIT_FSIZE 
                    LULL_LIMIT_DATA == RLIMIT_DATA && LULL_LIMIT_STACK == RLIMIT_STACK &&
                    LULL_LIMIT_NPROC == RLIMIT_NPROC && LULL_LIMIT_AS == RLIMIT_AS,
                "as Linux's");
+
+#define STACK_OF_PROXY (8ul << 20) /* bytes, as is usual */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t file_size = RLIM_INFINITY;
@@ -43,6 +48,38 @@ void limits_take(struct lull_limits *out)
     out->of[RLIMIT_NOFILE].cur = files.rlim_cur;
     out->of[RLIMIT_NOFILE].max = files.rlim_max;
     out->cpu_ns = 0;
+}
+
+void limits_lay_out(int argc, char **argv, bool run_word)
+{
+    struct lull_limits l = {.cpu_ns = 0};
+    struct rlimit stack, lower;
+    char path[PATH_MAX], text[64 * LULL_LIMITS];
+    int before = run_word ? 2 : 1; /* words in front of the options */
+    if (getrlimit(RLIMIT_STACK, &stack) || stack.rlim_cur != RLIM_INFINITY)
+        return;
+    for (unsigned i = 0; i < LULL_LIMITS; i++) {
+        struct rlimit r = {RLIM_INFINITY, RLIM_INFINITY};
+        getrlimit((__rlimit_resource_t)i, &r);
+        l.of[i].cur = r.rlim_cur;
+        l.of[i].max = r.rlim_max;
+    }
+    int n = snprintf(text, sizeof text, "--limits=");
+    ssize_t len = readlink("/proc/self/exe", path, sizeof path - 1);
+    char **words = calloc((size_t)argc + 2, sizeof *words);
+    if (!words || len <= 0 || limits_print(text + n, sizeof text - (size_t)n, &l)) {
+        free(words);
+        return;
+    }
+    path[len] = 0;
+    memcpy(words, argv, (size_t)before * sizeof *words);
+    words[before] = text;
+    memcpy(words + before + 1, argv + before, (size_t)(argc - before) * sizeof *words);
+    lower = (struct rlimit){STACK_OF_PROXY, stack.rlim_max};
+    if (setrlimit(RLIMIT_STACK, &lower) == 0)
+        execv(path, words);
+    setrlimit(RLIMIT_STACK, &stack);
+    free(words);
 }
 
 int limits_print(char *text, size_t size, const struct lull_limits *l)

@@ -6,6 +6,8 @@
 #ifndef PROXY_RLIMITS_H
 #define PROXY_RLIMITS_H
 
+#include <stdbool.h>
+
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +18,13 @@
 void limits_take(struct lull_limits *out);
 
 /* As one word for the next lull of this process, and back: 0 or -1. */
+/*
+ * With an unlimited stack Linux puts a process's mappings where the program may want its own (far
+ * windows, MAP_FIXED). This process then executes itself anew with the usual limit and tells what
+ * the program's limits are (--limits). Returns if that is not needed or fails. `run_word`: the
+ * first argument is "run".
+ */
+void limits_lay_out(int argc, char **argv, bool run_word);
 int limits_print(char *text, size_t size, const struct lull_limits *l);
 int limits_parse(const char *text, struct lull_limits *out);
 

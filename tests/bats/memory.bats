@@ -24,6 +24,14 @@ load common
     "$BATS_TEST_DIRNAME/../fuzz/mapseq" "$LULL" "$PROGRAMS/mapseq" "${LULL_MAPSEQ_SECONDS:-20}"
 }
 
+@test "a call in flight keeps no page of a far window that is unmapped" {
+    need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
+    ulimit -s unlimited
+    isle "$(command -v setarch)" -R "$PROGRAMS/farcall"
+    expect 0
+    grep -qx "read: -1, EFAULT" isle.out # natively a stack of a new thread may lie there
+}
+
 @test "another process sees the same page" {
     need_engine "QEMU cannot be given other files later: MAP_SHARED is ENOSYS" kvm
     head -c 4096 /dev/zero >page

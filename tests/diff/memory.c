@@ -670,7 +670,7 @@ CASE(memory, mmap_checks_in_order)
     R(mmap(NULL, PAGE, RW, MAP_SHARED, dir, 0));
     R(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, dir, 0));
     R(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0));
-    R(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | 0x10000000, fd, 0));
+    R(mmap(NULL, PAGE, RW, MAP_SHARED_VALIDATE | MAP_SYNC, fd, 0));
     R(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0));
     R(mmap(NULL, 64 * PAGE, RW, MAP_PRIVATE, wo, 0));
     R(mmap(NULL, 1ul << 22, PROT_READ, MAP_PRIVATE, wo, 0));
@@ -693,7 +693,8 @@ CASE(memory, madvise_in_order)
     R(madvise(p, 2 * PAGE, MADV_FREE));
 }
 
-/* A mapping that reaches behind its file's end is one mapping, and each part of it has its rights. */
+/* A mapping that reaches behind its file's end is one mapping, and each part of it has its rights.
+ */
 CASE(memory, a_file_ends_inside_its_mapping)
 {
     int fd = file_with("f", "x");
