@@ -132,6 +132,17 @@ static int command_check(const struct options *opt)
     return rc;
 }
 
+/* Whoever has asked for nothing and gets half of the machine or less wants to know why. */
+static void say_cores(const struct run_request *req, const struct options *opt)
+{
+    unsigned allowed = (unsigned)CPU_COUNT(&req->affinity), n = req->plan->ncores;
+    if (opt->cpus || opt->exec || getenv("OMP_NUM_THREADS") || 2 * n > allowed || allowed == 1 ||
+        !isatty(STDERR_FILENO))
+        return;
+    message("%u of %u CPUs for the program (%s); --cpus or OMP_NUM_THREADS says otherwise", n,
+            allowed, req->plan->why);
+}
+
 /* *signo: not 0 when the process should end by it, now that nothing is held any more. */
 static int run_program(struct run_request *req, struct options *opt, int *signo)
 {
@@ -160,6 +171,7 @@ static int run_program(struct run_request *req, struct options *opt, int *signo)
         take_signals(req);
         take_survivors(req);
         take_limits(req);
+        say_cores(req, opt);
         if (!opt->exec) /* else the environment is what the program gave to execve(2) */
             ranks_advise(&plan, req->settings);
         run_isle(req, &result);

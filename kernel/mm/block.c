@@ -124,6 +124,13 @@ static bool afford(u64 bytes)
     return bytes <= limit && populated <= limit - bytes;
 }
 
+/* The proxy says how often at the end. */
+static int over_limit(void)
+{
+    this_core()->kcount[LULL_K_NOMEM]++;
+    return -ENOMEM;
+}
+
 static bool lacks(u64 i, bool lazy)
 {
     return block[i] == BLOCK_NONE || (!lazy && block[i] == BLOCK_LAZY);
@@ -140,7 +147,7 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
     for (u64 i = first; i <= last; i++)
         missing += lacks(i, lazy);
     if (missing && !lazy && !afford(missing * LULL_HUGE))
-        return -ENOMEM;
+        return over_limit();
     bool reclaimed = false;
     for (u64 i = first; i <= last;) {
         u8 was = block[i];
@@ -154,7 +161,7 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
         if (proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
                        lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE)) {
             if (lazy || reclaimed)
-                return -ENOMEM;
+                return lazy ? -ENOMEM : over_limit();
             reclaim(); /* the proxy counts what was touched, too */
             reclaimed = true;
             i = first; /* what was prepared here may have gone with it */

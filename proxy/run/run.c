@@ -2,6 +2,7 @@
 #include "run/run.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -400,6 +401,17 @@ static void print_report(struct run *r, struct report *out)
         report_json(opt->report_file, out); /* says itself what went wrong (docs/report.md) */
 }
 
+static void say_refused_memory(struct run *r)
+{
+    uint64_t n = 0;
+    for (unsigned i = 0; i < r->nvcpus; i++)
+        n += isle_core(&r->isle, i)->kcount[LULL_K_NOMEM];
+    if (r->result.status != LULL_EXIT_FAILED && n > 0 && n < UINT32_MAX) /* the isle says so */
+        message("memory was refused %" PRIu64 " time%s: more than the %" PRIu64 " MiB %s", n,
+                n > 1 ? "s" : "", r->req->plan->mem >> 20,
+                r->req->opt->mem ? "of --mem" : "that were free; see --mem");
+}
+
 void run_isle(const struct run_request *req, struct run_result *out)
 {
     bool wanted = req->opt->report || req->opt->report_file, written = true;
@@ -466,6 +478,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
         rep->run.seconds = (double)(now_ns() - r->first_ns) / 1e9;
         report_section_free(&begin);
     }
+    say_refused_memory(r);
     *out = r->result;
     verbose("ended after %.1f ms, status %d", (double)(now_ns() - r->first_ns) / 1e6, out->status);
 out_stop:

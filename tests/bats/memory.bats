@@ -73,6 +73,7 @@ load common
     run_to isle "$LULL" --cpus "$LIST" --mem 320M "$PROGRAMS/oom"
     expect 0
     grep -q "32 checks passed" isle.out
+    one_line "memory was refused [0-9]+ times?: more than the 320 MiB of --mem"
 }
 
 @test "--mem is a limit, not a cost" {

@@ -116,6 +116,7 @@ enum lull_kcount {
     LULL_K_GETPID,    /* rewritten calls that were answered without entering the kernel */
     LULL_K_GETTID,
     LULL_K_YIELD,
+    LULL_K_NOMEM, /* requests for memory that --mem refused; not in the report's tables */
     LULL_K_COUNT = 16
 };
 
