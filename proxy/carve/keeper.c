@@ -122,7 +122,7 @@ static int ask(struct keeper *k, const struct question *q, struct answer *a)
 /* ---- the keeper's side ---- */
 
 struct member {
-    int fd, pidfd; /* pidfd -1: its end was seen, or cannot be */
+    int fd, pidfd; /* -1: its end was seen, or, for pidfd, cannot be */
     bool asks;     /* it waits for an answer to OP_LEAVE */
     bool left;     /* and has had one: what it had is given back */
     bool gone;
@@ -217,7 +217,11 @@ static bool receive(struct work *w, size_t i)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return errno == EINTR;
     if (n <= 0) {
-        w->member[i].gone = true;
+        /* a process that ends closes its descriptors one after the other: the record's lock may be
+           there still, so that its end is what counts */
+        close(w->member[i].fd);
+        w->member[i].fd = -1;
+        w->member[i].gone = w->member[i].left || w->member[i].pidfd < 0;
         w->due |= !w->member[i].left;
         return false;
     }
@@ -242,7 +246,6 @@ static void drop_gone(struct work *w)
     for (size_t i = 0; i < w->n; i++) {
         struct member *m = &w->member[i];
         if (m->gone) {
-            close(m->fd);
             if (m->pidfd >= 0)
                 close(m->pidfd);
         } else {
@@ -256,7 +259,7 @@ static void look(struct work *w)
 {
     /* before the wait for the journal's lock: many that end at once are given back at once */
     for (size_t i = 0; i < w->n; i++)
-        while (receive(w, i))
+        while (w->member[i].fd >= 0 && receive(w, i))
             ;
     drop_gone(w);
 }
@@ -296,6 +299,7 @@ static int wait_for_work(struct work *w)
             continue;
         close(w->member[i].pidfd);
         w->member[i].pidfd = -1;
+        w->member[i].gone = w->member[i].fd < 0;
         w->due |= !w->member[i].left;
         w->tries = 0;
     }

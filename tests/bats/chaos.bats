@@ -14,12 +14,12 @@ state_of_host() {
     find /proc/[0-9]*/exe -lname "$(readlink -f "$LULL")" 2>/dev/null | sed 's/^/process /' || true
     find /sys/fs/cgroup -maxdepth 4 -type d -name 'lull*' 2>/dev/null | sed 's/^/cgroup /' || true
     find /dev/shm /dev/hugepages /tmp -maxdepth 1 -iname '*lull*' -newer stamp 2>/dev/null || true
-    # a record without a process; those of others' isles come and go
+    # a record without a process, unless it wants nothing; those of others' isles come and go
     for record in /run/lull/*; do
         of=${record##*/isle.}
         case $record in
         */lock) ;;
-        */isle.*) [ -d "/proc/${of%%.*}" ] || echo "$record" ;;
+        */isle.*) [ -d "/proc/${of%%.*}" ] || grep -ls '^want' "$record" || true ;;
         *) ! nobody || echo "$record" ;;
         esac
     done
