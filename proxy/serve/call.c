@@ -433,6 +433,8 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_setresuid:
     case SYS_setresgid:
         return decode_credentials(c, answer);
+    case SYS_capset:
+        return decode_capset(c, answer);
     case SYS_setpriority:
         return decode_setpriority(c, answer);
     case SYS_getrlimit:

@@ -193,6 +193,7 @@ void signalfd_came(int fd); /* from another process: is it one? */
 uint64_t signalfd_inherited(void);
 /* setuid and its family, setpriority, sched_setattr (credentials.c) */
 bool decode_credentials(struct call *c, int64_t *answer);
+bool decode_capset(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
 /* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).

@@ -17,6 +17,7 @@
 
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/everyone.h"
 
 #define GROUPS_MAX 65536
 #define ATTR_SIZE 56 /* struct sched_attr, version 1 (sched_setattr(2)) */
@@ -64,10 +65,44 @@ bool decode_credentials(struct call *c, int64_t *answer)
         return true;
     if (!c->env->credentials_changed) /* nobody to tell: not an isle */
         return call_refuse(c, answer);
+    everyone_lock();
     int64_t r = change(c);
+    everyone_unlock();
     if (r >= 0)
         c->env->credentials_changed(c->env->exec_ctx);
     return call_answer(answer, r);
+}
+
+/*
+ * capset(2): a header of 8 bytes and a structure of 12 bytes for each 32 capabilities, of which the
+ * first version has 32. Linux answers what is wrong with the header.
+ */
+bool decode_capset(struct call *c, int64_t *answer)
+{
+    struct {
+        uint32_t version;
+        int pid;
+    } head;
+    char *own = arena_alloc(c->mem, sizeof head + 24);
+    c->arg[1] = c->user[1] ? (long)LULL_BAD_PTR : 0;
+    if (!own)
+        return call_answer(answer, -ENOMEM);
+    if (!call_copy_in(c, &head, c->user[0], sizeof head))
+        return true;
+    size_t size = head.version == 0x19980330 ? 12 : 24;
+    if (head.pid == c->env->pid) /* whichever thread makes the call */
+        head.pid = 0;
+    memcpy(own, &head, sizeof head);
+    bool whole = call_copy_in(c, own + sizeof head, c->user[1], size);
+    if (head.pid == 0 && whole)
+        c->arg[1] = (long)(own + sizeof head);
+    bool known = head.version == 0x19980330 || head.version == 0x20071026 ||
+                 head.version == 0x20080522;
+    if (agent_acting() || !whole || !known || !c->env->credentials_changed)
+        return true;
+    c->arg[0] = (long)own;
+    return call_answer(answer, everyone_calls((long[6]){SYS_capset, c->arg[0],
+                                                       (long)(own + sizeof head), 0, 0, 0}));
 }
 
 int64_t threads_each(int (*set)(pid_t tid, int value), int value)

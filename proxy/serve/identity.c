@@ -18,6 +18,7 @@
 #include "message.h"
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/everyone.h"
 
 #define IOPRIO_WHO_PROCESS 1
 #define PERSONALITY_ASK 0xffffffffu
@@ -73,6 +74,15 @@ static bool child_death_signal(struct call *c, const struct agent *g, int64_t *a
     return call_answer(answer, 0);
 }
 
+static bool in_every_thread(struct call *c, int64_t *answer)
+{
+    const long *a = c->arg;
+    if (agent_acting() || !c->env->credentials_changed) /* a process of one thread */
+        return true;
+    return call_answer(answer,
+                       everyone_calls((long[6]){SYS_prctl, a[0], a[1], a[2], a[3], a[4]}));
+}
+
 /* Names, timer slack and the like are the isle kernel's business: they are a thread's. */
 bool decode_prctl(struct call *c, int64_t *answer)
 {
@@ -121,9 +131,16 @@ bool decode_prctl(struct call *c, int64_t *answer)
         c->arg[1] = (long)call_ptr(c, c->user[1], sizeof(int));
         return true;
     case PR_CAP_AMBIENT:
-        if (c->user[1] == PR_CAP_AMBIENT_IS_SET)
-            return true;
-        break;
+        c->arg[2] = (long)c->user[2];
+        c->arg[3] = (long)c->user[3];
+        c->arg[4] = (long)c->user[4];
+        return c->user[1] == PR_CAP_AMBIENT_IS_SET ? true : in_every_thread(c, answer);
+    case PR_CAPBSET_DROP:
+    case PR_SET_SECUREBITS:
+        c->arg[2] = (long)c->user[2];
+        c->arg[3] = (long)c->user[3];
+        c->arg[4] = (long)c->user[4];
+        return in_every_thread(c, answer);
     case PR_SET_SECCOMP: /* strict, or a filter; there is nothing else */
         if (c->user[1] != 1 && c->user[1] != 2)
             return call_answer(answer, -EINVAL);
@@ -132,9 +149,7 @@ bool decode_prctl(struct call *c, int64_t *answer)
     case PR_GET_NO_NEW_PRIVS:
         return g ? true : no_new_privs_call(c, option == PR_SET_NO_NEW_PRIVS, answer);
     case PR_SET_KEEPCAPS:
-        if (g) /* a process of one thread */
-            return true;
-        break;
+        return in_every_thread(c, answer);
     default:
         break;
     }
@@ -157,16 +172,12 @@ bool decode_personality(struct call *c, int64_t *answer)
     return call_answer(answer, now);
 }
 
-/* Asked for, it is told; changing it would have to reach every thread that serves the program. */
 bool decode_fsid(struct call *c, int64_t *answer)
 {
-    if (agent_acting())
-        return true;
-    long now = server_syscall((long)c->nr, -1, 0, 0, 0);
     unsigned want = (unsigned)c->user[0];
-    if (want == (unsigned)now || want == UINT32_MAX)
-        return call_answer(answer, now);
-    return call_refuse(c, answer);
+    if (agent_acting() || want == UINT32_MAX || !c->env->credentials_changed)
+        return true;
+    return call_answer(answer, everyone_calls((long[6]){c->nr, want, 0, 0, 0, 0}));
 }
 
 static int ioprio_set(pid_t tid, int value)
