@@ -110,6 +110,8 @@ static enum place classify_control(const struct server *s, const struct lull_sqe
     case TCSBRK:
     case TCSBRKP:
     case TCXONC:
+    case 0x5407: /* TCSETAW, TCSETAF */
+    case 0x5408:
     case 0x402c542c: /* TCSETSW2, TCSETSF2 */
     case 0x402c542d:
         return descriptor_is_storage(s, e->arg[0]) ? PLACE_HERE : PLACE_AWAY;

@@ -58,8 +58,11 @@ static bool no_new_privs_call(const struct call *c, bool set, int64_t *answer)
     const uint64_t *a = c->user;
     if (a[1] != (set ? 1 : 0) || a[2] || a[3] || a[4])
         return call_answer(answer, -EINVAL);
-    if (set)
+    if (set) {
+        if (c->env->credentials_changed)
+            everyone_calls((long[6]){SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0});
         atomic_store(&no_new_privs, true);
+    }
     return call_answer(answer, set ? 0 : atomic_load(&no_new_privs));
 }
 

@@ -98,7 +98,7 @@ bool decode_mount_request(struct call *c, int64_t *answer)
     c->arg[0] = c->user[0] ? (long)LULL_BAD_PTR : 0;
     if (!call_copy_in(c, &size, c->user[0], sizeof size))
         return true;
-    char *own = copy_sized(c, 0, size, sizeof size, answer);
+    char *own = copy_sized(c, 0, size < sizeof size ? sizeof size : size, sizeof size, answer);
     if (!own)
         return *answer == 0;
     memcpy(own, &size, sizeof size);

@@ -90,6 +90,16 @@ CASE(capabilities, prctl)
     R(prctl(PR_GET_SECUREBITS, 0, 0, 0, 0));
 }
 
+CASE(capabilities, no_new_privileges)
+{
+    char line[256];
+    R(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "NoNewPrivs", 10))
+            fputs(line, stdout);
+}
+
 /* Under this number files are created and opened, by whichever thread. */
 CASE(capabilities, user_for_files)
 {

@@ -200,6 +200,7 @@ CASE(system, fanotify)
     R(write(fd, "T", 1));
     R(read(fan, page_with(PROT_READ), PAGE));
     R(read(fan, event, 8));
+    R(fanotify_init(FAN_REPORT_TID | 0x80000000, O_RDONLY));
 }
 
 CASE(system, files)
@@ -223,6 +224,8 @@ CASE(system, files)
     R(ioctl(fd, FS_IOC_FSGETXATTR, &x));
     R(ioctl(fd, BLKGETSIZE64, &x));
     R(ioctl(fd, LOOP_GET_STATUS64, &x));
+    R(ioctl(fd, TCGETA, &x));
+    R(ioctl(-1, TCGETA, &x));
     R(syscall(SYS_kcmp, getpid(), getpid(), 0, fd, fd));
     R(syscall(SYS_kcmp, getpid(), getpid(), 0, fd, 1 << 20));
     int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
@@ -278,6 +281,9 @@ CASE(system, list_mounts)
     uint64_t ids[64];
     long n = syscall(458, &req, ids, 64, 0);
     SHOW(n > 0);
+    req.size = 0;
+    R(syscall(458, &req, ids, 64, 0));
+    req.size = 24;
     R(syscall(458, page_with(PROT_NONE), ids, 64, 0));
     R(syscall(458, &req, page_with(PROT_READ), 64, 0));
     req.mnt_id = n > 0 ? ids[0] : 0;

@@ -167,6 +167,19 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x8004b707, LULL_IOCTL_VALUE, 0},    /* NS_GET_TGID_FROM_PIDNS */
     {0x8004b708, LULL_IOCTL_VALUE, 0},    /* NS_GET_PID_IN_PIDNS */
     {0x8004b709, LULL_IOCTL_VALUE, 0},    /* NS_GET_TGID_IN_PIDNS */
+    {0x5405, LULL_IOCTL_OUT, 18},         /* TCGETA */
+    {0x5406, LULL_IOCTL_IN, 18},          /* TCSETA, TCSETAW, TCSETAF */
+    {0x5407, LULL_IOCTL_IN, 18},
+    {0x5408, LULL_IOCTL_IN, 18},
+    {0x400454ca, LULL_IOCTL_OUT, 40},     /* TUNSETIFF: the name is written back */
+    {0x400454cb, LULL_IOCTL_VALUE, 0},    /* TUNSETPERSIST */
+    {0x400454cc, LULL_IOCTL_VALUE, 0},    /* TUNSETOWNER */
+    {0x400454ce, LULL_IOCTL_VALUE, 0},    /* TUNSETGROUP */
+    {0x800454cf, LULL_IOCTL_OUT, 4},      /* TUNGETFEATURES */
+    {0x400454d0, LULL_IOCTL_VALUE, 0},    /* TUNSETOFFLOAD */
+    {0x800454d2, LULL_IOCTL_OUT, 40},     /* TUNGETIFF */
+    {0x800454d7, LULL_IOCTL_OUT, 4},      /* TUNGETVNETHDRSZ */
+    {0x400454d8, LULL_IOCTL_IN, 4},       /* TUNSETVNETHDRSZ */
     {0, LULL_IOCTL_NONE, 0},
 };
 
