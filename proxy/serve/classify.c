@@ -107,19 +107,17 @@ static enum place classify_control(const struct server *s, const struct lull_sqe
     switch ((uint32_t)e->arg[1]) {
     case TCSETSW:
     case TCSETSF:
+    case TCSETAW:
+    case TCSETAF:
     case TCSBRK:
     case TCSBRKP:
     case TCXONC:
-    case 0x5407: /* TCSETAW, TCSETAF */
-    case 0x5408:
     case 0x402c542c: /* TCSETSW2, TCSETSF2 */
     case 0x402c542d:
         return descriptor_is_storage(s, e->arg[0]) ? PLACE_HERE : PLACE_AWAY;
     case TIOCSPGRP:
     case TCSETS:
     case TCSETA:
-    case TCSETAW:
-    case TCSETAF:
     case 0x402c542b: /* TCSETS2 */
         return descriptor_is_background_terminal(s, e->arg[0]) ? PLACE_AWAY : PLACE_HERE;
     default:
