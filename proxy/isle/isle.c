@@ -30,6 +30,8 @@
 #define FAR_PER_BYTE 48ul      /* bytes of far windows for each of the machine's memory */
 #define FAR_LEAST (64ul << 30) /* bytes, however little memory there is */
 
+#define POOL "/sys/kernel/mm/hugepages/hugepages-2048kB/" /* its reserved pages are others' */
+
 static void *fixed_map(const struct isle *isle, uint64_t start, uint64_t len)
 {
     if (isle->mem_fd >= 0)
@@ -100,7 +102,7 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
     isle->mem_fd = where->fd;
     isle->mem_hole = where->hole;
     isle->hugetlb = where->fd < 0 && !wants->no_hugetlb &&
-                    read_number("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 0) > 0;
+                    read_number(POOL "free_hugepages", 0) > read_number(POOL "resv_hugepages", 0);
     isle->thp = thp_available();
     /* since Linux 5.18 locked memory can be given back */
     isle->dontneed = where->fd < 0 && madvise(NULL, 0, MADV_DONTNEED_LOCKED) == 0;
