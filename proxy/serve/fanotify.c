@@ -62,13 +62,13 @@ bool decode_fanotify_read(struct call *c, int64_t *answer)
         return true;
     if (c->nr != SYS_read)
         return call_refuse(c, answer);
-    if ((uintptr_t)c->arg[1] <= LULL_BAD_PTR)
-        return true;
     size_t n = c->user[2] < READ_MAX ? (size_t)c->user[2] : READ_MAX;
+    c->events_to = call_mem(c, c->user[1], n);
+    if (!c->events_to)
+        return true;
     c->events = arena_alloc(c->mem, n ? n : 1);
     if (!c->events)
         return call_answer(answer, -ENOMEM);
-    c->events_to = (void *)c->arg[1];
     c->arg[1] = (long)c->events;
     c->arg[2] = (long)n;
     return true;

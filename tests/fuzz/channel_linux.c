@@ -19,6 +19,8 @@
 #include <sys/uio.h>
 #include <sys/vfs.h>
 
+#include <lull/syscalls.h>
+
 #include "channel_fake.h"
 #include "serve/call.h"
 
@@ -36,7 +38,7 @@ static unsigned touch_in(const void *p, size_t len)
 
 static bool bad(long p)
 {
-    return p == 0 || p == BAD;
+    return p == 0 || p == BAD || (unsigned long)p == LULL_BAD_RANGE;
 }
 
 static bool in(long p, size_t len)
