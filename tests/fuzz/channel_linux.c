@@ -392,7 +392,7 @@ static bool polled(const long *arg, bool precise)
 
 static bool controlled(long nr, const long *arg)
 {
-    if (nr == SYS_fcntl && arg[0] == HIGH_NEW) /* what this Linux gave */
+    if (nr == SYS_fcntl && (arg[0] == HIGH_NEW || arg[0] == HIGH_PAIR || arg[0] == HIGH_RIGHTS))
         return true;
     check_fd(arg[0]);
     if (nr == SYS_fcntl)
