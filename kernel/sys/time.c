@@ -30,6 +30,16 @@ static u64 clock_read(enum lull_clock id)
     return ns;
 }
 
+static u32 coarse_tick(void)
+{
+    return ((const struct lull_timepage *)LULL_TIMEPAGE)->tick;
+}
+
+static u64 coarse_read(enum lull_clock id)
+{
+    return clock_read(id) - LULL_COARSE_LAG((u64)coarse_tick());
+}
+
 u64 clock_mono(void)
 {
     return clock_read(LULL_CLOCK_MONOTONIC);
@@ -113,12 +123,16 @@ static long clock_by_id(i32 id, u64 *ns)
 {
     switch (id) {
     case 0:
-    case 5: /* REALTIME_COARSE */
         *ns = clock_read(LULL_CLOCK_REALTIME);
         return 0;
     case 1:
-    case 6: /* MONOTONIC_COARSE */
         *ns = clock_read(LULL_CLOCK_MONOTONIC);
+        return 0;
+    case 5: /* REALTIME_COARSE */
+        *ns = coarse_read(LULL_CLOCK_REALTIME);
+        return 0;
+    case 6: /* MONOTONIC_COARSE */
+        *ns = coarse_read(LULL_CLOCK_MONOTONIC);
         return 0;
     case 2:
         *ns = tsc_to_ns(process_cpu_ticks());
@@ -167,7 +181,7 @@ long sys_clock_getres(struct frame *f)
     long r = clock_by_id(id, &ns);
     if (r)
         return r == -ESRCH ? forward_call(f, &syscall_table[229]) : r;
-    struct timespec ts = {0, id == 5 || id == 6 ? 4000000 : 1};
+    struct timespec ts = {0, id == 5 || id == 6 ? coarse_tick() : 1};
     return f->rsi ? copy_out(f->rsi, &ts, sizeof ts) : 0;
 }
 
@@ -185,7 +199,7 @@ long sys_gettimeofday(struct frame *f)
 
 long sys_time(struct frame *f)
 {
-    i64 s = (i64)(clock_real() / 1000000000);
+    i64 s = (i64)(coarse_read(LULL_CLOCK_REALTIME) / 1000000000);
     if (f->rdi && copy_out(f->rdi, &s, sizeof s))
         return -EFAULT;
     return s;

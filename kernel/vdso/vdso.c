@@ -48,6 +48,16 @@ static inline void clock_read(enum lull_clock id, struct timespec *out)
     out->nsec = (i64)ns;
 }
 
+static inline void coarse_read(enum lull_clock id, struct timespec *out)
+{
+    clock_read(id, out);
+    out->nsec -= LULL_COARSE_LAG((i64)((const struct lull_timepage *)LULL_TIMEPAGE)->tick);
+    while (out->nsec < 0) {
+        out->nsec += (i64)NS;
+        out->sec--;
+    }
+}
+
 static long trap2(long nr, long a, long b)
 {
     long r;
@@ -62,10 +72,10 @@ static __attribute__((noinline)) int other_clock(int id, struct timespec *ts)
         clock_read(LULL_CLOCK_RAW, ts);
         return 0;
     case 5: /* the coarse ones */
-        clock_read(LULL_CLOCK_REALTIME, ts);
+        coarse_read(LULL_CLOCK_REALTIME, ts);
         return 0;
     case 6:
-        clock_read(LULL_CLOCK_MONOTONIC, ts);
+        coarse_read(LULL_CLOCK_MONOTONIC, ts);
         return 0;
     case 7:
         clock_read(LULL_CLOCK_BOOTTIME, ts);
@@ -109,7 +119,7 @@ EXPORT i64 __vdso_time(i64 *out);
 i64 __vdso_time(i64 *out)
 {
     struct timespec ts;
-    clock_read(LULL_CLOCK_REALTIME, &ts);
+    coarse_read(LULL_CLOCK_REALTIME, &ts); /* as Linux's */
     if (out)
         *out = ts.sec;
     return ts.sec;

@@ -70,11 +70,21 @@ static const clockid_t linux_clock[LULL_CLOCKS] = {
     [LULL_CLOCK_TAI] = CLOCK_TAI,
 };
 
+/* ns; below a second, as CONFIG_HZ is at least 1 */
+static uint32_t coarse_tick(void)
+{
+    struct timespec ts = {0};
+    return clock_getres(CLOCK_REALTIME_COARSE, &ts) == 0 && ts.tv_sec == 0 && ts.tv_nsec > 0
+               ? (uint32_t)ts.tv_nsec
+               : 1;
+}
+
 static void page_write(uint64_t tsc_base, uint64_t mult, const uint64_t ns[LULL_CLOCKS])
 {
     struct lull_timepage *page = (struct lull_timepage *)LULL_TIMEPAGE;
     last.seq += 2;
     __atomic_store_n(&page->seq, last.seq - 1, __ATOMIC_SEQ_CST);
+    page->tick = coarse_tick();
     page->tsc_base = tsc_base;
     page->mult = mult;
     for (unsigned i = 0; i < LULL_CLOCKS; i++) {

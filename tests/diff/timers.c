@@ -2,6 +2,7 @@
 /* Clocks, sleeping, timers. */
 #include "diff.h"
 
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/times.h>
 #include <sys/timex.h>
@@ -443,4 +444,31 @@ CASE(timers, real_timer_ignored)
     signal(SIGALRM, on_alarmed);
     sleep_ms(50);
     SHOW(alarmed);
+}
+
+/* A file that is made after a clock was read is not older than that. */
+CASE(timers, files_are_not_older_than_the_coarse_clock)
+{
+    int older = 0, res;
+    struct timespec tick, said;
+    struct stat st;
+    for (int i = 0; i < 400; i++) {
+        int how = i % 4;
+        if (how < 2)
+            clock_gettime(CLOCK_REALTIME_COARSE, &said);
+        else if (how == 2)
+            syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, &said);
+        else
+            said = (struct timespec){time(NULL), 0};
+        int fd = open("new", O_CREAT | O_RDWR, 0600);
+        fstat(fd, &st);
+        older += st.st_mtim.tv_sec < said.tv_sec ||
+                 (st.st_mtim.tv_sec == said.tv_sec && st.st_mtim.tv_nsec < said.tv_nsec);
+        close(fd);
+        unlink("new");
+    }
+    SHOW(older);
+    res = clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    SHOW(res);
+    SHOW(tick.tv_nsec);
 }

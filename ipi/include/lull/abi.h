@@ -185,17 +185,21 @@ enum lull_clock {
 
 /*
  * Clock parameters at LULL_TIMEPAGE, written by the proxy (seqlock: odd while it writes), read by
- * kernel and vDSO. A clock is at[i] + ((tsc - tsc_base) * mult >> 32) nanoseconds.
+ * kernel and vDSO. A clock is at[i] + ((tsc - tsc_base) * mult >> 32) nanoseconds. A coarse clock
+ * is LULL_COARSE_LAG behind it, because Linux stamps files by its own, which must not be behind the
+ * isle's.
  */
 struct lull_timepage {
     uint32_t seq;
-    uint32_t pad;
+    uint32_t tick; /* ns, > 0: resolution of Linux's coarse clocks (clock_getres(2)) */
     uint64_t tsc_base;
     uint64_t mult;
     struct {
         uint64_t sec, nsec; /* nsec < 10^9 */
     } at[LULL_CLOCKS];      /* at tsc_base */
 };
+/* ns. An eighth more than a tick: a tick can be late, and clocks differ by microseconds. */
+#define LULL_COARSE_LAG(tick) ((tick) + (tick) / 8)
 LULL_ASSERT_OFF(struct lull_timepage, at, 24);
 LULL_ASSERT_SIZE(struct lull_timepage, 24 + 16 * 5);
 
