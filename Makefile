@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich check-ltp install format tidy syscalls-doc clean
+.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich check-ltp check-stress-ng install format tidy syscalls-doc clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -18,6 +18,7 @@ help:
 	@echo "make check-mpich    MPICH's own tests, natively and on isles; DIRS=\"pt2pt coll\": these"
 	@echo "make check-ltp LTP=DIR   the Linux Test Project's tests (a folder or tarball of its sources),"
 	@echo "               natively and on isles; LISTS=\"syscalls mm hugetlb posix\": these"
+	@echo "make check-stress-ng   each stressor of Debian's stress-ng for a second, both ways"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
 	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
@@ -58,6 +59,10 @@ check-mpich: deps
 check-ltp: deps
 	@$(MAKE) build
 	@scripts/check-ltp $(BUILD) "$(LTP)" $(LISTS)
+
+check-stress-ng: deps
+	@$(MAKE) build
+	@scripts/check-stress-ng $(BUILD)
 
 install: build
 	@DESTDIR="$(DESTDIR)" cmake --install $(BUILD) --prefix "$(PREFIX)"
