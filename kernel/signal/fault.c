@@ -147,6 +147,17 @@ static int fpe_code(u64 vec)
 }
 
 /*
+ * A debug exception of icebp, not of a single step: ring 3 cannot read DR6, which would tell. RIP is
+ * behind the instruction; some hypervisors leave it there.
+ */
+static bool is_icebp(const struct frame *f)
+{
+    u8 code[2] = {0};
+    return !(f->rflags & FLAGS_TF) && copy_in(code, f->rip - 1, sizeof code) == 0 &&
+           (code[0] == 0xf1 || code[1] == 0xf1);
+}
+
+/*
  * Some hypervisors let privileged and undefined instructions of ring 3 fault otherwise than the
  * processor does: `int n` without a gate is #UD there, and monitor #GP.
  */
@@ -190,7 +201,7 @@ void user_fault(struct frame *f, u64 vec, u64 err)
         break;
     case 1:
         rewrite_hide_step(f);
-        signal_force(f, SIGTRAP, f->rflags & FLAGS_TF ? TRAP_TRACE : TRAP_BRKPT, f->rip, vec, err);
+        signal_force(f, SIGTRAP, is_icebp(f) ? TRAP_BRKPT : TRAP_TRACE, f->rip, vec, err);
         break;
     case 3:
         signal_force(f, SIGTRAP, SI_KERNEL, 0, vec, err);
