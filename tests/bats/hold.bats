@@ -218,6 +218,7 @@ kill_both() {
 }
 
 @test "ranks that Open MPI binds to what a shield has left are not bound" {
+    need_engine "another process has the threads, and the shield moves them" kvm
     shielding
     command -v mpirun.openmpi >/dev/null || fail "no mpirun.openmpi: run make deps"
     [ "$CPUS" = 0,1 ] && [ "$(nproc)" = 2 ] || skip "the cores of Open MPI are not the first two"
