@@ -125,7 +125,7 @@ wait_in_read() {
 }
 
 @test "who waits for lull sees its cores' time (getrusage)" {
-    local code='1 for 1 .. 2e7; print +(times)[0]' program mine theirs
+    local code='1 for 1 .. 4e7; print +(times)[0]' program mine theirs
     # the program's own count, then its parent's of what it waited for
     theirs=$(perl -e 'print qx(@ARGV); printf " %.2f", (times)[2]' \
         "$LULL" --cpus "$FIRST" perl -e "'$code'")
