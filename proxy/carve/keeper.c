@@ -26,6 +26,9 @@
 #define ANSWER_MS 60000   /* longer than journal_lock() waits */
 #define RETRIES 12        /* of what could not be given back, at 10, 20, 40 ... ms, at most: */
 #define RETRY_MAX_MS 2000
+/* Looks after an end without OP_LEAVE, at 10, 20 ... 640 ms: a child that died before OP_JOIN is no
+   member, and its copy of a record's lock may outlive its copy of the socket. */
+#define SWEEPS 7
 #define END_TRIES 2000 /* of 100 us: until the keeper has ended */
 
 enum op { OP_GIVE, OP_MOVE, OP_JOIN, OP_LEAVE };
@@ -137,6 +140,7 @@ struct work {
     bool given;
     bool due; /* somebody has left or ended */
     unsigned tries;
+    unsigned sweeps; /* looks that are due even if nothing is left to give back */
 };
 
 static int add_member(struct work *w, int fd, pid_t pid)
@@ -214,8 +218,9 @@ static bool receive(struct work *w, size_t i)
                        .msg_control = c.room,
                        .msg_controllen = sizeof c.room};
     ssize_t n = recvmsg(w->member[i].fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return errno == EINTR;
+    /* ECONNRESET: the other end closed with an answer unread; what it sent before is still there */
+    if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
+        return errno != EAGAIN;
     if (n <= 0) {
         /* a process that ends closes its descriptors one after the other: the record's lock may be
            there still, so that its end is what counts */
@@ -223,6 +228,7 @@ static bool receive(struct work *w, size_t i)
         w->member[i].fd = -1;
         w->member[i].gone = w->member[i].left || w->member[i].pidfd < 0;
         w->due |= !w->member[i].left;
+        w->sweeps = w->member[i].left ? w->sweeps : SWEEPS;
         return false;
     }
     for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
@@ -276,7 +282,8 @@ static void give_back(struct work *w)
         m->left |= m->asks;
         m->asks = false;
     }
-    bool again = err || journal_unfinished(w->journal);
+    bool again = err || journal_unfinished(w->journal) || w->sweeps > 0;
+    w->sweeps -= w->sweeps > 0;
     w->tries = again ? w->tries + 1 : 0;
 }
 
@@ -301,6 +308,7 @@ static int wait_for_work(struct work *w)
         w->member[i].pidfd = -1;
         w->member[i].gone = w->member[i].fd < 0;
         w->due |= !w->member[i].left;
+        w->sweeps = w->member[i].left ? w->sweeps : SWEEPS;
         w->tries = 0;
     }
     free(p);
