@@ -114,6 +114,18 @@ static bool decode_data(struct call *c, int64_t *answer)
     return true;
 }
 
+/*
+ * The call's first argument names what fd, a descriptor of the server's own, has open, where procfs
+ * is to be had, because what the path leads to may change meanwhile. finish_mount() closes fd.
+ */
+static void by_descriptor(struct call *c, long fd)
+{
+    char *name = name_of(c, fd);
+    if (name && server_syscall(SYS_access, (long)name, 0, 0, 0) == 0)
+        c->arg[0] = (long)name;
+    c->own_fd = (int)fd;
+}
+
 bool decode_mount(struct call *c, int64_t *answer)
 {
     if (!type_is_known(c, 2))
@@ -125,11 +137,7 @@ bool decode_mount(struct call *c, int64_t *answer)
     long fd = open_name(c, AT_FDCWD, 0, 0);
     if (fd < 0)
         return not_opened(c, fd, answer);
-    /* by the descriptor, where procfs is to be had: what the path leads to may change meanwhile */
-    char *name = name_of(c, fd);
-    if (name && server_syscall(SYS_access, (long)name, 0, 0, 0) == 0)
-        c->arg[0] = (long)name;
-    c->own_fd = (int)fd;
+    by_descriptor(c, fd);
     return true;
 }
 
@@ -168,10 +176,7 @@ bool decode_chroot(struct call *c, int64_t *answer)
     long fd = open_name(c, AT_FDCWD, 0, O_DIRECTORY);
     if (fd < 0)
         return not_opened(c, fd, answer);
-    char *name = name_of(c, fd);
-    if (name && server_syscall(SYS_access, (long)name, 0, 0, 0) == 0)
-        c->arg[0] = (long)name;
-    c->own_fd = (int)fd;
+    by_descriptor(c, fd);
     return true;
 }
 
