@@ -33,7 +33,8 @@ CASE(io, huge_counts)
     int fd = file_with("f", "abc");
 
     R(read(fd, p, 0x7fffffff));
-    R(pread(fd, p, 1ul << 40, 1));
+    R(pread(fd, p, 0x7ffffffff000 - (uintptr_t)p, 1)); /* ends where user space ends */
+    R(pread(fd, p, 0x7ffffffff001 - (uintptr_t)p, 1));
     R(read(fd, p, (size_t)-1));
     R(pwrite(fd, p, (size_t)-1, 0));
 }
