@@ -477,7 +477,7 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case LULL_A_BUFOUT: {
         u32 prot = a.kind == LULL_A_BUFIN ? PROT_READ : PROT_WRITE;
         n = min_u64(arg[a.param], 0x7ffff000);
-        if (d->class == LULL_SYS_FDWAIT && n < arg[a.param] && !user_range_ok(p, arg[a.param])) {
+        if (d->class == LULL_SYS_FDWAIT && n < arg[a.param] && !range_exists(p, arg[a.param])) {
             arg[i] = LULL_BAD_RANGE; /* Linux looks at all of it */
             return;
         }
