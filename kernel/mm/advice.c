@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* madvise(2), mincore(2), msync(2), mlock(2), brk(2). */
+/* madvise(2), mincore(2), msync(2), brk(2). */
 #include "kernel.h"
 #include "mm/mm.h"
 
@@ -10,6 +10,17 @@
 #define MADV_UNMERGEABLE 13
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
+#define MADV_DONTNEED_LOCKED 24
+#define MADV_DONTFORK 10
+#define MADV_DODUMP 17
+#define MADV_WIPEONFORK 18
+#define MADV_COLD 20
+#define MADV_PAGEOUT 21
+#define MADV_HWPOISON 100
+#define MADV_SOFT_OFFLINE 101
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#define MS_INVALIDATE 2
 #define DISCARD_WORTH (256ul << 10) /* bytes: below it, clearing costs less than an exit */
 
 void mm_wipe(u64 start, u64 end)
@@ -101,6 +112,52 @@ static long merge(u64 start, u64 end, u32 advice)
     return r;
 }
 
+static bool discards(u32 advice)
+{
+    return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE ||
+           advice == MADV_REMOVE || advice == MADV_DONTFORK || advice == MADV_WIPEONFORK ||
+           advice == MADV_GUARD_INSTALL;
+}
+
+/* What Linux says of the first mapping in [start, *end) that does not permit the advice; *end
+   becomes where that begins, and what comes before it is advised. */
+static long forbidden(u64 start, u64 *end, u32 advice)
+{
+    bool unlocked = advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE ||
+                    advice == MADV_COLD || advice == MADV_PAGEOUT;
+    for (const struct lull_map *v = vma_next(start); v && v->start < *end; v = vma_following(v)) {
+        bool anonymous = !v->file && !lull_map_shared(v);
+        bool seal = v->flags & LULL_MAP_SEALED && anonymous && !(map_rights(v) & PROT_WRITE);
+        bool dumped = advice == MADV_DODUMP && v->flags & LULL_MAP_DROPPABLE;
+        if ((seal && discards(advice)) || (v->flags & LULL_MAP_LOCKED && unlocked) || dumped) {
+            *end = max_u64(v->start, start);
+            return seal && discards(advice) ? -EPERM : -EINVAL;
+        }
+    }
+    return 0;
+}
+
+/* Refused, if Linux would do it. */
+static long poison(u32 advice)
+{
+    if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
+        return refuse(28);
+    spin_lock(&mm_lock);
+    long r = window_call(LULL_WIN_ADVISE, 0, 0, advice, 0, 0);
+    spin_unlock(&mm_lock);
+    return r ? r : refuse(28);
+}
+
+static long advise_guards(u64 start, u64 end, u32 advice)
+{
+    spin_lock(&mm_lock);
+    long no = advice == MADV_GUARD_INSTALL ? forbidden(start, &end, advice) : 0;
+    long r = advice == MADV_GUARD_INSTALL ? guard_install(start, end) : guard_remove(start, end);
+    pt_flush();
+    spin_unlock(&mm_lock);
+    return r == -ENOSYS ? refuse(28) : r == 0 || r == -ENOMEM ? (no ? no : r) : r;
+}
+
 long sys_madvise(struct frame *f)
 {
     u64 start = f->rdi, end;
@@ -115,56 +172,76 @@ long sys_madvise(struct frame *f)
                 advice == MADV_POPULATE_WRITE;
     if (mm_advice_is_of_fork(advice)) {
         spin_lock(&mm_lock);
-        long done = mm_advise_fork(start, end, advice);
+        long no = forbidden(start, &end, advice);
+        long done = start < end ? mm_advise_fork(start, end, advice) : 0;
         spin_unlock(&mm_lock);
-        return done;
+        return no && done != -EINVAL ? no : done;
     }
+    if (advice == MADV_GUARD_INSTALL || advice == MADV_GUARD_REMOVE)
+        return advise_guards(start, end, advice);
     if (advice == MADV_MERGEABLE || advice == MADV_UNMERGEABLE) {
         spin_lock(&mm_lock);
         long done = merge(start, end, advice);
         spin_unlock(&mm_lock);
         return done;
     }
-    if (!hint && advice != MADV_DONTNEED && advice != MADV_REMOVE)
-        return advice > 25 && advice != 100 && advice != 101 ? -EINVAL : refuse(28);
+    bool dontneed = advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
+    if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
+        return poison(advice);
+    if (!hint && !dontneed && advice != MADV_REMOVE)
+        return advice > 25 ? -EINVAL : refuse(28);
     spin_lock(&mm_lock);
-    long r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    long no = forbidden(start, &end, advice);
+    long r = no ? no : vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    if ((advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) && guard_in(start, end))
+        r = -EFAULT;
     if (advice == MADV_POPULATE_READ && r == 0 && !vma_covered(start, end, PROT_READ))
         r = -EINVAL;
     if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
         r = -EINVAL;
     if (advice == MADV_FREE && file_between(start, end, true))
         r = -EINVAL;
-    bool files = advice == MADV_DONTNEED && file_between(start, end, false);
-    long huge = hugetlb_advise(start, end, advice);
+    bool files = dontneed && file_between(start, end, false);
+    long huge = hugetlb_advise(start, end, dontneed ? MADV_DONTNEED : advice);
     if (huge && r == 0)
         r = huge;
     if (huge)
         ;
-    else if (advice == MADV_DONTNEED && vma_room(2))
+    else if (dontneed && vma_room(2))
         mm_wipe(start, end);
-    else if (advice == MADV_REMOVE)
-        r = remove_pages(start, end);
+    else if (advice == MADV_REMOVE) {
+        long done = start < end ? remove_pages(start, end) : 0;
+        r = no && (done == 0 || done == -ENOMEM) ? no : done;
+    }
     pt_flush();
     spin_unlock(&mm_lock);
     long again = files ? file_dontneed(start, end) : 0;
     return again == -ENOSYS ? refuse(28) : again ? again : r;
 }
 
-/* `before`: of the page before it; 2: there is none. */
-static u8 mincore_page(u64 at, u8 before)
+/* Which of the n pages from `at` on, all of mapping m, are in memory: bit i, page i. */
+static u64 resident_bits(const struct lull_map *m, u64 at, u64 n)
 {
-    spin_lock(&mm_lock);
-    const struct lull_map *m = vma_at(at);
-    u8 resident = pt_allows(at, 0);
-    if (m && LULL_MAP_PAGE(m->flags)) {
-        u64 page = map_page(m), start = ALIGN_DOWN(at, page);
-        resident = at > start && before != 2
-                       ? before
-                       : window_call(LULL_WIN_RESIDENT, start, page, 0, 0, 0) == 1;
+    u64 all = (1ul << n) - 1;
+    bool window = m->flags & LULL_MAP_WINDOW;
+    if (LULL_MAP_PAGE(m->flags)) {
+        u64 page = map_page(m), bits = 0;
+        for (u64 i = 0; i < n;) {
+            u64 start = ALIGN_DOWN(at + i * LULL_PAGE, page);
+            bool there = window_call(LULL_WIN_RESIDENT, start, page, 0, 0, 0) & 1;
+            for (; i < n && at + i * LULL_PAGE < start + page; i++)
+                bits |= (u64)there << i;
+        }
+        return bits;
     }
-    spin_unlock(&mm_lock);
-    return resident;
+    if (m->flags & (LULL_MAP_RESERVED | LULL_MAP_GUARD) || (m->flags & LULL_MAP_BEYOND && !window))
+        return 0;
+    if (window || IS_LAZY(m->flags)) { /* Linux populates it, and only Linux knows */
+        bool asks = boot_info()->flags & LULL_BOOT_F_WINDOWS;
+        i64 bits = asks ? window_call(LULL_WIN_RESIDENT, at, n * LULL_PAGE, 0, 0, 0) : -1;
+        return bits < 0 ? all : (u64)bits & all;
+    }
+    return m->prot || m->flags & LULL_MAP_TOUCHED ? all : 0;
 }
 
 long sys_mincore(struct frame *f)
@@ -172,16 +249,22 @@ long sys_mincore(struct frame *f)
     u64 end;
     if (!mm_range_decode(f->rdi, f->rsi, &end))
         return f->rdi & (LULL_PAGE - 1) ? -EINVAL : -ENOMEM;
-    spin_lock(&mm_lock);
-    bool covered = vma_covered(f->rdi, end, 0);
-    spin_unlock(&mm_lock);
-    if (!covered)
-        return -ENOMEM;
-    u8 resident = 0;
-    for (u64 at = f->rdi, i = 0; at < end; at += LULL_PAGE, i++) {
-        resident = mincore_page(at, i ? resident : 2);
-        if (copy_out(f->rdx + i, &resident, 1))
+    for (u64 at = f->rdi, i = 0; at < end;) {
+        u8 vec[LULL_WIN_RESIDENT_MAX];
+        spin_lock(&mm_lock);
+        const struct lull_map *m = vma_covered(at, end, 0) ? vma_at(at) : NULL;
+        u64 n = m ? (min_u64(m->end, end) - at) / LULL_PAGE : 0;
+        n = min_u64(n, LULL_WIN_RESIDENT_MAX);
+        u64 bits = m ? resident_bits(m, at, n) : 0;
+        spin_unlock(&mm_lock);
+        if (!m)
+            return -ENOMEM;
+        for (u64 k = 0; k < n; k++)
+            vec[k] = bits >> k & 1;
+        if (copy_out(f->rdx + i, vec, n))
             return -EFAULT;
+        at += n * LULL_PAGE;
+        i += n;
     }
     return 0;
 }
@@ -194,43 +277,14 @@ long sys_msync(struct frame *f)
     if (!mm_range_decode(f->rdi, f->rsi, &end))
         return -ENOMEM;
     spin_lock(&mm_lock);
-    long r = windows_sync(f->rdi, end, f->rdx);
-    if (!vma_covered(f->rdi, end, 0))
+    u64 stop = f->rdx & MS_INVALIDATE ? lock_first(f->rdi, end) : end;
+    long r = windows_sync(f->rdi, stop, f->rdx);
+    if (r == 0 && stop < end)
+        r = -EBUSY;
+    else if (r == 0 && !vma_covered(f->rdi, end, 0))
         r = -ENOMEM;
     spin_unlock(&mm_lock);
     return r;
-}
-
-/* mlock, munlock: what is mapped is memory of the isle, which Linux may page only if --mem was
-   more than there is; the answer is about the range. */
-long sys_mlock(struct frame *f)
-{
-    u64 start = ALIGN_DOWN(f->rdi, LULL_PAGE);
-    u64 end = ALIGN_UP(f->rdi + f->rsi, LULL_PAGE);
-    if (end < start)
-        return -EINVAL;
-    spin_lock(&mm_lock);
-    bool covered = vma_covered(start, end, 0);
-    spin_unlock(&mm_lock);
-    return covered ? 0 : -ENOMEM;
-}
-
-long sys_mlock2(struct frame *f)
-{
-    return f->rdx & ~1ul ? -EINVAL : sys_mlock(f); /* MLOCK_ONFAULT */
-}
-
-/* MCL_CURRENT, _FUTURE, _ONFAULT: as mlock, of everything. */
-long sys_mlockall(struct frame *f)
-{
-    u32 flags = (u32)f->rdi;
-    return !flags || flags & ~7u || flags == 4 ? -EINVAL : 0;
-}
-
-long sys_munlockall(struct frame *f)
-{
-    (void)f;
-    return 0;
 }
 
 static u64 brk_now; /* mm_lock */
@@ -238,20 +292,26 @@ static u64 brk_now; /* mm_lock */
 long sys_brk(struct frame *f)
 {
     const struct lull_boot *b = boot_info();
+    u64 want = f->rdi, grows = want > brk_now ? want - brk_now : 0; /* by about as much */
+    u32 lock = 0;
+    bool may = want <= b->brk_start || lock_may_map(grows, false, &lock) == 0;
     spin_lock(&mm_lock);
     if (!brk_now)
         brk_now = b->brk_start;
-    u64 want = f->rdi;
     if (want >= b->brk_start && want <= b->brk_end) {
         u64 old_end = ALIGN_UP(brk_now, LULL_PAGE), new_end = ALIGN_UP(want, LULL_PAGE);
-        bool ok = true;
+        bool ok = may || new_end <= old_end;
         if (new_end > old_end) {
             struct lull_map *v = vma_next(old_end);
-            ok = (!v || v->start >= new_end) &&
+            ok = ok && (!v || v->start >= new_end) &&
                  mm_may_expand(0, new_end - old_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) &&
                  mm_map(old_end, new_end, PROT_READ | PROT_WRITE, LULL_MAP_HEAP) == 0;
+            if (ok)
+                lock_mapped(old_end, new_end, lock);
         } else if (new_end < old_end) {
-            mm_unmap(new_end, old_end);
+            ok = !sealed_in(new_end, old_end);
+            if (ok)
+                mm_unmap(new_end, old_end);
         }
         if (ok)
             brk_now = want;

@@ -39,6 +39,8 @@ long mm_advise_fork(u64 start, u64 end, u32 advice)
         struct lull_map m = vma_piece(v, max_u64(at, v->start), min_u64(v->end, end));
         if (advice == MADV_WIPEONFORK && (m.file || lull_map_shared(&m)))
             return -EINVAL;
+        if (advice == MADV_KEEPONFORK && m.flags & LULL_MAP_DROPPABLE)
+            return -EINVAL;
         if (!vma_room(2))
             return -ENOMEM;
         mark(m, advice);
@@ -61,6 +63,7 @@ void mm_forked(void)
         else if (m.flags & LULL_MAP_WIPE)
             mm_wipe(m.start, m.end);
     }
+    lock_forked();
     vma_forget_peaks();
     pt_flush();
     spin_unlock(&mm_lock);

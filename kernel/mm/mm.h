@@ -14,7 +14,10 @@
  *   remap.c      mremap
  *   policy.c     which node memory comes from
  *   numa.c       mbind and its family
- *   advice.c     madvise, mincore, msync, mlock, brk
+ *   advice.c     madvise, mincore, msync, brk
+ *   guard.c      guard pages
+ *   lock.c       mlock and its family
+ *   seal.c       mseal
  *   expand.c     limits of address space and data
  *   inherit.c    what a forked child gets
  *   start.c      program, stack and heap at start
@@ -36,6 +39,7 @@
 #define MAP_SHARED 0x01u
 #define MAP_PRIVATE 0x02u
 #define MAP_SHARED_VALIDATE 0x03u
+#define MAP_DROPPABLE 0x08u
 #define MAP_TYPE 0x0fu
 #define MAP_FIXED 0x10u
 #define MAP_ANONYMOUS 0x20u
@@ -46,6 +50,7 @@
 #define MAP_HUGE_SHIFT 26
 #define MAP_POPULATE 0x8000u
 #define MAP_STACK 0x20000u
+#define MAP_LOCKED 0x2000u
 #define MAP_FIXED_NOREPLACE 0x100000u
 #define MAP_KNOWN 0x7c07f9f3u /* what MAP_SHARED_VALIDATE takes everywhere (linux/mman.h) */
 
@@ -55,18 +60,22 @@
 extern spinlock mm_lock; /* guards everything below but the system calls */
 
 /* vma.c: sorted, disjoint */
-struct lull_map *vma_at(u64 addr);                  /* containing addr, or NULL */
-struct lull_map *vma_next(u64 addr);                /* first that ends behind addr, or NULL */
-struct lull_map *vma_following(struct lull_map *v); /* or NULL */
+struct lull_map *vma_at(u64 addr);                        /* containing addr, or NULL */
+struct lull_map *vma_next(u64 addr);                      /* first that ends behind addr, or NULL */
+struct lull_map *vma_following(const struct lull_map *v); /* or NULL */
 bool vma_covered(u64 start, u64 end, u32 prot); /* every page mapped, with at least these rights */
 u64 vma_readable_end(u64 addr, u64 max, u32 prot); /* end of the run of such pages from addr */
 u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 0 */
 bool vma_room(unsigned more);
+bool vma_full(unsigned more); /* the program has no right to that many more */
 void vma_insert(struct lull_map m);
 struct lull_map vma_piece(const struct lull_map *m, u64 from, u64 to); /* of it, inside */
 void vma_remove(u64 start, u64 end);
-void vma_forget_peaks(void); /* of lull_maps: in a forked child */
-void vma_change_begin(void); /* the proxy sees what is between the two at once; they nest */
+void vma_replace(struct lull_map m); /* what is there becomes m */
+void vma_forget_peaks(void);         /* of lull_maps: in a forked child */
+u64 vma_locked(void);                /* lull_maps.locked */
+u64 vma_size(void);                  /* lull_maps.size */
+void vma_change_begin(void);         /* the proxy sees what is between the two at once; they nest */
 void vma_change_end(void);
 
 /* pagetable.c */
@@ -92,6 +101,29 @@ bool in_ram(u64 start, u64 end);
 /* advice.c: zero again, as MADV_DONTNEED makes it. Under mm_lock */
 void mm_wipe(u64 start, u64 end);
 
+/*
+ * lock.c. Memory of an isle that lull may lock is locked anyway, so what counts here is what the
+ * program is told, and windows. The first takes mm_lock and may sleep, the others are under it.
+ */
+/* 0, -EPERM or -EAGAIN: `len` bytes more may be mapped, `asked`: with MAP_LOCKED. *flags: of
+   LULL_MAP_LOCK, what the mapping gets. */
+long lock_may_map(u64 len, bool asked, u32 *flags);
+void lock_mapped(u64 start, u64 end, u32 flags); /* a new mapping; flags as above */
+void lock_grown(u64 start, u64 end);             /* a mapping became longer by this */
+u64 lock_limit(void); /* RLIMIT_MEMLOCK in bytes, LULL_UNLIMITED with CAP_IPC_LOCK. Sleeps */
+u64 lock_first(u64 start, u64 end); /* the first locked page, or end */
+/* The mappings get these flags of LULL_MAP_LOCK; as Linux, those before a hole. 0 or -ENOMEM. */
+long lock_mark(u64 start, u64 end, u32 flags);
+void lock_forked(void); /* in the child nothing is locked */
+
+/* seal.c, under mm_lock */
+bool sealed_in(u64 start, u64 end); /* some page is sealed */
+
+/* guard.c, under mm_lock */
+bool guard_in(u64 start, u64 end);
+long guard_install(u64 start, u64 end); /* -ENOMEM: there is a hole; -EINVAL, -ENOSYS */
+long guard_remove(u64 start, u64 end);
+
 /* inherit.c */
 bool mm_advice_is_of_fork(u32 advice);
 long mm_advise_fork(u64 start, u64 end, u32 advice); /* under mm_lock */
@@ -113,6 +145,9 @@ bool mm_fixed_ok(u64 start, u64 end); /* where a fixed request may lie */
 /* Where a mapping goes, by hint and flags. 0 or -errno. Under mm_lock. */
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
 bool mm_range_decode(u64 start, u64 len, u64 *end); /* page aligned, no overflow */
+/* mprotect(2) of [from, to) of mapping v; the caller flushes. 0 or -errno. Under mm_lock. */
+long mm_protect(struct lull_map v, u64 from, u64 to, u32 prot);
+u32 map_rights(const struct lull_map *m); /* those that the program gave it */
 struct thread *program_start(void);
 
 /* window.c: memory shared with Linux. All but the first under mm_lock. */
@@ -199,6 +234,9 @@ long sys_madvise(struct frame *f);
 long sys_mincore(struct frame *f);
 long sys_msync(struct frame *f);
 long sys_mlock(struct frame *f);
+long sys_munlock(struct frame *f);
+long sys_mseal(struct frame *f);
+long sys_remap_file_pages(struct frame *f);
 long sys_mlock2(struct frame *f);
 long sys_mlockall(struct frame *f);
 long sys_munlockall(struct frame *f);

@@ -156,7 +156,8 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
 {
     u32 flags = (u32)f->r10;
     bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
-    bool private = (flags & MAP_TYPE) == MAP_PRIVATE, anonymous = flags & MAP_ANONYMOUS;
+    bool anonymous = flags & MAP_ANONYMOUS, droppable = (flags & MAP_TYPE) == MAP_DROPPABLE;
+    bool private = (flags & MAP_TYPE) == MAP_PRIVATE || droppable;
     u64 at = 0;
     bool huge = anonymous && flags & MAP_HUGETLB;
     long r;
@@ -164,7 +165,9 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
         r = refuse(9);
     else if (huge)
         r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
-    else if (windows && (!private || among_windows(f->rdi, len, flags)))
+    else if (droppable && !windows)
+        r = refuse(9);
+    else if (windows && (!private || droppable || among_windows(f->rdi, len, flags)))
         r = map_window(f, len, prot, &at);
     else if (anonymous)
         r = map_anonymous(f->rdi, len, prot, flags, &at);
@@ -195,13 +198,30 @@ static long mmap_check(const struct frame *f, u64 len, u32 flags)
         if (f->rdi & (LULL_PAGE - 1))
             return -EINVAL;
     }
-    if (type != MAP_PRIVATE && type != MAP_SHARED && (type != MAP_SHARED_VALIDATE || anonymous))
+    bool droppable = type == MAP_DROPPABLE && anonymous;
+    if (droppable && flags & (MAP_LOCKED | MAP_HUGETLB | MAP_GROWSDOWN))
+        return -EINVAL;
+    if (type != MAP_PRIVATE && type != MAP_SHARED && !droppable &&
+        (type != MAP_SHARED_VALIDATE || anonymous))
         return -EINVAL;
     if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
         return -EOPNOTSUPP;
     if (flags & MAP_GROWSDOWN)
         return anonymous && type == MAP_PRIVATE ? refuse(9) : -EINVAL;
     return 0;
+}
+
+/* What other calls have said of new mappings, and of those that a fixed one replaces. */
+static long may_map(const struct frame *f, u64 len, u32 flags, u32 *lock)
+{
+    long r = lock_may_map(len, flags & MAP_LOCKED, lock);
+    spin_lock(&mm_lock);
+    if (r == 0 && vma_full(0))
+        r = -ENOMEM;
+    if (r == 0 && flags & MAP_FIXED && sealed_in(f->rdi, f->rdi + len))
+        r = -EPERM;
+    spin_unlock(&mm_lock);
+    return r;
 }
 
 static bool bad_descriptor(u64 fd)
@@ -217,9 +237,18 @@ long sys_mmap(struct frame *f)
     u32 prot = (u32)f->rdx & PROT_ANY, flags = (u32)f->r10;
     if (f->r9 & (LULL_PAGE - 1))
         return -EINVAL;
+    u32 lock = 0;
     long r = mmap_check(f, len, flags);
     if (r == 0)
+        r = may_map(f, len, flags, &lock);
+    if (r == 0)
         r = map_by_kind(f, len, prot);
+    if (r > 0 && lock) {
+        spin_lock(&mm_lock);
+        lock_mapped((u64)r, (u64)r + len, lock);
+        pt_flush();
+        spin_unlock(&mm_lock);
+    }
     /* Linux looks at the descriptor first, this kernel where nothing else is wrong. */
     return r < 0 && !(flags & MAP_ANONYMOUS) && bad_descriptor(f->r8) ? -EBADF : r;
 }
@@ -231,13 +260,23 @@ bool mm_range_decode(u64 start, u64 len, u64 *end)
            *end <= LULL_USER_END;
 }
 
+/* munmap(2) of the range leaves both ends of a mapping. */
+static bool splits(u64 start, u64 end)
+{
+    const struct lull_map *v = vma_at(start);
+    return v && v->start < start && v->end > end;
+}
+
 long sys_munmap(struct frame *f)
 {
     u64 end;
     if (!f->rsi || !mm_range_decode(f->rdi, f->rsi, &end))
         return -EINVAL;
     spin_lock(&mm_lock);
-    long r = hugetlb_divides(f->rdi, end) ? -EINVAL : vma_room(1) ? 0 : -ENOMEM;
+    long r = sealed_in(f->rdi, end)               ? -EPERM
+             : hugetlb_divides(f->rdi, end)       ? -EINVAL
+             : splits(f->rdi, end) && vma_full(0) ? -ENOMEM
+                                                  : 0;
     if (r == 0)
         mm_unmap(f->rdi, end);
     pt_flush();
@@ -245,8 +284,7 @@ long sys_munmap(struct frame *f)
     return r;
 }
 
-/* One piece of one mapping. */
-static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
+long mm_protect(struct lull_map v, u64 from, u64 to, u32 prot)
 {
     bool window = v.flags & LULL_MAP_WINDOW;
     if (window && prot & PROT_WRITE && v.flags & LULL_MAP_READONLY)
@@ -281,21 +319,19 @@ static long protect_piece(struct lull_map v, u64 from, u64 to, u32 prot)
         m.flags &= ~MEMORY_STATE;
     else if (v.prot)
         m.flags |= LULL_MAP_TOUCHED;
-    vma_change_begin();
-    vma_remove(from, to);
-    vma_insert(m);
-    vma_change_end();
+    vma_replace(m);
     return 0;
 }
 
-/* Pages behind a file's end: which signal an access raises depends on the rights. */
-static void protect_beyond(struct lull_map m, u32 prot)
+/* Pages behind a file's end, and guard pages: which signal an access raises depends on the rights.
+ */
+static long protect_closed(struct lull_map m, u32 prot)
 {
+    if (prot & PROT_WRITE && m.flags & LULL_MAP_READONLY)
+        return -EACCES;
     m.flags = (m.flags & ~LULL_MAP_BEYOND_PROT) | prot << LULL_MAP_BEYOND_SHIFT;
-    vma_change_begin();
-    vma_remove(m.start, m.end);
-    vma_insert(m);
-    vma_change_end();
+    vma_replace(m);
+    return 0;
 }
 
 /* PROT_GROWSDOWN: from the beginning of the stack on; nothing else grows. */
@@ -333,12 +369,15 @@ long sys_mprotect(struct frame *f)
             break;
         }
         u64 to = min_u64(v->end, end);
-        if (v->flags & LULL_MAP_BEYOND && !(v->flags & LULL_MAP_WINDOW))
-            protect_beyond(vma_piece(v, at, to), prot);
+        bool window = v->flags & LULL_MAP_WINDOW;
+        if (v->flags & LULL_MAP_SEALED)
+            r = -EPERM;
+        else if (v->flags & LULL_MAP_GUARD || (v->flags & LULL_MAP_BEYOND && !window))
+            r = protect_closed(vma_piece(v, at, to), prot);
         else if (v->prot != prot && hugetlb_divides(at, to))
             r = -EINVAL;
         else if (v->prot != prot)
-            r = protect_piece(*v, at, to, prot);
+            r = mm_protect(*v, at, to, prot);
         at = to;
     }
     pt_flush();

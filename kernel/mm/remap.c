@@ -40,13 +40,13 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
     mm_unmap(old, old + old_len);
     if (flags & MREMAP_DONTUNMAP) {
         pt_flush();
-        if (mm_map(old, old + old_len, v.prot, v.flags & ~MEMORY_STATE))
+        if (mm_map(old, old + old_len, v.prot, v.flags & ~(MEMORY_STATE | LULL_MAP_LOCK)))
             return -ENOMEM;
     }
     return (long)at;
 }
 
-static u32 rights(const struct lull_map *m)
+u32 map_rights(const struct lull_map *m)
 {
     return m->prot | (m->flags & LULL_MAP_BEYOND_PROT) >> LULL_MAP_BEYOND_SHIFT;
 }
@@ -55,9 +55,9 @@ static u32 rights(const struct lull_map *m)
    where closed memory holds data. */
 static u64 mapping_end(const struct lull_map *m)
 {
-    const u32 state = LULL_MAP_BEYOND | LULL_MAP_BEYOND_PROT | MEMORY_STATE;
+    const u32 state = LULL_MAP_BEYOND | LULL_MAP_BEYOND_PROT | LULL_MAP_GUARD | MEMORY_STATE;
     const struct lull_map *next;
-    while ((next = vma_at(m->end)) && rights(next) == rights(m) && next->file == m->file &&
+    while ((next = vma_at(m->end)) && map_rights(next) == map_rights(m) && next->file == m->file &&
            !((next->flags ^ m->flags) & ~state) &&
            (!m->file || next->offset == m->offset + (m->end - m->start)))
         m = next;
@@ -106,7 +106,8 @@ static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_le
     mm_unmap(to, to + new_len);
     pt_flush();
     struct lull_map m = {.start = to, .end = to + new_len, .prot = v.prot};
-    m.flags = LULL_MAP_WINDOW | LULL_MAP_PRIVATE | (data ? 0 : LULL_MAP_RESERVED);
+    m.flags = LULL_MAP_WINDOW | LULL_MAP_PRIVATE | (data ? 0 : LULL_MAP_RESERVED) |
+              (v.flags & (LULL_MAP_LOCK | LULL_MAP_DONTFORK | LULL_MAP_WIPE));
     if (data) {
         long r = window_back(to, to + new_len);
         if (r)
@@ -165,28 +166,42 @@ static bool target_ok(u64 to, u64 len)
                                : mm_fixed_ok(to, to + len);
 }
 
-static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32 flags)
+/* `lockable`: lock_limit(), looked at only where something is locked. */
+static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32 flags,
+                         u64 lockable)
 {
     struct lull_map *v = vma_at(old);
-    if (v && LULL_MAP_PAGE(v->flags))
+    if (v && LULL_MAP_PAGE(v->flags) && !(v->flags & LULL_MAP_SEALED))
         return hugetlb_remap(v, old, old_len, new_len, flags, f->r8);
     if (!v || v->flags & LULL_MAP_HOLD)
         return -EFAULT;
+    if (v->flags & LULL_MAP_SEALED)
+        return -EPERM;
     if (!vma_room(4))
         return -ENOMEM;
     bool moves = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
     if (!moves && old_len && new_len <= old_len) {
+        if (sealed_in(old + new_len, old + old_len))
+            return -EPERM;
         mm_unmap(old + new_len, old + old_len); /* whatever is there */
         return (long)old;
     }
     if (!old_len && !lull_map_shared(v))
         return -EINVAL;
+    if (sealed_in(old, old + old_len) ||
+        (flags & MREMAP_FIXED && sealed_in(f->r8, f->r8 + new_len)))
+        return -EPERM;
     if (mapping_end(v) < old + old_len)
         return -EFAULT;
     struct lull_map was = *v;
     u64 more = flags & MREMAP_DONTUNMAP ? old_len : new_len > old_len ? new_len - old_len : 0;
+    u64 delta = new_len > old_len ? new_len - old_len : 0;
+    if (was.flags & LULL_MAP_LOCKED && delta && vma_locked() + delta > lockable)
+        return -EAGAIN;
     if (more && !mm_may_expand(0, more, was.prot, was.flags))
         return -ENOMEM;
+    if (guard_in(old, old + old_len) && (delta || was.flags & LULL_MAP_WINDOW))
+        return refuse(25);
     if (flags & MREMAP_FIXED && hugetlb_divides(f->r8, f->r8 + new_len))
         return -EINVAL;
     if (flags & MREMAP_FIXED)
@@ -251,8 +266,11 @@ long sys_mremap(struct frame *f)
         return r;
     if (old_len > LULL_USER_END || old + old_len < old)
         return -EFAULT;
+    u64 limit = vma_locked() ? lock_limit() : LULL_UNLIMITED;
     mm_lock_unfilled(f->r8, new_len, flags & MREMAP_FIXED ? MAP_FIXED : 0);
-    r = remap_locked(f, old, old_len, new_len, flags);
+    r = remap_locked(f, old, old_len, new_len, flags, limit);
+    if (r >= 0 && new_len > old_len)
+        lock_grown((u64)r + old_len, (u64)r + new_len);
     pt_flush();
     spin_unlock(&mm_lock);
     return r;

@@ -14,6 +14,12 @@ bool vma_room(unsigned more)
     return nvmas + more <= LULL_MAPS_MAX;
 }
 
+/* vm.max_map_count, as the proxy found it. */
+bool vma_full(unsigned more)
+{
+    return nvmas + more > limit_table()->map_count;
+}
+
 /* Index of the first mapping that ends behind addr. */
 static unsigned index_of(u64 addr)
 {
@@ -40,9 +46,9 @@ struct lull_map *vma_at(u64 addr)
     return v && v->start <= addr ? v : NULL;
 }
 
-struct lull_map *vma_following(struct lull_map *v)
+struct lull_map *vma_following(const struct lull_map *v)
 {
-    return v + 1 < vmas + nvmas ? v + 1 : NULL;
+    return v + 1 < vmas + nvmas ? &vmas[v + 1 - vmas] : NULL;
 }
 
 u64 vma_readable_end(u64 addr, u64 max, u32 prot)
@@ -106,8 +112,27 @@ static void account(const struct lull_map *m, u64 len, bool come)
     len = come ? len : -len;
     maps->size += lull_map_counts(m) ? len : 0;
     maps->filled += lull_map_filled(m) ? len : 0;
+    maps->locked += lull_map_counts(m) && m->flags & LULL_MAP_LOCKED ? len : 0;
     maps->size_peak = max_u64(maps->size_peak, maps->size);
     maps->filled_peak = max_u64(maps->filled_peak, maps->filled);
+}
+
+u64 vma_locked(void)
+{
+    return maps->locked;
+}
+
+u64 vma_size(void)
+{
+    return maps->size;
+}
+
+void vma_replace(struct lull_map m)
+{
+    vma_change_begin();
+    vma_remove(m.start, m.end);
+    vma_insert(m);
+    vma_change_end();
 }
 
 void vma_forget_peaks(void)

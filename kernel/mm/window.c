@@ -142,15 +142,17 @@ static void window_reserve(struct lull_map m)
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     u32 flags = (u32)f->r10;
-    bool private = (flags & MAP_TYPE) == MAP_PRIVATE;
-    bool reserved = private && !prot && flags & MAP_ANONYMOUS;
+    bool droppable = (flags & MAP_TYPE) == MAP_DROPPABLE;
+    bool private = (flags & MAP_TYPE) == MAP_PRIVATE || droppable;
+    bool reserved = private && !prot && flags & MAP_ANONYMOUS && !droppable;
     u64 fd = flags & MAP_ANONYMOUS ? ~0ul : (u64)(u32)f->r8;
     u64 offset = flags & MAP_ANONYMOUS ? 0 : f->r9;
     mm_lock_unfilled(f->rdi, len, flags);
     long r = vma_room(4) ? place(f->rdi, len, flags, 0, reserved, out) : -ENOMEM;
     if (r == 0 && flags & MAP_FIXED && hugetlb_divides(*out, *out + len))
         r = -EINVAL;
-    u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0);
+    u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0) |
+               (droppable ? LULL_MAP_DROPPABLE | LULL_MAP_WIPE : 0);
     if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, kind))
         r = -ENOMEM;
     struct lull_map m = {.start = *out, .end = *out + len, .prot = prot, .offset = offset};
@@ -160,7 +162,8 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
     } else if (r == 0) {
         u32 huge = flags & MAP_HUGETLB && !(flags & MAP_ANONYMOUS) ? LULL_PROT_HUGETLB : 0;
         r = window_call(LULL_WIN_MAP, *out, len, fd, offset,
-                        prot | huge | (private ? LULL_PROT_PRIVATE : 0));
+                        prot | huge | (private ? LULL_PROT_PRIVATE : 0) |
+                            (droppable ? LULL_PROT_DROPPABLE : 0));
         if (r >= 0 && !(r & LULL_IS_HUGETLB))
             r = window_open(m, (u64)r);
         else if (r == -ENOSYS)
@@ -239,6 +242,8 @@ long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays
     if (!reserved)
         m.flags |= LULL_MAP_BEYOND;
     vma_insert(m);
+    if (stays && old_len) /* as Linux: what stays is not locked */
+        lock_mark(start, end, 0);
     vma_change_end();
     if (!stays && old_len && to != start && in_ram(start, end))
         blocks_mark_used(start, end);
@@ -388,7 +393,10 @@ long sys_shmat(struct frame *f)
     if (size <= 0)
         return size ? size : -EINVAL;
     mm_lock_unfilled(at, (u64)size, at ? MAP_FIXED : 0);
-    long r = vma_room(4) ? shm_map(f->rdi, (u64)size, flags, &at) : -ENOMEM;
+    long r = vma_room(4) ? 0 : -ENOMEM;
+    if (r == 0 && flags & SHM_REMAP && sealed_in(at, at + (u64)size))
+        r = -EPERM;
+    r = r ? r : shm_map(f->rdi, (u64)size, flags, &at);
     pt_flush();
     spin_unlock(&mm_lock);
     return r ? r : (long)at;
@@ -407,9 +415,57 @@ long sys_shmdt(struct frame *f)
         /* protections may have split it */
         while ((m = vma_at(end)) && m->flags & LULL_MAP_SHM && m->file == file && m->offset)
             end = m->end;
-        mm_unmap(f->rdi, end);
+        if (!sealed_in(f->rdi, end)) /* Linux says nothing of it either */
+            mm_unmap(f->rdi, end);
         r = 0;
     }
+    pt_flush();
+    spin_unlock(&mm_lock);
+    return r;
+}
+
+/* ---- remap_file_pages(2): Linux maps the file anew, and knows which one it is ---- */
+
+static long remap_pages(u64 start, u64 end, u64 page)
+{
+    const struct lull_map *v = vma_at(start);
+    if (!v || !lull_map_shared(v) || LULL_MAP_PAGE(v->flags))
+        return v && LULL_MAP_PAGE(v->flags) ? refuse(216) : -EINVAL;
+    const u32 state = LULL_MAP_BEYOND;
+    struct lull_map m = vma_piece(v, start, end);
+    for (u64 at = v->end; at < end; at = v->end) {
+        v = vma_at(at);
+        if (!v || v->file != m.file || v->prot != m.prot || (v->flags ^ m.flags) & ~state)
+            return -EINVAL;
+    }
+    if (sealed_in(start, end))
+        return -EPERM;
+    if (guard_in(start, end))
+        return refuse(216);
+    if (!vma_room(2))
+        return -ENOMEM;
+    pt_unmap(start, end);
+    pt_flush();
+    m.offset = page * LULL_PAGE;
+    long r = window_call(LULL_WIN_REMAP, start, end - start, page, 0, 0);
+    vma_change_begin();
+    if (r == 0)
+        vma_replace(m);
+    /* pages are opened as they are touched */
+    for (struct lull_map *was = vma_next(start); was && was->start < end; was = vma_next(was->end))
+        was->flags |= LULL_MAP_BEYOND;
+    vma_change_end();
+    return r;
+}
+
+long sys_remap_file_pages(struct frame *f)
+{
+    u64 start = ALIGN_DOWN(f->rdi, LULL_PAGE), size = ALIGN_DOWN(f->rsi, LULL_PAGE);
+    u64 page = f->r10;
+    if (f->rdx || start + size <= start || page + size / LULL_PAGE < page)
+        return -EINVAL;
+    spin_lock(&mm_lock);
+    long r = remap_pages(start, start + size, page);
     pt_flush();
     spin_unlock(&mm_lock);
     return r;

@@ -271,6 +271,13 @@ static bool child_shares(u64 nr)
     case 24:  /* sched_yield */
     case 25:  /* mremap */
     case 28:  /* madvise */
+    case 149: /* mlock ... */
+    case 150:
+    case 151:
+    case 152:
+    case 216: /* remap_file_pages */
+    case 325: /* mlock2 */
+    case 462: /* mseal */
     case 35:  /* nanosleep */
     case 96:  /* gettimeofday */
     case 131: /* sigaltstack */

@@ -112,6 +112,8 @@ static void page_fault(struct frame *f, u64 err)
     u32 want = err & 16 ? PROT_EXEC : err & 2 ? PROT_WRITE : PROT_READ;
     u32 may = m ? m->prot | m->flags >> LULL_MAP_BEYOND_SHIFT : 0;
     bool beyond = m && m->flags & LULL_MAP_BEYOND && may & want;
+    if (m && m->flags & LULL_MAP_GUARD && may & want)
+        mapped = false; /* as Linux tells of a guard page */
     spin_unlock(&mm_lock);
     if (beyond)
         signal_force(f, SIGBUS, BUS_ADRERR, addr, 14, err);

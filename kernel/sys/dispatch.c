@@ -62,7 +62,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [147] = sys_sched_get_priority_min,
     [148] = sys_sched_rr_get_interval,
     [149] = sys_mlock,
-    [150] = sys_mlock,
+    [150] = sys_munlock,
     [151] = sys_mlockall,
     [152] = sys_munlockall,
     [157] = sys_prctl,
@@ -74,6 +74,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [202] = sys_futex,
     [203] = sys_sched_setaffinity,
     [204] = sys_sched_getaffinity,
+    [216] = sys_remap_file_pages,
     [218] = sys_set_tid_address,
     [NR_RESTART_SYSCALL] = sys_restart_syscall,
     [222] = sys_timer_create,
@@ -107,6 +108,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [435] = sys_clone3,
     [449] = sys_futex_waitv,
     [450] = sys_set_mempolicy_home_node,
+    [462] = sys_mseal,
 };
 
 long refuse(u64 nr)

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/personality.h>
@@ -110,6 +111,18 @@ static void put_mask_sizes(struct lull_boot *b)
             break;
 }
 
+/* Linux's own limit binds the proxy too, whose mappings are about as many. */
+static uint64_t map_count(void)
+{
+    unsigned long n;
+    FILE *f = fopen("/proc/sys/vm/max_map_count", "re");
+    if (!f || fscanf(f, "%lu", &n) != 1)
+        n = 65530;
+    if (f)
+        fclose(f);
+    return n;
+}
+
 int boot_program(struct isle *isle, const struct boot_request *req)
 {
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
@@ -149,7 +162,9 @@ int boot_program(struct isle *isle, const struct boot_request *req)
     b->brk_end = LULL_RAM_BASE + 3 * span;
     b->stack_size = stack_size(req->limits);
     memcpy(b->itimer, req->itimer, sizeof b->itimer);
-    memcpy((void *)LULL_LIMIT_TABLE, req->limits, sizeof *req->limits);
+    struct lull_limits *l = (struct lull_limits *)LULL_LIMIT_TABLE;
+    memcpy(l, req->limits, sizeof *l);
+    l->map_count = map_count();
     b->vdso_size = (uint64_t)(blob_vdso_end - blob_vdso);
     b->xcr0 = req->features.xcr0;
     b->xsave_size = req->features.xsave_size;

@@ -9,11 +9,15 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "isle/isle_priv.h"
 #include "sigstate.h"
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08 /* linux/mman.h */
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
@@ -154,7 +158,9 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
     int64_t r = range_need(isle, start, len);
     if (r == 0) {
         bool private = prot & LULL_PROT_PRIVATE;
-        int how = private ? MAP_PRIVATE | MAP_NORESERVE : MAP_SHARED;
+        int how = prot & LULL_PROT_DROPPABLE ? MAP_DROPPABLE
+                  : private                  ? MAP_PRIVATE | MAP_NORESERVE
+                                             : MAP_SHARED;
         if (fd < 0)
             how |= MAP_ANONYMOUS | (private ? 0 : MAP_POPULATE);
         int rights = PROT_READ | PROT_WRITE | (prot & LULL_PROT_EXEC ? PROT_EXEC : 0);
@@ -261,12 +267,63 @@ static int64_t move(struct isle *isle, uint64_t start, uint64_t len, uint64_t to
     return stays || !len ? 0 : unmap(isle, start, len);
 }
 
+/* mlock(2) without its question for RLIMIT_MEMLOCK, which the isle has answered: where Linux does
+   not lock for the proxy, the pages are there all the same. */
+static int64_t lock(uint64_t start, uint64_t len, uint64_t how)
+{
+    syscall(SYS_mlock2, start, len, MLOCK_ONFAULT);
+    if (how == LULL_LOCK_ONFAULT)
+        return 0;
+    int advice = how == LULL_LOCK_WRITE ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    return madvise((void *)start, len, advice) && errno != EINVAL ? -ENOMEM : 0;
+}
+
+static int64_t resident_bits(uint64_t start, uint64_t len)
+{
+    unsigned char there[LULL_WIN_RESIDENT_MAX];
+    uint64_t n = len / LULL_PAGE, bits = 0;
+    n = n < sizeof there ? n : sizeof there;
+    if (mincore((void *)start, n * LULL_PAGE, there))
+        return -errno;
+    for (uint64_t i = 0; i < n; i++)
+        bits |= (uint64_t)(there[i] & 1) << i;
+    return (int64_t)bits;
+}
+
+/* What asks about memory and changes none, in RAM too. */
+static bool ask_op(struct isle *isle, const uint64_t arg[6], int64_t *answer)
+{
+    uint64_t op = arg[0], start = arg[1], len = arg[2];
+    if (op == LULL_WIN_ADVISE && !len) {
+        *answer = madvise(NULL, 0, (int)arg[3]) ? -errno : 0;
+        return true;
+    }
+    if (op != LULL_WIN_LOCK && op != LULL_WIN_UNLOCK && op != LULL_WIN_RESIDENT)
+        return false;
+    if (!len || (start | len) & (LULL_PAGE - 1) || !isle_app_range(isle, (isle_addr){start}, len)) {
+        *answer = -EINVAL;
+    } else if (op == LULL_WIN_LOCK) {
+        *answer = lock(start, len, arg[3]);
+    } else if (op == LULL_WIN_UNLOCK) {
+        if (in_windows(start, len) || !isle->locked)
+            munlock((void *)start, len);
+        *answer = 0;
+    } else {
+        *answer = resident_bits(start, len);
+    }
+    return true;
+}
+
 int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
 {
     uint64_t op = arg[0], start = arg[1], len = arg[2];
     void *at = (void *)start;
-    unsigned char there;
+    int64_t answer;
     pthread_mutex_lock(&isle->lock);
+    if (ask_op(isle, arg, &answer)) {
+        pthread_mutex_unlock(&isle->lock);
+        return answer;
+    }
     /* a second view needs a mapped page to be one of */
     int64_t r = range_need(isle, start, op == LULL_WIN_MOVE && !len ? LULL_PAGE : len);
     if (r == 0) {
@@ -291,7 +348,8 @@ int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
             r = madvise(at, len, arg[3] ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) ? -errno : 0;
             break;
         case LULL_WIN_DONTNEED:
-            r = madvise(at, len, MADV_DONTNEED) ? -errno : 0;
+            r = madvise(at, len, isle->dontneed ? MADV_DONTNEED_LOCKED : MADV_DONTNEED) ? -errno
+                                                                                        : 0;
             break;
         case LULL_WIN_ADVISE:
             r = arg[3] != MADV_DONTNEED && arg[3] != MADV_POPULATE_READ &&
@@ -301,8 +359,10 @@ int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
                 : madvise(at, len, (int)arg[3]) ? -errno
                                                 : 0;
             break;
-        case LULL_WIN_RESIDENT:
-            r = mincore(at, LULL_PAGE, &there) ? -errno : there & 1;
+        case LULL_WIN_REMAP:
+            r = syscall(SYS_remap_file_pages, start, len, 0, arg[3], 0) ? -errno : 0;
+            if (r == 0)
+                isle_huge_replaced(isle, start, len);
             break;
         default:
             r = -EINVAL;

@@ -63,6 +63,14 @@ static int64_t tasks(int own)
     return n;
 }
 
+static int64_t locked_pages(void)
+{
+    struct rlimit l;
+    if (capable(CAP_IPC_LOCK) || getrlimit(RLIMIT_MEMLOCK, &l) || l.rlim_cur == RLIM_INFINITY)
+        return -EPERM;
+    return (int64_t)(l.rlim_cur / LULL_PAGE);
+}
+
 /* Linux's own limit has room for the proxy's descriptors. */
 static int64_t files_limit(const struct call *c, bool sets, uint64_t from, uint64_t to)
 {
@@ -118,6 +126,8 @@ int64_t call_limit(struct call *c)
         return -ENOSYS;
     if (op == LULL_LIMIT_TASKS)
         return tasks(c->env->pid);
+    if (op == LULL_LIMIT_LOCK)
+        return locked_pages();
     if (op == LULL_LIMIT_RAISE && !capable(CAP_SYS_RESOURCE))
         return -EPERM;
     if (op <= LULL_LIMIT_RAISE && c->user[1] == LULL_LIMIT_FSIZE)

@@ -39,9 +39,13 @@ struct view {
 struct text {
     char *p;
     size_t len, room;
-    bool failed;     /* out of memory: p stands as it was */
-    uint64_t zeroes; /* that follow where it is published */
+    bool failed;      /* out of memory: p stands as it was */
+    uint64_t zeroes;  /* that follow where it is published */
+    const char *kind; /* VIEW_COPY_*, NULL: not looked for later */
 };
+/* Names of the copies: memfd_create(2). */
+#define VIEW_COPY "lull:"
+#define VIEW_COPY_MAPS "maps"
 void text_add(struct text *t, const char *bytes, size_t n);
 void text_printf(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_free(struct text *t);
@@ -74,7 +78,8 @@ struct view_memory {
     uint64_t rss, highest;      /* resident */
     uint64_t anon, file, shmem; /* of that */
     uint64_t data, stack, text, lib, tables;
-    uint64_t huge; /* of Linux's pool, not part of rss */
+    uint64_t huge;   /* of Linux's pool, not part of rss */
+    uint64_t locked; /* mlock(2) */
 };
 bool view_memory(const struct call *c, struct view_memory *out); /* false: no memory */
 void view_memory_forked(void);
@@ -90,9 +95,15 @@ uint64_t view_resident(const struct lull_map *m);
 void view_huge_pages(uint64_t start, uint64_t end, uint64_t *shared, uint64_t *private);
 
 /* -- view_io.c: /proc/self/io ----------------------------------------------------------------- */
-void view_io_begin(void);              /* what is counted up to now is the proxy's own */
+void view_io_begin(void);                       /* what is counted up to now is the proxy's own */
 void view_io_own(bool written, uint64_t bytes); /* so is this read(2) or write(2) */
 bool view_io(int fd, struct text *out);
+
+/* -- view_query.c ----------------------------------------------------------------------------- */
+/* The descriptor is one of a copy; `what`: VIEW_COPY_*, or NULL for any. */
+bool view_is_copy(int fd, const char *what);
+bool decode_map_query(struct call *c, int64_t *answer); /* PROCMAP_QUERY */
+bool decode_cachestat(struct call *c, int64_t *answer);
 
 /* -- view_peer.c ------------------------------------------------------------------------------ */
 /*

@@ -137,6 +137,7 @@ bool view_memory(const struct call *c, struct view_memory *out)
     out->peak =
         size_peak + out->stack + vdso > out->size ? size_peak + out->stack + vdso : out->size;
     out->rss = out->anon + out->file + out->shmem;
+    out->locked = __atomic_load_n(&v->maps->locked, __ATOMIC_RELAXED);
     out->highest = filled_peak + touched > out->rss ? filled_peak + touched : out->rss;
     uint64_t before = highest;
     while (before < out->highest &&
@@ -167,7 +168,7 @@ bool view_status_memory(const struct view_memory *m, const char *key, size_t n, 
     const struct {
         const char *name;
         uint64_t bytes;
-    } line[] = {{"VmPeak", m->peak},   {"VmSize", m->size},      {"VmLck", 0},
+    } line[] = {{"VmPeak", m->peak},   {"VmSize", m->size},      {"VmLck", m->locked},
                 {"VmHWM", m->highest}, {"VmRSS", m->rss},        {"RssAnon", m->anon},
                 {"RssFile", m->file},  {"RssShmem", m->shmem},   {"VmData", m->data},
                 {"VmStk", m->stack},   {"VmExe", m->text},       {"VmLib", m->lib},

@@ -11,7 +11,7 @@
 
 /* Bytes. Huge pages of the pool do not count as resident. */
 struct resident {
-    uint64_t private, shared, huge_private, huge_shared;
+    uint64_t private, shared, huge_private, huge_shared, locked;
 };
 
 struct rollup {
@@ -51,7 +51,7 @@ static void put_sizes(struct text *out, const struct resident *r, bool rollup)
     put_kb(out, "Private_Hugetlb:", r->huge_private);
     put_kb(out, "Swap:", 0);
     put_kb(out, "SwapPss:", 0);
-    put_kb(out, "Locked:", 0);
+    put_kb(out, "Locked:", r->locked);
 }
 
 static void one(const struct call *c, const struct lull_map *m, void *ctx, struct text *out)
@@ -67,6 +67,8 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
         view_huge_pages(m->start, m->end, &mine.huge_shared, &mine.huge_private);
     else
         *(shared ? &mine.shared : &mine.private) = view_resident(m);
+    if (m->flags & LULL_MAP_LOCKED)
+        mine.locked = mine.shared + mine.private;
     if (!r->last)
         r->first = m->start;
     r->last = m->end;
@@ -75,6 +77,7 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
         r->all.shared += mine.shared;
         r->all.huge_private += mine.huge_private;
         r->all.huge_shared += mine.huge_shared;
+        r->all.locked += mine.locked;
         out->len = 0; /* the mapping's line has no place there */
         return;
     }
@@ -82,9 +85,17 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
     put_kb(out, "KernelPageSize:", page);
     put_kb(out, "MMUPageSize:", page);
     put_sizes(out, &mine, false);
-    text_printf(out, "THPeligible:    %8d\nVmFlags: %s%s%s%smr mw me \n", 0,
+    text_printf(out, "THPeligible:    %8d\nVmFlags: %s%s%s%smr mw me ", 0,
                 m->prot & LULL_PROT_READ ? "rd " : "", m->prot & LULL_PROT_WRITE ? "wr " : "",
                 m->prot & LULL_PROT_EXEC ? "ex " : "", shared ? "sh " : "");
+    static const struct {
+        uint32_t flag;
+        const char *name;
+    } more[] = {{LULL_MAP_LOCKED, "lo "}, {LULL_MAP_DONTFORK, "dc "},  {LULL_MAP_ONFAULT, "lf "},
+                {LULL_MAP_WIPE, "wf "},   {LULL_MAP_DROPPABLE, "dp "}, {LULL_MAP_SEALED, "sl "}};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        text_printf(out, "%s", m->flags & more[i].flag ? more[i].name : "");
+    text_printf(out, "\n");
 }
 
 bool view_smaps(const struct call *c, const char *name, struct text *out)

@@ -15,7 +15,7 @@
 #include <lull/numa.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
-#define LULL_ABI_VERSION 6u
+#define LULL_ABI_VERSION 7u
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")
@@ -60,11 +60,12 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 #define LULL_PROT_WRITE 2u
 #define LULL_PROT_EXEC 4u
 /* Not rights, but how LULL_WIN_MAP and LULL_NR_MAP_FILE map. */
-#define LULL_PROT_HUGETLB 8u      /* MAP_HUGETLB: -EINVAL if the file is not one of hugetlbfs */
-#define LULL_PROT_PRIVATE 0x10u   /* MAP_PRIVATE */
-#define LULL_PROT_NORESERVE 0x20u /* MAP_NORESERVE, with LULL_PROT_PAGE only */
-#define LULL_PROT_POPULATE 0x40u  /* MAP_POPULATE, the same */
-#define LULL_PROT_ASK 0x80u       /* LULL_NR_MAP_FILE: checks the mapping and copies nothing */
+#define LULL_PROT_HUGETLB 8u        /* MAP_HUGETLB: -EINVAL if the file is not one of hugetlbfs */
+#define LULL_PROT_PRIVATE 0x10u     /* MAP_PRIVATE */
+#define LULL_PROT_NORESERVE 0x20u   /* MAP_NORESERVE, with LULL_PROT_PAGE only */
+#define LULL_PROT_POPULATE 0x40u    /* MAP_POPULATE, the same */
+#define LULL_PROT_ASK 0x80u         /* LULL_NR_MAP_FILE: checks the mapping and copies nothing */
+#define LULL_PROT_DROPPABLE 0x8000u /* LULL_WIN_MAP: MAP_DROPPABLE, anonymous and private */
 /* log2 of the size of a huge page: address, length and offset are multiples of it; 0: ordinary. */
 #define LULL_PROT_PAGE_SHIFT 8
 #define LULL_PROT_PAGE(prot) ((prot) >> LULL_PROT_PAGE_SHIFT & 63)

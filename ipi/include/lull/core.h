@@ -68,15 +68,26 @@ enum lull_window {
     LULL_WIN_HUGE,     /* arg3: log2 of a size of huge pages, 0: the default one. That log2, or
                           -EINVAL: Linux has no such pages. arg5 not 0: log2 of the page size
                           of the file with the descriptor arg4, 0: it is not one of hugetlbfs */
-    LULL_WIN_ADVISE,   /* arg3: advice of madvise(2), DONTNEED, POPULATE_*, MERGEABLE or its opposite */
-    LULL_WIN_RESIDENT, /* 1: the first page is in memory, 0: it is not */
+    LULL_WIN_ADVISE, /* arg3: advice of madvise(2), DONTNEED, POPULATE_*, MERGEABLE or its opposite.
+                        Length 0, any advice: whether Linux knows it and permits it */
+    LULL_WIN_RESIDENT, /* bit i: page i of the range is in memory, up to LULL_WIN_RESIDENT_MAX pages
+                        */
     LULL_WIN_SHM,      /* as MAP, arg3: System V segment, arg4: flags of shmat(2) */
     LULL_WIN_SHMSIZE,  /* arg3: System V segment: its bytes, whole pages */
-    LULL_WIN_FAR, /* an extent of far windows, multiples of LULL_HUGE, without memory yet; length
-                     0: it goes. arg3: its number, 0 .. LULL_FAR_MAX - 1; arg4: where its room
-                     begins, of lull_boot.far_size, in LULL_HUGE. What had the number goes, even if
-                     this fails: -ENOMEM where Linux has something at these addresses, or the
-                     machine has no room */
+    LULL_WIN_FAR,    /* an extent of far windows, multiples of LULL_HUGE, without memory yet; length
+                        0: it goes. arg3: its number, 0 .. LULL_FAR_MAX - 1; arg4: where its room
+                        begins, of lull_boot.far_size, in LULL_HUGE. What had the number goes, even if
+                        this fails: -ENOMEM where Linux has something at these addresses, or the
+                        machine has no room */
+    LULL_WIN_LOCK,   /* mlock(2): arg3: enum lull_lock. -ENOMEM: a page cannot be populated */
+    LULL_WIN_UNLOCK, /* munlock(2), of memory that is not locked for the isle itself */
+    LULL_WIN_REMAP,  /* remap_file_pages(2): arg3: offset in the file, pages */
+};
+#define LULL_WIN_RESIDENT_MAX 62u
+enum lull_lock {
+    LULL_LOCK_ONFAULT = 0, /* MLOCK_ONFAULT */
+    LULL_LOCK_READ,        /* the pages are populated, for reading */
+    LULL_LOCK_WRITE,       /* and for writing */
 };
 /* Answer of MAP and SHM: LULL_FILE_* << 44, READONLY, bytes that the file covers. */
 #define LULL_WIN_FILE_SHIFT 44

@@ -29,10 +29,18 @@
 /* A window of huge pages: log2 of their size; 0: ordinary pages. */
 #define LULL_MAP_PAGE_SHIFT 26
 #define LULL_MAP_PAGE(flags) ((flags) >> LULL_MAP_PAGE_SHIFT)
-/* LULL_PROT_* of pages behind a file's end that are no window: their own prot is none */
+/* LULL_PROT_* of pages behind a file's end that are no window, and of guard pages: their own prot
+   is none */
 #define LULL_MAP_BEYOND_SHIFT 20
 #define LULL_MAP_BEYOND_PROT (7u << LULL_MAP_BEYOND_SHIFT)
-#define LULL_MAP_RESERVED (1u << 16) /* a closed private window without memory: addresses only */
+#define LULL_MAP_RESERVED (1u << 16)  /* a closed private window without memory: addresses only */
+#define LULL_MAP_LOCKED (1u << 17)    /* mlock(2) */
+#define LULL_MAP_ONFAULT (1u << 18)   /* with LOCKED: MLOCK_ONFAULT */
+#define LULL_MAP_SEALED (1u << 19)    /* mseal(2) */
+#define LULL_MAP_DROPPABLE (1u << 23) /* a private window, MAP_DROPPABLE on Linux too */
+/* MADV_GUARD_INSTALL: an access is SIGSEGV. The rights are in LULL_MAP_BEYOND_PROT. */
+#define LULL_MAP_GUARD (1u << 24)
+#define LULL_MAP_LOCK (LULL_MAP_LOCKED | LULL_MAP_ONFAULT)
 
 struct lull_map {
     uint64_t start, end; /* bytes, page aligned, end > start */
@@ -58,6 +66,7 @@ struct lull_maps {
      */
     uint64_t size, size_peak;
     uint64_t filled, filled_peak;
+    uint64_t locked;                 /* bytes, of the same mappings, with LULL_MAP_LOCKED */
     LULL_LINE struct lull_map map[]; /* ascending, disjoint */
 };
 /* How much of the mapping counts in lull_maps.size and .filled. */
@@ -122,9 +131,10 @@ struct lull_limits {
     struct {
         uint64_t cur, max; /* as struct rlimit64 */
     } of[LULL_LIMITS];
-    uint64_t cpu_ns; /* what the process had computed before its last execve(2) */
+    uint64_t cpu_ns;    /* what the process had computed before its last execve(2) */
+    uint64_t map_count; /* mappings that it may have: sysctl vm.max_map_count */
 };
-LULL_ASSERT_SIZE(struct lull_limits, 264);
+LULL_ASSERT_SIZE(struct lull_limits, 272);
 #define LULL_LIMIT_TABLE (LULL_KTABLES + LULL_UL(0x9f8000))
 
 /* The program's threads, for /proc/self/task: written at the same times. */

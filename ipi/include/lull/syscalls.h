@@ -190,10 +190,10 @@ struct lull_sysdesc {
  * LIMIT: enum lull_limit_op, resource, soft limit. LOWER, RAISE: may it be so (the second: the hard
  * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on.
  * TASKS: how many processes and threads the program's user has besides this isle's; -EPERM: who is
- * not bound by their number.
+ * not bound by their number. LOCK: RLIMIT_MEMLOCK in pages; -EPERM: CAP_IPC_LOCK overrides it.
  */
 #define LULL_NR_LIMIT 506u
-enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS };
+enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS, LULL_LIMIT_LOCK };
 /* Answer of write(2) and pwrite64(2): the buffer is the new name of a thread; its tid below. */
 #define LULL_RENAMES (1l << 62)
 /* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
