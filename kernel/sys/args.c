@@ -107,7 +107,8 @@ static bool msg_have(uaddr msg, u32 prot, u64 *word)
     return true;
 }
 
-/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg); *word: of the first. */
+/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg); *word: of the first.
+ */
 static u64 messages_usable(uaddr p, u64 n, u32 prot, u64 *word)
 {
     u64 other;
@@ -283,6 +284,24 @@ static bool fiemap_ok(uaddr p)
     return !copy_in(&count, p + 24, sizeof count) && usable_all(p, 32 + count * 56ul, PROT_WRITE);
 }
 
+/* Of the name as much as may be written to is offered; Linux writes what is needed. */
+static bool map_query_ok(uaddr p)
+{
+    u64 size, name = 0;
+    u32 len = 0;
+    if (copy_in(&size, p, sizeof size))
+        return false;
+    if (size < 24 || size > LULL_PAGE)
+        return true;
+    if (!usable_all(p, size, PROT_READ) ||
+        !usable_all(p, min_u64(size, LULL_PROCMAP_SIZE), PROT_WRITE))
+        return false;
+    if (size >= LULL_PROCMAP_NAME + 8 &&
+        (copy_in(&len, p + LULL_PROCMAP_NAME_SIZE, 4) || copy_in(&name, p + LULL_PROCMAP_NAME, 8)))
+        return false;
+    return !name || usable_all(name, min_u64(len, LULL_PAGE), PROT_WRITE);
+}
+
 /* A structure whose length is its first four bytes. */
 static bool counted_ok(uaddr p)
 {
@@ -335,6 +354,8 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
             return ifconf_ok(arg[2]);
         if ((u32)arg[1] == LULL_FIEMAP)
             return fiemap_ok(arg[2]);
+        if ((u32)arg[1] == LULL_PROCMAP_QUERY)
+            return map_query_ok(arg[2]);
         io = lull_ioctl_find((u32)arg[1]);
         if (!io || io->kind == LULL_IOCTL_NEW_FD || io->kind < LULL_IOCTL_IN)
             return true;
@@ -484,8 +505,7 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         u64 have = n ? usable(p, n, prot) : 0;
         if (have < n && have && nr == NR_GETRANDOM)
             arg[a.param] = have; /* filled up to the bad page */
-        else if (have < n && (nr == NR_SENDTO || nr == NR_RECVFROM) && i == 1 &&
-                 range_exists(p, n))
+        else if (have < n && (nr == NR_SENDTO || nr == NR_RECVFROM) && i == 1 && range_exists(p, n))
             arg[3] = (u32)arg[3] | (have + 1) << 32;
         else if (have < n && have && d->nargs <= LULL_ARG_HAVE)
             arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */

@@ -145,7 +145,8 @@ static bool length_is_int(uint32_t nr, unsigned i)
     }
 }
 
-/* Who fills a buffer only as far as there is something to tell: what is behind need not be there. */
+/* Who fills a buffer only as far as there is something to tell: what is behind need not be there.
+ */
 static bool result_is_short(uint32_t nr)
 {
     switch (nr) {
@@ -386,6 +387,8 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_ioprio_get:
     case SYS_ioprio_set:
         return decode_ioprio(c, answer);
+    case 451: /* cachestat: newer than some libc headers */
+        return decode_cachestat(c, answer);
     case SYS_setfsuid:
     case SYS_setfsgid:
         return decode_fsid(c, answer);

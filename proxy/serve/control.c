@@ -18,6 +18,7 @@
 
 #include "message.h"
 #include "serve/call.h"
+#include "serve/view.h"
 
 /* From linux/fcntl.h and asm-generic/fcntl.h, which cannot be included beside fcntl.h. */
 #define FCNTL_GETOWNER_UIDS 17
@@ -174,6 +175,8 @@ bool decode_ioctl(struct call *c, int64_t *answer)
         return decode_fiemap(c, answer);
     if (request == LULL_SIOCGIFCONF)
         return decode_ifconf(c, answer);
+    if (request == LULL_PROCMAP_QUERY)
+        return decode_map_query(c, answer);
     const struct lull_ioctl *known = lull_ioctl_find(request);
     switch (known ? known->kind : UINT8_MAX) {
     case LULL_IOCTL_NONE:

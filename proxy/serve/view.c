@@ -99,12 +99,12 @@ static int64_t fill(int fd, const struct text *t)
 
 int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat *st)
 {
-    static const char name[] = "lull";
-    char path[64];
+    char path[64], name[32];
     int64_t r = -ENOMEM;
     long opened = -1, own = -1;
     if (t->failed)
         goto out;
+    snprintf(name, sizeof name, VIEW_COPY "%s", t->kind ? t->kind : "");
     long cloexec = server_syscall(SYS_fcntl, fd, F_GETFD, 0, 0);
     r = own = server_syscall(SYS_memfd_create, (long)name,
                              MFD_CLOEXEC | (sealed ? MFD_ALLOW_SEALING : 0), 0, 0);

@@ -442,8 +442,10 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
     memcpy(&p, v->proc, sizeof p);
     text_add(out, "", 0); /* a file may be empty */
     char state = view_as_thread(c, &p);
-    if (!strcmp(name, "maps"))
+    if (!strcmp(name, "maps")) {
+        out->kind = VIEW_COPY_MAPS;
         return view_each_map(c, NULL, NULL, out);
+    }
     if (!strcmp(name, "status"))
         return put_status(c, &p, state, fd, out);
     if (!strcmp(name, "stat"))

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <setjmp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -518,4 +519,76 @@ CASE(locks, mincore_of_what_is_touched_later)
     R(mprotect(p, PAGE, PROT_NONE));
     R(mincore(p, PAGE, v));
     SHOW(v[0]);
+}
+
+/* As in linux/fs.h since Linux 6.11. */
+struct query {
+    uint64_t size, flags, addr, start, end, rights, page, offset, inode;
+    uint32_t dev_major, dev_minor, name_size, build_id_size;
+    uint64_t name, build_id;
+};
+#define QUERY 0xc0686611ul
+
+CASE(locks, maps_are_queried)
+{
+    int fd = open("/proc/self/maps", O_RDONLY), file = file_with("f", "text"), other;
+    char name[256], *p = map(4);
+    struct query q = {.size = sizeof q, .addr = (uint64_t)p};
+
+    R(ioctl(fd, QUERY, &q));
+    SHOW(q.start == (uint64_t)p && q.end == (uint64_t)p + 4 * PAGE);
+    SHOW(q.rights);
+    SHOW(q.page);
+    SHOW(q.inode + q.offset + q.dev_major + q.dev_minor);
+    OK(ftruncate(file, 4 * PAGE));
+    R(mmap(p + PAGE, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, file, PAGE) == p + PAGE);
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p + PAGE + 5};
+    q.name = (uint64_t)name;
+    q.name_size = sizeof name;
+    R(ioctl(fd, QUERY, &q));
+    SHOW(q.rights);
+    SHOW(q.offset);
+    SHOW(q.inode != 0);
+    SHOW(q.name_size == strlen(name) + 1);
+    printf("%s\n", strrchr(name, '/') ? strrchr(name, '/') : "no name");
+    q.name_size = 3;
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p, .flags = 0x30}; /* a file, or next */
+    R(ioctl(fd, QUERY, &q));
+    SHOW(q.start == (uint64_t)p + PAGE);
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p, .flags = 4};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p - 3 * PAGE, .flags = 0x12};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p, .flags = 0x40};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = sizeof q, .addr = ~0ul, .flags = 0x10};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = 8};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = 5000};
+    R(ioctl(fd, QUERY, &q));
+    q = (struct query){.size = sizeof q, .addr = (uint64_t)p, .name_size = 5};
+    R(ioctl(fd, QUERY, &q));
+    R(ioctl(fd, QUERY, NULL));
+    R(ioctl(fd, QUERY, page_with(PROT_READ)));
+    other = open("/dev/null", O_RDONLY);
+    R(ioctl(other, QUERY, &q));
+    R(ioctl(-1, QUERY, &q));
+}
+
+CASE(locks, cachestat_of_a_file_of_proc)
+{
+    struct {
+        uint64_t from, len;
+    } range = {0, 0};
+    uint64_t stat[5] = {9, 9, 9, 9, 9};
+    int fd = open("/proc/self/maps", O_RDONLY);
+
+    R(syscall(451, fd, &range, stat, 0));
+    SHOW(stat[0] + stat[4]);
+    R(syscall(451, fd, &range, stat, 1));
+    R(syscall(451, fd, &range, NULL, 0));
+    R(syscall(451, fd, NULL, stat, 0));
+    R(syscall(451, file_with("f", "x"), &range, pages_before_hole(1) + PAGE - 32, 0));
 }

@@ -14,6 +14,11 @@
 #define LULL_SIOCGIFCONF 0x8912u
 /* Points to a struct fiemap, which the list follows. */
 #define LULL_FIEMAP 0xc020660bu
+/* Points to a structure that begins with its size and has the address of a name. */
+#define LULL_PROCMAP_QUERY 0xc0686611u
+#define LULL_PROCMAP_SIZE 104u     /* bytes of the structure in Linux 6.11 .. 6.18 */
+#define LULL_PROCMAP_NAME_SIZE 80u /* where the u32 of the name's length is, and its address */
+#define LULL_PROCMAP_NAME 88u
 
 enum lull_ioctl_kind {
     LULL_IOCTL_NONE,  /* not looked at */
