@@ -2,6 +2,7 @@
 /* madvise(2), mincore(2), msync(2), brk(2). */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sys/sys.h"
 
 #define MADV_DONTNEED 4
 #define MADV_FREE 8
@@ -150,6 +151,7 @@ static long poison(u32 advice)
 
 static long advise_guards(u64 start, u64 end, u32 advice)
 {
+    aio_settle(start, end - start);
     spin_lock(&mm_lock);
     long no = advice == MADV_GUARD_INSTALL ? forbidden(start, &end, advice) : 0;
     long r = advice == MADV_GUARD_INSTALL ? guard_install(start, end) : guard_remove(start, end);
@@ -190,6 +192,8 @@ long sys_madvise(struct frame *f)
         return poison(advice);
     if (!hint && !dontneed && advice != MADV_REMOVE)
         return advice > 25 ? -EINVAL : refuse(28);
+    if (dontneed)
+        aio_settle(start, end - start);
     spin_lock(&mm_lock);
     long no = forbidden(start, &end, advice);
     long r = no ? no : vma_covered(start, end, 0) ? 0 : -ENOMEM;
@@ -295,6 +299,8 @@ long sys_brk(struct frame *f)
     u64 want = f->rdi, grows = want > brk_now ? want - brk_now : 0; /* by about as much */
     u32 lock = 0;
     bool may = want <= b->brk_start || lock_may_map(grows, false, &lock) == 0;
+    if (want >= b->brk_start && want < brk_now)
+        aio_settle(want, brk_now - want);
     spin_lock(&mm_lock);
     if (!brk_now)
         brk_now = b->brk_start;

@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/sys.h"
 
 #define NR_FCNTL 72u
 #define F_GETFL 3u
@@ -239,6 +240,8 @@ long sys_mmap(struct frame *f)
         return -EINVAL;
     u32 lock = 0;
     long r = mmap_check(f, len, flags);
+    if (r == 0 && flags & MAP_FIXED)
+        aio_settle(f->rdi, len);
     if (r == 0)
         r = may_map(f, len, flags, &lock);
     if (r == 0)
@@ -272,6 +275,7 @@ long sys_munmap(struct frame *f)
     u64 end;
     if (!f->rsi || !mm_range_decode(f->rdi, f->rsi, &end))
         return -EINVAL;
+    aio_settle(f->rdi, end - f->rdi);
     spin_lock(&mm_lock);
     long r = sealed_in(f->rdi, end)               ? -EPERM
              : hugetlb_divides(f->rdi, end)       ? -EINVAL

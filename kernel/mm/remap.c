@@ -2,6 +2,7 @@
 /* mremap(2). */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sys/sys.h"
 
 #define MREMAP_MAYMOVE 1u
 #define MREMAP_FIXED 2u
@@ -267,6 +268,9 @@ long sys_mremap(struct frame *f)
     if (old_len > LULL_USER_END || old + old_len < old)
         return -EFAULT;
     u64 limit = vma_locked() ? lock_limit() : LULL_UNLIMITED;
+    aio_settle(old, old_len);
+    if (flags & MREMAP_FIXED)
+        aio_settle(f->r8, new_len);
     mm_lock_unfilled(f->r8, new_len, flags & MREMAP_FIXED ? MAP_FIXED : 0);
     r = remap_locked(f, old, old_len, new_len, flags, limit);
     if (r >= 0 && new_len > old_len)

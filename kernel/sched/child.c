@@ -285,6 +285,9 @@ static bool child_shares(u64 nr)
     case 147:
     case 201: /* time */
     case 202: /* futex */
+    case 206: /* io_setup, io_destroy, io_submit */
+    case 207:
+    case 209:
     case 228: /* clock_gettime ... */
     case 229:
     case 230:

@@ -93,6 +93,7 @@ struct thread *fork_resume(void)
         actions_reset(signal_actions);
     itimers_forked();
     limits_forked();
+    aio_forked();
     setxid_forked();
     thread_reborn(t);
     u32 tid = (u32)t->tid;

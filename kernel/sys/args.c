@@ -41,6 +41,11 @@ static u64 usable(uaddr p, u64 n, u32 prot)
     return end - p;
 }
 
+u64 args_usable(uaddr p, u64 n, u32 prot)
+{
+    return usable(p, n, prot);
+}
+
 static bool usable_all(uaddr p, u64 n, u32 prot)
 {
     return usable(p, n, prot) == n;
@@ -79,6 +84,11 @@ static i64 iov_have(uaddr iov, u64 n, u32 prot)
             return (i64)have + 1;
     }
     return 0;
+}
+
+i64 args_iov_have(uaddr iov, u64 n, u32 prot)
+{
+    return iov_have(iov, n, prot);
 }
 
 /* A message: what arg[LULL_ARG_HAVE] is to say. False: its header may not be read. */
@@ -411,6 +421,13 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case LULL_NR_FSCONFIG:
     case LULL_NR_QUOTACTL_FD:
         return variant_ok((u32)(d - syscall_table), i, arg);
+    case 208: /* io_getevents, io_pgetevents */
+    case 333:
+        aio_events_note(arg);
+        return true;
+    case 210: /* io_cancel */
+        aio_cancel_note(arg);
+        return true;
     case 312: /* kcmp: KCMP_EPOLL_TFD */
         return (u32)arg[2] != 7 || usable_all(arg[4], 12, PROT_READ);
     case 457: /* statmount, listmount */

@@ -13,11 +13,13 @@
 #define NR_MSGSND 69
 #define PIDFD_THREAD 0x80u
 #define NR_MSGRCV 70
+#define NR_IO_GETEVENTS 208
 #define NR_SEMTIMEDOP 220
 #define NR_EPOLL_WAIT 232
 #define NR_PSELECT6 270
 #define NR_PPOLL 271
 #define NR_EPOLL_PWAIT 281
+#define NR_IO_PGETEVENTS 333
 #define NR_EPOLL_PWAIT2 441
 #define FUTEX_WAIT 0u
 #define FUTEX_WAIT_BITSET 9u
@@ -154,7 +156,7 @@ static bool never_restarts(u32 nr)
 {
     return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
            nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == NR_EPOLL_PWAIT2 || nr == NR_SEMOP ||
-           nr == NR_SEMTIMEDOP || nr == NR_MSGSND || nr == NR_MSGRCV;
+           nr == NR_SEMTIMEDOP || nr == NR_MSGSND || nr == NR_MSGRCV || nr == NR_IO_PGETEVENTS;
 }
 
 /* These look for signals once more before they answer that the time is over. */
@@ -250,7 +252,7 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
                 return forward_ignoring_stops(nr, arg);
             continue;
         }
-        if (r == -LULL_E_INTR_FINAL)
+        if (r == -LULL_E_INTR_FINAL || nr == NR_IO_GETEVENTS)
             return -EINTR;
         if (end != NEVER)
             return thread_resumes(nr, end);
@@ -281,6 +283,11 @@ static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
         set[0] = f->r10;
         set[1] = f->r8;
         time = f->rdx;
+        break;
+    case NR_IO_PGETEVENTS: /* any time will do */
+        if ((f->r8 && args_usable(f->r8, 16, PROT_READ) != 16) ||
+            (f->r9 && copy_in(set, f->r9, sizeof set)))
+            return -EFAULT;
         break;
     case NR_EPOLL_PWAIT2:
         time = f->r10;

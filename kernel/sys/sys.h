@@ -12,6 +12,23 @@ struct lull_sysdesc;
 void args_begin(u32 nr, const struct lull_sysdesc *d, u64 arg[6]); /* before any is looked at */
 void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6]);
 
+/* How many of n bytes at p the application may use so. */
+u64 args_usable(uaddr p, u64 n, u32 prot);
+/* n buffers: 0: all may be used, or Linux says what is wrong with n; else 1 + how many bytes may.
+   -EFAULT: the array may not be read. */
+i64 args_iov_have(uaddr iov, u64 n, u32 prot);
+
+/* aio.c */
+void aio_forked(void);
+/* Waits for the operations of io_submit(2) on [start, start + len), before that memory is reused or
+   zeroed. Sleeps: the caller holds no lock. */
+void aio_settle(u64 start, u64 len);
+void aio_events_note(u64 arg[6]); /* io_getevents, io_pgetevents */
+void aio_cancel_note(u64 arg[6]); /* io_cancel */
+long sys_io_setup(struct frame *f);
+long sys_io_destroy(struct frame *f);
+long sys_io_submit(struct frame *f);
+
 /* procinfo.c: before a call that may open a file of /proc/self */
 void procinfo_update(void);
 void procinfo_for_call(const struct frame *f, u32 nr); /* if this call may show it */

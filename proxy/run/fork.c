@@ -15,6 +15,7 @@
 #include "message.h"
 #include "ownfd.h"
 #include "run/run_priv.h"
+#include "serve/aio.h"
 
 void run_die_by(int signo)
 {
@@ -80,6 +81,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     int status = LULL_EXIT_FAILED;
     limits_forked();
     view_forked();
+    aio_forked();
     vcpu_forget();
     run_block_signals();
     limits_lift();

@@ -2,6 +2,7 @@
 /* Decode and finish: what is common to all calls, by the table's kinds of arguments. */
 #include "serve/call.h"
 #include "serve/agent.h"
+#include "serve/aio.h"
 #include "serve/fanotify.h"
 #include "serve/keys.h"
 #include "serve/mount.h"
@@ -494,6 +495,19 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_kcmp(c, answer);
     case SYS_fanotify_init:
         return decode_fanotify_init(c, answer);
+    case SYS_io_setup:
+        return decode_io_setup(c, answer);
+    case SYS_io_destroy:
+        return decode_io_destroy(c, answer);
+    case SYS_io_submit:
+        return decode_io_submit(c, answer);
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+        return decode_io_getevents(c, answer);
+    case SYS_io_cancel:
+        return decode_io_cancel(c, answer);
+    case LULL_NR_AIO_SETTLE:
+        return call_answer(answer, call_aio_settle(c));
     case LULL_NR_FUTEX:
         return decode_futex(c, answer);
     case LULL_NR_EXEC:
@@ -532,6 +546,7 @@ bool call_decode(struct call *c, int64_t *answer)
     c->made = NULL;
     c->own_fd = -1;
     c->events = NULL;
+    c->aio = NULL;
     c->bounce = NULL;
     c->task = 0;
     c->refused = false;
@@ -715,6 +730,14 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_poll:
     case SYS_ppoll:
         finish_poll(c, r);
+        break;
+    case SYS_io_setup:
+    case SYS_io_destroy:
+    case SYS_io_submit:
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+    case SYS_io_cancel:
+        r = finish_aio(c, r);
         break;
     default:
         if (c->addr)

@@ -84,6 +84,7 @@ struct call {
     int *pair;                 /* pipe, socketpair: own copy */
     int *made;                 /* SO_PEERPIDFD: own copy */
     int own_fd;                /* opened by the decoder, closed by finish_mount(); -1: none */
+    struct aio_call *aio;      /* io_submit and its family (aio.c) */
     char *events;              /* read of fanotify(7): own copy of what is for events_to */
     void *events_to;
     void *bounce;              /* where Linux writes a result that is copied to bounce_at */
@@ -140,6 +141,11 @@ int64_t call_fd_given(const struct call_env *env, int64_t fd);
 bool call_makes_fd(uint32_t nr, const uint64_t user[6]);
 
 /* arrays and messages (vec.c) */
+struct iovec;
+struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t *count, uint64_t have,
+                         bool *no_memory);
+/* The same of an own array with room for one buffer more than *count. */
+void iovec_check_split(const struct call *c, struct iovec *v, uint64_t *count, uint64_t have);
 /* Argument i, whose length is argument `by`. */
 bool decode_iovec(struct call *c, unsigned i, unsigned by, int64_t *answer);
 bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer);

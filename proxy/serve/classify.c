@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which calls may wait. Looks at descriptors and paths as they are now. */
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -125,6 +126,25 @@ static enum place classify_control(const struct server *s, const struct lull_sqe
     }
 }
 
+/* io_submit: reads and writes of storage are queued; those of a pipe are done at once, and wait. */
+static enum place classify_submit(const struct server *s, const struct lull_sqe *e)
+{
+    struct call c = {.env = &s->env};
+    uint64_t at[LULL_AIO_BATCH], n = e->arg[1];
+    if (n > LULL_AIO_BATCH)
+        return PLACE_AWAY;
+    if (!n || !call_copy_in(&c, at, e->arg[2], n * sizeof at[0]))
+        return PLACE_HERE;
+    for (uint64_t i = 0; i < n; i++) {
+        struct iocb o;
+        if (!call_copy_in(&c, &o, at[i], sizeof o))
+            break;
+        if (o.aio_lio_opcode != IOCB_CMD_POLL && !descriptor_is_storage(s, o.aio_fildes))
+            return PLACE_AWAY;
+    }
+    return PLACE_HERE;
+}
+
 static enum place classify_waiting(const struct server *s, const struct lull_sqe *e,
                                    struct arena *mem)
 {
@@ -141,6 +161,13 @@ static enum place classify_waiting(const struct server *s, const struct lull_sqe
     case SYS_epoll_wait:
     case SYS_epoll_pwait:
         return (int)a[3] == 0 ? PLACE_HERE : PLACE_TRY;
+    case SYS_io_submit:
+        return classify_submit(s, e);
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+        if (!a[1] || time_is_zero(s, a[4]))
+            return PLACE_HERE;
+        return a[1] == 1 ? PLACE_TRY : PLACE_AWAY;
     case SYS_ppoll:
         return time_is_zero(s, a[2]) ? PLACE_HERE : PLACE_AWAY;
     case SYS_select:
@@ -190,7 +217,7 @@ enum place classify(const struct server *s, const struct lull_sqe *e, struct are
     case LULL_SYS_INTERNAL:
         if (e->nr == LULL_NR_FUTEX) /* those that wait, and those that are over at once */
             return (e->arg[1] & 127) == 0 || (e->arg[1] & 127) == 9 ? PLACE_AWAY : PLACE_HERE;
-        return e->nr == LULL_NR_EXEC ? PLACE_AWAY : PLACE_HERE;
+        return e->nr == LULL_NR_EXEC || e->nr == LULL_NR_AIO_SETTLE ? PLACE_AWAY : PLACE_HERE;
     case LULL_SYS_FDWAIT:
         if (e->nr == SYS_fcntl || e->nr == SYS_ioctl)
             return classify_control(s, e);

@@ -13,6 +13,7 @@
 #include <lull/syscalls.h>
 
 #include "serve/agent.h"
+#include "serve/aio.h"
 #include "serve/server_priv.h"
 #include "systable.h"
 
@@ -182,6 +183,9 @@ static long with_signal(const struct call *c, long r)
         return take_signal(SIGPIPE) ? -LULL_ESIGPIPE : r;
     if (r == -EFBIG)
         return take_signal(SIGXFSZ) ? -LULL_ESIGXFSZ : r;
+    if (r > 0 && aio_may_raise(c))
+        return r + (take_signal(SIGPIPE) ? LULL_SIGPIPE : 0) +
+               (take_signal(SIGXFSZ) ? LULL_SIGXFSZ : 0);
     if (r > 0 && (size_t)r < bytes_to_write(c) && take_signal(SIGPIPE))
         return r + LULL_SIGPIPE;
     return r;
@@ -336,6 +340,16 @@ static long attempt(const struct call *c, long nr, const long arg[6])
     return with_signal(c, r);
 }
 
+/* io_getevents: the events that are there; -EAGAIN: none. */
+static long attempt_without_time(const struct call *c, long arg[6])
+{
+    static const struct timespec now;
+    if (arg[4] != (long)LULL_BAD_PTR && arg[4] != (long)LULL_BAD_RANGE)
+        arg[4] = (long)&now;
+    long r = attempt(c, c->nr, arg);
+    return r == 0 ? -EAGAIN : r;
+}
+
 /*
  * The same call in a form that does not wait. -EAGAIN: it would; CALL_NOT_BEGUN: not tried. What it
  * does instead of waiting is undone by nothing, so only calls are tried whose "would wait" leaves no
@@ -368,6 +382,9 @@ static long try_once(const struct call *c)
     case SYS_sendmsg:
         arg[2] |= MSG_DONTWAIT;
         return attempt(c, c->nr, arg);
+    case SYS_io_getevents: /* of one event at least */
+    case SYS_io_pgetevents:
+        return attempt_without_time(c, arg);
     default: { /* poll, epoll_wait, epoll_pwait: nothing is ready */
         arg[c->nr == SYS_poll ? 2 : 3] = 0;
         long r = attempt(c, c->nr, arg);
@@ -387,7 +404,26 @@ static bool write_continues(const struct server *s, uint64_t fd)
 
 static bool descriptor_waits(uint32_t nr)
 {
-    return nr != SYS_poll && nr != SYS_epoll_wait && nr != SYS_epoll_pwait;
+    return nr != SYS_poll && nr != SYS_epoll_wait && nr != SYS_epoll_pwait &&
+           nr != SYS_io_getevents && nr != SYS_io_pgetevents;
+}
+
+/* What the attempt answered is the answer. False: the call is to be made where it may wait. */
+static bool attempt_counts(const struct server *s, struct flight *f, const struct call *c, int64_t r)
+{
+    if (r == CALL_NOT_BEGUN)
+        return false;
+    if (r == -EOPNOTSUPP && descriptor_waits(c->nr)) /* the attempt, or the call itself */
+        return false;
+    if (r == -EAGAIN && !(descriptor_waits(c->nr) && descriptor_is_nonblocking(s, c->user[0])))
+        return false;
+    uint64_t whole = c->nr == SYS_writev ? iov_total(c) : (uint64_t)c->arg[2];
+    bool write = c->nr == SYS_write || c->nr == SYS_writev || c->nr == SYS_sendto;
+    if (write && r > 0 && (uint64_t)r < whole && write_continues(s, c->user[0])) {
+        f->done = (uint64_t)r;
+        return false;
+    }
+    return true;
 }
 
 bool flight_try(struct server *s, struct flight *f, struct arena *mem)
@@ -397,16 +433,8 @@ bool flight_try(struct server *s, struct flight *f, struct arena *mem)
     call_init(&c, s, f, mem);
     if (call_decode(&c, &r)) {
         r = try_once(&c);
-        if (r == CALL_NOT_BEGUN)
-            return false;
-        if (r == -EOPNOTSUPP && descriptor_waits(c.nr)) /* the attempt, or the call itself */
-            return false;
-        if (r == -EAGAIN && !(descriptor_waits(c.nr) && descriptor_is_nonblocking(s, c.user[0])))
-            return false;
-        uint64_t whole = c.nr == SYS_writev ? iov_total(&c) : (uint64_t)c.arg[2];
-        bool write = c.nr == SYS_write || c.nr == SYS_writev || c.nr == SYS_sendto;
-        if (write && r > 0 && (uint64_t)r < whole && write_continues(s, c.user[0])) {
-            f->done = (uint64_t)r;
+        if (!attempt_counts(s, f, &c, r)) {
+            aio_end(&c);
             return false;
         }
         r = call_finish(&c, r);

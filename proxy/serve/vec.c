@@ -94,12 +94,19 @@ static void iovec_split(struct iovec *v, uint64_t *count, uint64_t have)
     }
 }
 
+void iovec_check_split(const struct call *c, struct iovec *v, uint64_t *count, uint64_t have)
+{
+    if (have)
+        iovec_split(v, count, have - 1);
+    iovec_check(c, v, *count);
+}
+
 /*
  * Own, checked copy of an iovec array; too many, none, bad: what makes Linux say so itself. `have`:
  * 1 + how many bytes of the buffers may be used, 0: all.
  */
-static struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t *count, uint64_t have,
-                                bool *no_memory)
+struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t *count, uint64_t have,
+                         bool *no_memory)
 {
     *no_memory = false;
     if (va == 0)
@@ -112,9 +119,7 @@ static struct iovec *iovec_copy(struct call *c, uint64_t va, uint64_t *count, ui
         return (void *)LULL_BAD_PTR;
     }
     call_copy_in(c, v, va, *count * sizeof *v);
-    if (have)
-        iovec_split(v, count, have - 1);
-    iovec_check(c, v, *count);
+    iovec_check_split(c, v, count, have);
     return v;
 }
 

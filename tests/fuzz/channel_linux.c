@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/aio_abi.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <lull/syscalls.h>
 
@@ -509,9 +511,62 @@ static bool configured(const long *arg)
     }
 }
 
+static bool iocbs(long list, long n)
+{
+    if (n <= 0)
+        return true;
+    if (!in(list, (size_t)n * sizeof(long)))
+        return false;
+    for (long i = 0; i < n; i++) {
+        long p = ((long *)list)[i];
+        const struct iocb *o = (const void *)p;
+        if (!in(p, sizeof *o))
+            return false;
+        check_fd(o->aio_fildes);
+        if (o->aio_flags & IOCB_FLAG_RESFD)
+            check_fd(o->aio_resfd);
+        long buf = (long)o->aio_buf, len = (long)o->aio_nbytes;
+        switch (o->aio_lio_opcode) {
+        case IOCB_CMD_PREAD:
+            out(buf, length_of(SYS_read, len), 'a');
+            break;
+        case IOCB_CMD_PWRITE:
+            in(buf, length_of(SYS_write, len));
+            break;
+        case IOCB_CMD_PREADV:
+        case IOCB_CMD_PWRITEV:
+            vector(buf, len, o->aio_lio_opcode == IOCB_CMD_PREADV);
+            break;
+        default:
+            break;
+        }
+    }
+    return true;
+}
+
+/* As far as it may be written: it may end in a closed page. */
+static bool events(long p, size_t n)
+{
+    static char zero[4096];
+    struct iovec from = {zero, sizeof zero}, to = {(void *)p, n * sizeof(struct io_event)};
+    if (to.iov_len > sizeof zero)
+        to.iov_len = sizeof zero;
+    return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == (ssize_t)to.iov_len;
+}
+
 static bool touch(long nr, const long *arg)
 {
+    static unsigned contexts;
     switch (nr) {
+    case SYS_io_setup: /* few: nobody destroys them */
+        return contexts++ % 1024 == 0;
+    case SYS_io_submit:
+        return iocbs(arg[2], arg[1]);
+    case SYS_io_getevents:
+    case SYS_io_pgetevents:
+        if (arg[5])
+            abort();
+        return arg[2] <= 0 || arg[1] < 0 || arg[1] > arg[2] || events(arg[3], (size_t)arg[2]);
     case SYS_poll:
     case SYS_ppoll:
         if (nr == SYS_ppoll && arg[3])

@@ -202,6 +202,23 @@ enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS, LULL_
    before: how much + LULL_SIGPIPE. */
 #define LULL_ESIGPIPE 601
 #define LULL_SIGPIPE (1l << 61)
+/*
+ * io_submit(2): the kernel submits LULL_AIO_BATCH iocbs at most in one call. If an iocb or its buffers
+ * cannot all be used, it is submitted alone, and argument LULL_ARG_HAVE holds LULL_AIO_*. The answer
+ * is the number of iocbs submitted, plus LULL_SIGPIPE and LULL_SIGXFSZ if Linux raised these.
+ * io_setup(2): argument 1 is the number of the context: the address of a page of the program's.
+ * io_getevents(2) gives LULL_AIO_EVENTS at most; argument LULL_ARG_HAVE: 1 + how many may be
+ * written, 0: all.
+ */
+#define LULL_AIO_BATCH 64u
+#define LULL_AIO_EVENTS 65536u
+#define LULL_AIO_HAVE(w) ((w) & 0x1fffffffful) /* 1 + bytes of its buffers; 0: all */
+#define LULL_AIO_BAD_IOCB (1ul << 61)          /* it may not be read */
+#define LULL_AIO_READONLY (1ul << 62)          /* it may not be written */
+#define LULL_AIO_BAD_ARRAY (1ul << 63)         /* its array of buffers may not be read */
+#define LULL_SIGXFSZ (1l << 60)
+/* AIO_SETTLE: start, length: waits for the operations of io_submit(2) on this memory. Answers 0. */
+#define LULL_NR_AIO_SETTLE 508u
 
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
