@@ -12,6 +12,8 @@
 #include "kernel.h"
 #include "mm/mm.h"
 
+#define FRUITLESS 8              /* times that no window was found that lacks memory, */
+#define FRUITLESS_NS 100000000ul /* and no more than this between two of them */
 #define SHM_RDONLY 010000u
 #define SHM_REMAP 040000u
 #define SHM_EXEC 0100000u
@@ -265,10 +267,17 @@ long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags)
     return r ? r : window_move(m, old_len, at, new_len, false);
 }
 
+/* Some page may be read and not be written to, because its file system is full: pages are opened
+   one by one, and for writing when they are written to. mm_lock */
+static bool careful;
+
 /* Pages of the mapping around addr that have memory become accessible. */
 static bool window_extend(struct lull_map m, u64 addr, bool write)
 {
     u64 start = ALIGN_DOWN(addr, map_page(&m)), end = m.end;
+    if (careful && !LULL_MAP_PAGE(m.flags))
+        return !window_call(LULL_WIN_PROBE, start, LULL_PAGE, write, 0, 0) &&
+               !pt_map(start, start + LULL_PAGE, write ? m.prot : m.prot & ~PROT_WRITE);
     if (LULL_MAP_PAGE(m.flags)) { /* one at a time, because the pool may not have them all */
         end = start + map_page(&m);
         if (window_call(LULL_WIN_PROBE, start, end - start, write, 0, 0))
@@ -289,9 +298,37 @@ static bool window_extend(struct lull_map m, u64 addr, bool write)
     return true;
 }
 
+static void close_writable(void)
+{
+    vma_change_begin();
+    for (struct lull_map *m = vma_next(0); m; m = vma_following(m)) {
+        if (!(m->flags & LULL_MAP_WINDOW) || LULL_MAP_PAGE(m->flags) || !(m->prot & PROT_WRITE) ||
+            m->flags & LULL_MAP_RESERVED)
+            continue;
+        pt_unmap(m->start, m->end);
+        m->flags |= LULL_MAP_BEYOND;
+    }
+    vma_change_end();
+}
+
+/* True if accesses fail again and again though every window is whole. */
+static bool fails_to_write(bool whole)
+{
+    static unsigned times;
+    static u64 last;
+    u64 now = clock_mono();
+    times = whole && now - last < FRUITLESS_NS ? times + 1 : 0;
+    last = now;
+    if (times < FRUITLESS)
+        return false;
+    times = 0;
+    return true;
+}
+
 /* Windows that are not whole any more are opened anew, page by page, as they are touched. */
 void windows_recheck(void)
 {
+    bool found = false;
     spin_lock(&mm_lock);
     for (struct lull_map *m = vma_next(LULL_RAM_BASE); m; m = vma_next(m->end)) {
         /* Huge pages are not looked at, because that would take some from the pool. */
@@ -305,6 +342,11 @@ void windows_recheck(void)
         vma_change_begin();
         m->flags |= LULL_MAP_BEYOND;
         vma_change_end();
+        found |= !LULL_MAP_PAGE(m->flags);
+    }
+    if (fails_to_write(!found)) {
+        careful = true;
+        close_writable();
     }
     pt_flush();
     spin_unlock(&mm_lock);

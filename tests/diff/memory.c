@@ -2,8 +2,12 @@
 /* Mappings. Addresses differ; what is in them and what happens to them does not. */
 #include "diff.h"
 
+#include <linux/loop.h>
 #include <setjmp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -720,4 +724,49 @@ CASE(memory, mergeable)
     R(madvise(p, 2 * PAGE, MADV_UNMERGEABLE));
     SHOW(p[0]);
     SHOW(p[7 * PAGE]);
+}
+
+/* A small ext4 in a file, mounted at "m" until its last file is closed; false: not here. */
+static int small_file_system(void)
+{
+    char path[32];
+    struct loop_info64 info = {.lo_flags = LO_FLAGS_AUTOCLEAR};
+    int image = open("image", O_RDWR | O_CREAT, 0600), control = open("/dev/loop-control", O_RDWR);
+    if (ftruncate(image, 2 << 20) || mkdir("m", 0700) ||
+        system("mkfs.ext4 -q -b 1024 image >/dev/null 2>&1"))
+        return 0;
+    snprintf(path, sizeof path, "/dev/loop%d", ioctl(control, LOOP_CTL_GET_FREE));
+    int loop = open(path, O_RDWR);
+    int there = ioctl(loop, LOOP_SET_FD, image) == 0 &&
+                ioctl(loop, LOOP_SET_STATUS64, &info) == 0 &&
+                mount(path, "m", "ext4", 0, NULL) == 0;
+    close(loop);
+    close(image);
+    return there;
+}
+
+CASE(memory, a_hole_of_a_file_on_a_full_file_system)
+{
+    static char bytes[1024];
+    if (!small_file_system())
+        return;
+    int fd = open("m/hole", O_RDWR | O_CREAT, 0600), full = open("m/full", O_RDWR | O_CREAT, 0600);
+    int small = open("m/small", O_RDWR | O_CREAT, 0600);
+    R(umount2("m", MNT_DETACH));
+    OK(ftruncate(fd, 4 * PAGE));
+    R(pwrite(small, bytes, PAGE / 4, 0));
+    char *p = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+    char *q = mmap(NULL, PAGE, RW, MAP_SHARED, small, 0);
+    q[0] = 'q';
+    touch("a hole, read", p, 0);
+    while (write(full, bytes, sizeof bytes) > 0)
+        ;
+    SHOW(errno == ENOSPC);
+    touch("a hole, read", p + PAGE, 0);
+    touch("a hole, written to", p, 1);
+    touch("a hole, read", p, 0);
+    touch("a block of its own", q, 0);
+    OK(ftruncate(full, 0));
+    OK(fsync(full));
+    touch("there is room", p + PAGE, 1);
 }
