@@ -62,6 +62,7 @@ void text_printf(struct text *t, const char *format, ...)
 void text_free(struct text *t)
 {
     free(t->p);
+    free(t->maps);
     *t = (struct text){0};
 }
 
@@ -114,6 +115,8 @@ int64_t view_replace(int fd, struct text *t, int mode, bool sealed, struct stat 
     r = fill((int)own, t);
     if (r == 0 && t->zeroes)
         r = server_syscall(SYS_ftruncate, own, (long)(t->len + t->zeroes), 0, 0);
+    if (r == 0 && t->maps)
+        r = view_pagemap_fill((int)own, t);
     limits_lower();
     if (r < 0)
         goto out;

@@ -39,8 +39,10 @@ struct view {
 struct text {
     char *p;
     size_t len, room;
-    bool failed;      /* out of memory: p stands as it was */
-    uint64_t zeroes;  /* that follow where it is published */
+    bool failed;           /* out of memory: p stands as it was */
+    uint64_t zeroes;       /* that follow where it is published */
+    struct lull_map *maps; /* pagemap: those whose entries come there; text_free() frees it */
+    uint32_t nmaps;
     const char *kind; /* VIEW_COPY_*, NULL: not looked for later */
 };
 /* Names of the copies: memfd_create(2). */
@@ -98,6 +100,11 @@ void view_huge_pages(uint64_t start, uint64_t end, uint64_t *shared, uint64_t *p
 void view_io_begin(void);                       /* what is counted up to now is the proxy's own */
 void view_io_own(bool written, uint64_t bytes); /* so is this read(2) or write(2) */
 bool view_io(int fd, struct text *out);
+
+/* -- view_pagemap.c --------------------------------------------------------------------------- */
+#define VIEW_PAGEMAP_BYTES (VIEW_MAPS_END / LULL_PAGE * 8)
+/* Writes Linux's entries of the mappings to the file, of which the rest is zero. 0 or -errno. */
+int64_t view_pagemap_fill(int fd, const struct text *t);
 
 /* -- view_query.c ----------------------------------------------------------------------------- */
 /* The descriptor is one of a copy; `what`: VIEW_COPY_*, or NULL for any. */

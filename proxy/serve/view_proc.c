@@ -456,9 +456,10 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
         view_statm(&memory, out);
         return ok;
     }
-    if (!strcmp(name, "pagemap")) { /* 8 bytes a page, as to who may not see where its pages are */
-        out->zeroes = VIEW_MAPS_END / LULL_PAGE * 8;
-        return true;
+    if (!strcmp(name, "pagemap")) { /* 8 bytes a page */
+        out->zeroes = VIEW_PAGEMAP_BYTES;
+        out->maps = view_maps(v, &out->nmaps);
+        return out->maps != NULL;
     }
     if (!strcmp(name, "io"))
         return view_io(fd, out);

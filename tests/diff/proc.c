@@ -592,6 +592,35 @@ CASE(proc, pagemap)
     R(open("/proc/self/pagemap", O_RDWR) >= 0 && geteuid() != 0);
 }
 
+static uint64_t pagemap_entry(const void *at)
+{
+    uint64_t entry = 1;
+    int fd = open("/proc/self/pagemap", O_RDONLY);
+    if (pread(fd, &entry, 8, (off_t)((uintptr_t)at / PAGE * 8)) != 8)
+        perror("pagemap");
+    close(fd);
+    return entry;
+}
+
+CASE(proc, pagemap_of_what_is_touched)
+{
+    char *p = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *q = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = file_with("f", "x");
+    char *f = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *closed;
+    *p = *q = *f = 1;
+    SHOW(pagemap_entry(p) >> 61);
+    SHOW(pagemap_entry(q) >> 61);
+    SHOW(pagemap_entry(f) >> 61);
+    SHOW((pagemap_entry(f) & ((1ul << 55) - 1)) != 0);
+    closed = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    SHOW(pagemap_entry(closed));
+    R(madvise(q, PAGE, 102)); /* MADV_GUARD_INSTALL */
+    SHOW(pagemap_entry(q) >> 55);
+    R(munmap(q, 4 * PAGE));
+    SHOW(pagemap_entry(q));
+}
+
 CASE(proc, switches)
 {
     struct rusage before, after;
