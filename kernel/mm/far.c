@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Far windows: memory where the program says, up to 112 TiB, and what the windows' own region has
- * no room for. The machine has room for them behind the windows, handed out here in blocks: an
- * extent is a run of blocks of addresses, and the run of room that it has. An extent without
- * mappings stays until its room or its number is needed. All under mm_lock.
+ * Far windows: memory where the program says, below RAM or up to 112 TiB, and what the windows' own
+ * region has no room for. The machine has room for them behind the windows, handed out here in
+ * blocks: an extent is a run of blocks of addresses, and the run of room that it has. An extent
+ * without mappings stays until its room or its number is needed. An extent may cover the image of
+ * a program that is linked to low addresses: the image keeps its own place in the machine's memory.
+ * All under mm_lock.
  */
 #include "kernel.h"
 #include "mm/mm.h"
@@ -33,9 +35,25 @@ static unsigned index_of(u64 va)
     return lo;
 }
 
+/* The region of addresses that has `va` and in which extents may lie. */
+static u64 region_start(u64 va)
+{
+    return va < LULL_RAM_BASE ? 0 : LULL_FAR_BASE;
+}
+
+static u64 region_end(u64 va)
+{
+    return va < LULL_RAM_BASE ? LULL_RAM_BASE : LULL_FAR_END;
+}
+
+static bool in_region(u64 start, u64 end)
+{
+    return start >= region_start(start) && end <= region_end(start) && end >= start;
+}
+
 bool in_far(u64 start, u64 end)
 {
-    if (start < LULL_FAR_BASE || end > LULL_FAR_END || end < start)
+    if (!in_region(start, end))
         return false;
     for (unsigned i = index_of(start); i < nextents && extent[i].start <= start; i++) {
         if (end <= extent[i].end)
@@ -109,14 +127,16 @@ static bool extent_add(u64 start, u64 end)
 static bool extent_add_large(u64 start, u64 end)
 {
     unsigned i = index_of(start);
-    u64 from = max_u64(ALIGN_DOWN(start, GRANULE), i ? extent[i - 1].end : LULL_FAR_BASE);
+    u64 from = max_u64(ALIGN_DOWN(start, GRANULE), i ? extent[i - 1].end : 0);
     u64 to = min_u64(ALIGN_UP(end, GRANULE), i < nextents ? extent[i].start : LULL_FAR_END);
+    from = max_u64(from, region_start(start));
+    to = min_u64(to, region_end(start));
     return extent_add(from, to) || ((from < start || to > end) && extent_add(start, end));
 }
 
 long far_need(u64 start, u64 end)
 {
-    if (start < LULL_FAR_BASE || end > LULL_FAR_END || end <= start)
+    if (!in_region(start, end) || end == start)
         return -ENOMEM;
     start = ALIGN_DOWN(start, LULL_HUGE);
     end = ALIGN_UP(end, LULL_HUGE);

@@ -12,6 +12,7 @@
  *   hugetlb.c    windows of huge pages
  *   far.c        and where the program wants it
  *   remap.c      mremap
+ *   grow.c       mappings that grow down
  *   policy.c     which node memory comes from
  *   numa.c       mbind and its family
  *   advice.c     madvise, mincore, msync, brk
@@ -66,6 +67,7 @@ struct lull_map *vma_following(const struct lull_map *v); /* or NULL */
 bool vma_covered(u64 start, u64 end, u32 prot); /* every page mapped, with at least these rights */
 u64 vma_readable_end(u64 addr, u64 max, u32 prot); /* end of the run of such pages from addr */
 u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 0 */
+struct lull_map *vma_before(const struct lull_map *v); /* or NULL */
 bool vma_room(unsigned more);
 bool vma_full(unsigned more); /* the program has no right to that many more */
 void vma_insert(struct lull_map m);
@@ -136,14 +138,23 @@ bool mm_may_expand(u64 start, u64 len, u32 prot, u32 flags);
 bool mm_may_become_data(const struct lull_map *v, u64 len, u32 prot); /* by mprotect */
 struct lull_limits *limit_table(void);                                /* sys/limits.c */
 
+/* grow.c */
+/* Where a mapping below v ends at the latest unless MAP_FIXED puts it there. */
+u64 vma_guarded_start(const struct lull_map *v);
+/* Extends the mapping above addr down to it if it is one that grows. Under mm_lock. */
+bool mm_grow(u64 addr);
+bool mm_grow_fault(u64 addr); /* the same, and takes mm_lock itself */
+
 /* mmap.c */
 void mm_init(void);
 int mm_map(u64 start, u64 end, u32 prot, u32 flags); /* fresh zero pages; under mm_lock */
 void mm_unmap(u64 start, u64 end);
 long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out); /* takes mm_lock itself */
-bool mm_fixed_ok(u64 start, u64 end); /* where a fixed request may lie */
+bool mm_fixed_ok(u64 start, u64 end); /* the isle has memory of its own there for a mapping */
+bool in_image(u64 start, u64 end);    /* of the program as it was loaded, its stub area included */
 /* Where a mapping goes, by hint and flags. 0 or -errno. Under mm_lock. */
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
+u64 mm_hint(u64 hint);                                      /* as Linux takes it, or 0 */
 bool mm_range_decode(u64 start, u64 len, u64 *end); /* page aligned, no overflow */
 /* mprotect(2) of [from, to) of mapping v; the caller flushes. 0 or -errno. Under mm_lock. */
 long mm_protect(struct lull_map v, u64 from, u64 to, u32 prot);
@@ -153,6 +164,10 @@ struct thread *program_start(void);
 /* window.c: memory shared with Linux. All but the first under mm_lock. */
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out);
 bool in_windows(u64 start, u64 end);
+/* The isle has no memory of its own in [start, end), or not in all of it: any mapping there is a
+   window. */
+bool window_only(u64 start, u64 end);
+long window_floor(u64 start); /* 0: a mapping may begin there, or -EPERM, -ENOSYS: it is too low */
 i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5); /* LULL_OP_WINDOW */
 long window_back(u64 start, u64 end); /* a reservation is opened: memory for it. 0 or -errno */
 /* A part of window m whose translations are gone. */

@@ -8,6 +8,7 @@
 #define NR_FCNTL 72u
 #define F_GETFL 3u
 #define O_PATH 010000000
+#define GROW_ROOM (8ul << 20) /* bytes below a mapping that may grow */
 
 /* Makes [start, end), which must be free, accessible and zero. Under mm_lock. */
 int mm_map(u64 start, u64 end, u32 prot, u32 flags)
@@ -68,13 +69,21 @@ void mm_unmap(u64 start, u64 end)
     vma_remove(start, end);
 }
 
-/* In RAM, or in the program's own image. */
-bool mm_fixed_ok(u64 start, u64 end)
+bool in_image(u64 start, u64 end)
 {
     const struct lull_boot *b = boot_info();
-    if (in_ram(start, end))
-        return true;
-    return b->nsegments && start >= b->segment[0].start && end <= b->stub_start && start <= end;
+    return b->nsegments && start >= b->segment[0].start && end <= b->stub_end && start <= end;
+}
+
+bool mm_fixed_ok(u64 start, u64 end)
+{
+    return in_ram(start, end) || (in_image(start, end) && end <= boot_info()->stub_start);
+}
+
+u64 mm_hint(u64 hint)
+{
+    hint = ALIGN_DOWN(hint, LULL_PAGE);
+    return hint && hint < LULL_LOW_BASE ? LULL_LOW_BASE : hint;
 }
 
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out)
@@ -95,10 +104,10 @@ long mm_place(u64 hint, u64 len, u32 flags, u64 *out)
     }
     if (flags & MAP_32BIT)
         return -ENOMEM;
-    hint = ALIGN_DOWN(hint, LULL_PAGE);
+    hint = mm_hint(hint);
     if (hint && hint + len > hint && in_ram(hint, hint + len)) {
         struct lull_map *v = vma_next(hint);
-        if (!v || v->start >= hint + len) {
+        if (!v || vma_guarded_start(v) >= hint + len) {
             *out = hint;
             return 0;
         }
@@ -115,13 +124,16 @@ long mm_place(u64 hint, u64 len, u32 flags, u64 *out)
 
 long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 {
-    u32 vflags = 0;
+    u32 vflags = flags & MAP_GROWSDOWN ? LULL_MAP_GROWS : 0;
     if (flags & MAP_STACK)
         vflags |= LULL_MAP_STACK;
     else if ((flags & MAP_NORESERVE && prot) || boot_info()->numa.first_touch)
         vflags |= LULL_MAP_LAZY;
+    /* Linux goes down from the top with new mappings, so there is room below them. */
+    u64 below = flags & MAP_GROWSDOWN && !hint ? GROW_ROOM : 0;
     spin_lock(&mm_lock);
-    long r = mm_place(hint, len, flags, out);
+    long r = mm_place(hint, len + below, flags, out);
+    *out += r ? 0 : below;
     if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, vflags))
         r = -ENOMEM;
     if (r == 0) {
@@ -141,14 +153,18 @@ long map_anonymous(u64 hint, u64 len, u32 prot, u32 flags, u64 *out)
 /* A private mapping among the windows: where it has to be, or where it may be as well. */
 static bool among_windows(u64 hint, u64 len, u32 flags)
 {
-    if (hint < LULL_WIN_BASE)
-        return false;
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+        return window_only(hint, hint + len);
+    if (flags & MAP_32BIT)
         return true;
+    hint = mm_hint(hint);
+    u64 end = hint + len;
+    bool there = hint >= LULL_FAR_BASE ? end <= LULL_FAR_END : hint && end <= LULL_RAM_BASE;
+    if (!there || !boot_info()->far_size)
+        return false;
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_next(hint);
-    bool free =
-        hint >= LULL_FAR_BASE && hint + len <= LULL_FAR_END && (!m || m->start >= hint + len);
+    bool free = !m || vma_guarded_start(m) >= end;
     spin_unlock(&mm_lock);
     return free;
 }
@@ -162,7 +178,9 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
     u64 at = 0;
     bool huge = anonymous && flags & MAP_HUGETLB;
     long r;
-    if (huge && !windows)
+    bool low = window_only(f->rdi, f->rdi + len) ? flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+                                                 : flags & MAP_32BIT && !(flags & MAP_FIXED);
+    if (!windows && (huge || low))
         r = refuse(9);
     else if (huge)
         r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
@@ -207,9 +225,7 @@ static long mmap_check(const struct frame *f, u64 len, u32 flags)
         return -EINVAL;
     if (type == MAP_SHARED_VALIDATE && flags & ~MAP_KNOWN)
         return -EOPNOTSUPP;
-    if (flags & MAP_GROWSDOWN)
-        return anonymous && type == MAP_PRIVATE ? refuse(9) : -EINVAL;
-    return 0;
+    return flags & MAP_GROWSDOWN && (!anonymous || huge || type != MAP_PRIVATE) ? -EINVAL : 0;
 }
 
 /* What other calls have said of new mappings, and of those that a fixed one replaces. */
@@ -338,13 +354,13 @@ static long protect_closed(struct lull_map m, u32 prot)
     return 0;
 }
 
-/* PROT_GROWSDOWN: from the beginning of the stack on; nothing else grows. */
-static long protect_from(u64 *start)
+/* PROT_GROWSDOWN: from the beginning of a mapping that grows. */
+static long protect_from(u64 *start, u64 end)
 {
-    const struct lull_map *v = vma_at(*start);
-    if (!v)
+    const struct lull_map *v = vma_next(*start);
+    if (!v || v->start >= end)
         return -ENOMEM;
-    if (!(v->flags & LULL_MAP_MAIN))
+    if (!(v->flags & (LULL_MAP_MAIN | LULL_MAP_GROWS)))
         return -EINVAL;
     *start = v->start;
     return 0;
@@ -365,7 +381,7 @@ long sys_mprotect(struct frame *f)
     if (!vma_room(3))
         r = -ENOMEM;
     else if (down && start < end)
-        r = protect_from(&start);
+        r = protect_from(&start, end);
     for (u64 at = start; r == 0 && at < end;) {
         struct lull_map *v = vma_at(at);
         if (!v) {

@@ -88,9 +88,9 @@ void pt_flush(void)
 /* Where the isle's machine has what the application sees at va (memmap.h). */
 static u64 to_gpa(u64 va)
 {
-    if (va >= LULL_FAR_BASE)
+    if (va >= LULL_FAR_BASE || (va < LULL_RAM_BASE && !in_image(va, va + 1)))
         return far_gpa(va);
-    return in_windows(va, va) ? va - LULL_WIN_BASE + boot_info()->win_gpa : lull_gpa(va);
+    return va >= LULL_WIN_BASE ? va - LULL_WIN_BASE + boot_info()->win_gpa : lull_gpa(va);
 }
 
 static u64 *top_level(void)

@@ -132,7 +132,7 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
 {
     bool stays = flags & MREMAP_DONTUNMAP;
     if (was.flags & LULL_MAP_WINDOW) {
-        if (was.flags & LULL_MAP_RESERVED && to < LULL_WIN_BASE)
+        if (was.flags & LULL_MAP_RESERVED && !window_only(to, to + new_len))
             return refuse(25);
         if (new_len < old_len) {
             mm_unmap(old + new_len, old + old_len);
@@ -144,7 +144,7 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
         return refuse(25); /* more of the file, and elsewhere */
     if (stays && (was.file || was.flags & LULL_MAP_BEYOND))
         return refuse(25); /* the old place would be as the file is */
-    if (to >= LULL_WIN_BASE) {
+    if (window_only(to, to + new_len)) {
         long r = stays ? refuse(25) : move_out(was, old, old_len, to, new_len);
         if (r > 0)
             mm_unmap(old, old + old_len);
@@ -159,12 +159,16 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
     return move_parts(old, new_len, to);
 }
 
-static bool target_ok(u64 to, u64 len)
+/* 0: a mapping may be moved to [to, to + len). */
+static long target_check(u64 to, u64 len)
 {
-    if (to + len < to)
-        return false;
-    return to >= LULL_WIN_BASE ? in_windows(to, to + len) || to >= LULL_FAR_BASE
-                               : mm_fixed_ok(to, to + len);
+    long r = window_floor(to);
+    if (r || to + len < to)
+        return r ? r : -ENOMEM;
+    bool ok = window_only(to, to + len)
+                  ? in_windows(to, to + len) || to >= LULL_FAR_BASE || to < LULL_RAM_BASE
+                  : mm_fixed_ok(to, to + len);
+    return ok ? 0 : -ENOMEM;
 }
 
 /* `lockable`: lock_limit(), looked at only where something is locked. */
@@ -205,9 +209,10 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
         return refuse(25);
     if (flags & MREMAP_FIXED && hugetlb_divides(f->r8, f->r8 + new_len))
         return -EINVAL;
-    if (flags & MREMAP_FIXED)
-        return target_ok(f->r8, new_len) ? remap_to(was, old, old_len, new_len, f->r8, flags)
-                                         : -ENOMEM;
+    if (flags & MREMAP_FIXED) {
+        long bad = target_check(f->r8, new_len);
+        return bad ? bad : remap_to(was, old, old_len, new_len, f->r8, flags);
+    }
     if (flags & MREMAP_DONTUNMAP) { /* the new address is a hint */
         u64 to = f->r8;
         long r = was.flags & LULL_MAP_WINDOW ? window_find(to, new_len, was.flags, &to)

@@ -51,6 +51,11 @@ struct lull_map *vma_following(const struct lull_map *v)
     return v + 1 < vmas + nvmas ? &vmas[v + 1 - vmas] : NULL;
 }
 
+struct lull_map *vma_before(const struct lull_map *v)
+{
+    return v > vmas ? &vmas[v - vmas - 1] : NULL;
+}
+
 u64 vma_readable_end(u64 addr, u64 max, u32 prot)
 {
     u64 at = addr;
@@ -72,7 +77,7 @@ u64 vma_gap(u64 from, u64 to, u64 len, u64 align)
 {
     u64 at = ALIGN_UP(from, align);
     for (unsigned i = index_of(at); i < nvmas; i++) {
-        if (vmas[i].start >= at + len)
+        if (vma_guarded_start(&vmas[i]) >= at + len)
             break;
         at = ALIGN_UP(vmas[i].end, align);
     }

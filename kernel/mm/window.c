@@ -2,9 +2,10 @@
 /*
  * Windows: shared mappings of files, of anonymous memory and of System V segments. The proxy maps
  * them at the same address, so the pages are those that other Linux processes see. They lie in a
- * region of their own, or where MAP_FIXED asks for it: in RAM, or far (far.c). Private mappings in
- * that region and far away are windows, too, because only Linux has memory for these addresses;
- * those that are closed and anonymous have none until they are opened (LULL_MAP_RESERVED).
+ * region of their own, or where MAP_FIXED asks for it: in RAM, or far or low (far.c). Private
+ * mappings in these three regions are windows, too, because only Linux has memory for these
+ * addresses; those that are closed and anonymous have none until they are opened
+ * (LULL_MAP_RESERVED).
  *
  * Pages behind a file's end have no translation (LULL_MAP_BEYOND): a fault there asks the proxy
  * whether the file has grown.
@@ -34,10 +35,39 @@ i64 window_call(u64 op, u64 start, u64 len, u64 a3, u64 a4, u64 a5)
     return proxy_call6(LULL_OP_WINDOW, arg);
 }
 
+bool window_only(u64 start, u64 end)
+{
+    return start >= LULL_WIN_BASE || (end <= LULL_RAM_BASE && !in_image(start, end));
+}
+
+/* 0: a mapping may begin there. Below LULL_LOW_BASE -EPERM as on Linux, or -ENOSYS if Linux would
+   permit it to this process: there NULL pointers fault. */
+long window_floor(u64 start)
+{
+    if (start >= LULL_LOW_BASE)
+        return 0;
+    long r = window_call(LULL_WIN_FAR, start, LULL_PAGE, 0, 0, 0);
+    return r == -ENOSYS ? refuse(9) : r;
+}
+
+/* The stubs of a program at low addresses: calls that were rewritten jump there. */
+static bool over_stubs(u64 start, u64 end)
+{
+    const struct lull_boot *b = boot_info();
+    return start < b->stub_end && b->stub_start < end && end <= LULL_RAM_BASE;
+}
+
 static bool is_free(u64 start, u64 end)
 {
     const struct lull_map *m = vma_next(start);
     return end > start && (!m || m->start >= end);
+}
+
+/* The same, and nothing that grows down comes too near. */
+static bool has_room(u64 start, u64 end)
+{
+    const struct lull_map *m = vma_next(start);
+    return end > start && (!m || vma_guarded_start(m) >= end);
 }
 
 /* Memory behind windows at [start, end): extents, or blocks of RAM; not if they are `reserved`,
@@ -48,6 +78,8 @@ static long window_need(u64 start, u64 end, bool reserved)
         return -ENOMEM;
     if (start >= LULL_FAR_BASE)
         return end > LULL_FAR_END ? -ENOMEM : reserved ? 0 : far_need(start, end);
+    if (end <= LULL_RAM_BASE)
+        return over_stubs(start, end) ? -ENOMEM : reserved ? 0 : far_need(start, end);
     if (start >= LULL_WIN_BASE)
         return end <= LULL_WIN_END ? 0 : -ENOMEM;
     return in_ram(start, end) && blocks_prepare(start, end, false) == 0 ? 0 : -ENOMEM;
@@ -68,14 +100,28 @@ static long far_place(u64 len, u64 align, bool reserved, u64 *out)
     return -ENOMEM;
 }
 
+/* MAP_32BIT: in the first 2 GiB, where Linux looks for room too. */
+static long low_place(u64 hint, u64 len, u64 align, bool reserved, u64 *out)
+{
+    const u64 from = 1ul << 30, end = 1ul << 31;
+    if (hint && hint + len <= end && len <= end && has_room(hint, hint + len))
+        *out = hint;
+    else
+        *out = vma_gap(from, end, len, max_u64(align, LULL_PAGE));
+    return *out ? window_need(*out, *out + len, reserved) : -ENOMEM;
+}
+
 /* window_place(); `reserved`: no memory is wanted there yet. */
 static long place(u64 hint, u64 len, u32 flags, u64 align, bool reserved, u64 *out)
 {
     if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) {
         if (hint & ((align ? align : LULL_PAGE) - 1))
             return -EINVAL;
-        if (hint < LULL_WIN_BASE) {
-            long r = mm_place(hint, len, flags, out);
+        long r = window_floor(hint);
+        if (r)
+            return r;
+        if (!window_only(hint, hint + len)) {
+            r = mm_place(hint, len, flags, out);
             return r ? r : window_need(hint, hint + len, reserved);
         }
         if (flags & MAP_FIXED_NOREPLACE && hint + len > hint && !is_free(hint, hint + len))
@@ -83,8 +129,10 @@ static long place(u64 hint, u64 len, u32 flags, u64 align, bool reserved, u64 *o
         *out = hint;
         return window_need(hint, hint + len, reserved);
     }
-    hint = ALIGN_UP(hint, align ? align : LULL_PAGE);
-    if (hint >= (align ? LULL_RAM_BASE : LULL_WIN_BASE) && is_free(hint, hint + len) &&
+    hint = ALIGN_UP(mm_hint(hint), align ? align : LULL_PAGE);
+    if (flags & MAP_32BIT)
+        return low_place(hint, len, align, reserved, out);
+    if (hint && (align || window_only(hint, hint + len)) && has_room(hint, hint + len) &&
         window_need(hint, hint + len, reserved) == 0) {
         *out = hint;
         return 0;
@@ -155,6 +203,7 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
         r = -EINVAL;
     u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0) |
                (droppable ? LULL_MAP_DROPPABLE | LULL_MAP_WIPE : 0);
+    kind |= flags & MAP_GROWSDOWN ? LULL_MAP_GROWS : 0;
     if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, kind))
         r = -ENOMEM;
     struct lull_map m = {.start = *out, .end = *out + len, .prot = prot, .offset = offset};
@@ -256,9 +305,12 @@ long window_move(struct lull_map m, u64 old_len, u64 to, u64 new_len, bool stays
 long window_remap(struct lull_map m, u64 old_len, u64 new_len, u32 flags)
 {
     u64 end = m.start + new_len, at;
-    bool far = m.start >= LULL_FAR_BASE, reserved = m.flags & LULL_MAP_RESERVED;
-    u64 limit = far ? LULL_FAR_END : m.start >= LULL_WIN_BASE ? LULL_WIN_END : boot_info()->ram_end;
-    if (old_len && end <= limit && is_free(m.start + old_len, end) &&
+    bool reserved = m.flags & LULL_MAP_RESERVED;
+    u64 limit = m.start >= LULL_FAR_BASE   ? LULL_FAR_END
+                : m.start >= LULL_WIN_BASE ? LULL_WIN_END
+                : m.start >= LULL_RAM_BASE ? boot_info()->ram_end
+                                           : LULL_RAM_BASE;
+    if (old_len && end <= limit && has_room(m.start + old_len, end) &&
         window_need(m.start, end, reserved) == 0)
         return window_move(m, old_len, m.start, new_len, false);
     if (!(flags & 1)) /* MREMAP_MAYMOVE */
@@ -330,7 +382,7 @@ void windows_recheck(void)
 {
     bool found = false;
     spin_lock(&mm_lock);
-    for (struct lull_map *m = vma_next(LULL_RAM_BASE); m; m = vma_next(m->end)) {
+    for (struct lull_map *m = vma_next(0); m; m = vma_next(m->end)) {
         /* Huge pages are not looked at, because that would take some from the pool. */
         u32 whole = LULL_MAP_WINDOW | LULL_MAP_BEYOND | LULL_MAP_RESERVED;
         if ((m->flags & whole) != LULL_MAP_WINDOW)

@@ -38,7 +38,7 @@ void kernel_fault(struct frame *f)
         if (spurious(addr, f->err))
             return;
         if (f->rip >= (u64)user_access_start && f->rip < (u64)user_access_end) {
-            if (!window_fault(addr, f->err))
+            if (!window_fault(addr, f->err) && !mm_grow_fault(addr))
                 f->rip = (u64)user_copy_fault;
             return;
         }
@@ -104,7 +104,7 @@ static void page_fault(struct frame *f, u64 err)
         return;
     }
     err = error_of(addr, err);
-    if (window_fault(addr, err))
+    if (window_fault(addr, err) || mm_grow_fault(addr))
         return;
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_at(addr);

@@ -37,6 +37,8 @@ static u64 usable(uaddr p, u64 n, u32 prot)
         return 0;
     spin_lock(&mm_lock);
     u64 end = vma_readable_end(p, p + n, prot);
+    while (end < p + n && mm_grow(end))
+        end = vma_readable_end(p, p + n, prot);
     spin_unlock(&mm_lock);
     return end - p;
 }

@@ -554,7 +554,7 @@ bool isle_app_range(const struct isle *isle, isle_addr addr, size_t len)
         return false;
     if (start >= isle->low_start && end <= isle->low_end)
         return true;
-    if (start >= LULL_FAR_BASE)
+    if (start >= LULL_FAR_BASE || start < LULL_RAM_BASE)
         return far_has(start, len);
     if (start >= LULL_WIN_BASE && end <= LULL_WIN_END) {
         for (uint64_t i = (start - LULL_WIN_BASE) / LULL_CHUNK;

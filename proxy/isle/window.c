@@ -211,18 +211,40 @@ int64_t isle_window_shm(struct isle *isle, uint64_t start, uint64_t len, int id,
     return r;
 }
 
+/* Memory of the isle's own again. */
+static int memory_again(uint64_t start, uint64_t len)
+{
+    void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    return p == MAP_FAILED ? -errno : 0;
+}
+
+/* Windows went: where the program's image has been its memory comes back. */
+static int unmap_low(const struct isle *isle, uint64_t start, uint64_t end)
+{
+    uint64_t from = start > isle->low_start ? start : isle->low_start,
+             to = end < isle->low_end ? end : isle->low_end;
+    if (from >= to)
+        return reserve(start, end - start, MAP_FIXED);
+    int r = memory_again(from, to - from);
+    if (r == 0 && start < from)
+        r = reserve(start, from - start, MAP_FIXED);
+    if (r == 0 && to < end)
+        r = reserve(to, end - to, MAP_FIXED);
+    return r;
+}
+
 /* Under isle->lock. 0 or -errno. */
 static int64_t unmap(struct isle *isle, uint64_t start, uint64_t len)
 {
+    if (start < LULL_RAM_BASE)
+        return unmap_low(isle, start, start + len);
     if (in_windows(start, len))
         return reserve(start, len, MAP_FIXED);
-    /* RAM again, as populated as the blocks around it */
-    void *p = mmap((void *)start, len, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    if (p == MAP_FAILED)
-        return -errno;
-    isle_populate(isle, start, len);
-    return 0;
+    int r = memory_again(start, len);
+    if (r == 0) /* as the blocks around it */
+        isle_populate(isle, start, len);
+    return r;
 }
 
 /*
@@ -386,7 +408,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     }
     static const uint64_t sizes[] = {LULL_PAGE, LULL_HUGE, LULL_CHUNK}; /* or a huge page */
     for (size_t i = 0; (in_near(at, LULL_PAGE) || far_had(at)) && i < 3; i++) {
-        if (mmap((void *)(at & ~(sizes[i] - 1)), sizes[i], PROT_READ | PROT_WRITE,
+        if (at >= sizes[i] && mmap((void *)(at & ~(sizes[i] - 1)), sizes[i], PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
             return;
     }

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -48,6 +50,22 @@ static void touch(const char *text, volatile char *p, int writes)
 static char *map(size_t pages)
 {
     return mmap(NULL, pages * PAGE, RW, ANON, -1, 0);
+}
+
+/* What a forked child sees of it. */
+static void in_child(const char *text, char *p)
+{
+    pid_t pid;
+    int status = 0;
+
+    fflush(stdout);
+    pid = fork();
+    if (pid == 0) {
+        touch(text, p, 0);
+        exit(0);
+    }
+    R(waitpid(pid, &status, 0) == pid);
+    SHOW(status);
 }
 
 CASE(memory, mmap_errors)
@@ -402,12 +420,220 @@ CASE(memory, brk)
     R(brk(start + (1ul << 46)));
 }
 
+static int below(void *p, unsigned bits)
+{
+    return p != MAP_FAILED && (uintptr_t)p >> bits == 0;
+}
+
 CASE(memory, map_32bit)
 {
-    char *p = mmap(NULL, PAGE, RW, ANON | MAP_32BIT, -1, 0);
+    char *p = mmap(NULL, PAGE, RW, ANON | MAP_32BIT, -1, 0), *hint = (char *)0x51000000;
+    int fd = file_with("f", "abc");
 
     MAPPED(p);
-    SHOW((uintptr_t)p >> 31);
+    SHOW(below(p, 31));
+    touch("it", p, 1);
+    SHOW(below(mmap(NULL, 64 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_32BIT, -1, 0), 31));
+    SHOW(below(mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_32BIT, fd, 0), 31));
+    SHOW(mmap(hint, PAGE, RW, ANON | MAP_32BIT, -1, 0) == hint);
+    SHOW(below(mmap(hint, PAGE, RW, ANON | MAP_32BIT, -1, 0), 31));
+    SHOW(below(mmap((void *)0x100000000, PAGE, RW, ANON | MAP_32BIT, -1, 0), 31));
+    OK(mmap(NULL, 3ul << 30, PROT_NONE, ANON | MAP_NORESERVE | MAP_32BIT, -1, 0));
+}
+
+/* A fixed mapping at `at`, by address and not by chance. */
+static char *fixed(uintptr_t at, size_t n, int how)
+{
+    char *p = mmap((void *)at, n, RW, how | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    printf("%lx: %s\n", (unsigned long)at,
+           p == MAP_FAILED ? strerrorname_np(errno) : (uintptr_t)p == at ? "there" : "elsewhere");
+    return p;
+}
+
+CASE(memory, low_addresses)
+{
+    const uintptr_t at[] = {0x10000, 0x20001000, 0x7ffff000, 0xbffff000, 0xfffff000, 0x800000000};
+
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        char *p = fixed(at[i], 3 * PAGE, i % 2 ? MAP_PRIVATE : MAP_SHARED);
+        touch("first", p, 1);
+        touch("last", p + 3 * PAGE - 1, 1);
+        R(munmap(p + PAGE, PAGE));
+        touch("middle", p + PAGE, 0);
+        touch("last again", p + 3 * PAGE - 1, 0);
+        R(mprotect(p, PAGE, PROT_READ));
+        touch("protected", p, 1);
+    }
+    fixed(at[1], PAGE, MAP_PRIVATE);
+    fixed(at[1] + PAGE, PAGE, MAP_PRIVATE);
+}
+
+CASE(memory, low_hints)
+{
+    char *hint = (char *)0x32100000;
+    int fd = file_with("f", "abc");
+
+    SHOW(mmap(hint, PAGE, RW, ANON, -1, 0) == hint);
+    SHOW(mmap(hint, PAGE, RW, ANON, -1, 0) == hint);
+    SHOW(mmap(hint + PAGE + 1, PAGE, RW, MAP_SHARED, fd, 0) == hint + PAGE);
+    SHOW(mmap(hint + 2 * PAGE, PAGE, RW, MAP_PRIVATE, fd, 0) == hint + 2 * PAGE);
+    SHOW(mmap(hint + 3 * PAGE, PAGE, PROT_NONE, ANON, -1, 0) == hint + 3 * PAGE);
+    hint[PAGE] = 'x';
+    printf("%.3s\n", hint + 2 * PAGE);
+    R(mprotect(hint + 3 * PAGE, PAGE, RW));
+    touch("opened", hint + 3 * PAGE, 1);
+    SHOW((uintptr_t)mmap((void *)PAGE, PAGE, RW, ANON, -1, 0)); /* rounded up to the least */
+}
+
+CASE(memory, low_moves)
+{
+    char *low = fixed(0x34000000, 4 * PAGE, MAP_PRIVATE), *high = map(2), *to = (char *)0x35000000;
+    int p[2];
+
+    R(pipe(p));
+    strcpy(low, "low");
+    strcpy(high, "high");
+    SHOW(mremap(high, PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    printf("%s\n", to);
+    touch("behind it", to + PAGE, 0);
+    SHOW(mremap(low, 4 * PAGE, 5 * PAGE, 0) == low);
+    SHOW(mremap(low, 4 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to + PAGE) == to + PAGE);
+    printf("%s\n", to + PAGE);
+    touch("where it was", low, 0);
+    R(write(p[1], "through", 8));
+    R(read(p[0], to, 8));
+    R(write(p[1], "through", 8));
+    R(read(p[0], low, 8));
+    printf("%s\n", to);
+    in_child("child", to);
+    touch("parent", to, 0);
+}
+
+CASE(memory, low_segment)
+{
+    int id = shmget(IPC_PRIVATE, 3 * PAGE, 0600 | IPC_CREAT);
+    char *at = (char *)0x40000000, *p = shmat(id, at, 0);
+
+    SHOW(p == at);
+    touch("it", p, 1);
+    OK(shmat(id, at, 0));
+    OK(shmat(id, at + PAGE, 0));
+    R(shmdt(at));
+    touch("gone", at, 0);
+    R(shmctl(id, IPC_RMID, NULL));
+}
+
+extern char __executable_start[];
+
+/* Where a program that is linked to an address has its neighbours, and where it lies itself. */
+CASE(memory, around_the_image)
+{
+    uintptr_t start = (uintptr_t)__executable_start, page = start - PAGE;
+    char *p;
+
+    fixed(page, 2 * PAGE, MAP_PRIVATE);
+    p = fixed(page, PAGE, MAP_PRIVATE);
+    touch("below it", p, 1);
+    p = mmap((void *)start, PAGE, RW, ANON | MAP_FIXED, -1, 0); /* ELF headers alone */
+    MAPPED(p);
+    touch("its headers", p, 1);
+    p = mmap((void *)page, 2 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    MAPPED(p);
+    touch("both", p + PAGE, 1);
+    R(munmap(p, 2 * PAGE));
+    touch("gone", p + PAGE, 0);
+    p = mmap((void *)page, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0);
+    touch("again", p + PAGE, 0);
+}
+
+CASE(memory, grows_down)
+{
+    char *p = mmap(NULL, 16 * PAGE, RW, ANON | MAP_GROWSDOWN, -1, 0);
+    int fd = file_with("f", "abc");
+
+    MAPPED(p);
+    touch("below", p - 1, 1);
+    touch("far below", p - 100 * PAGE, 1);
+    touch("between", p - 50 * PAGE, 0);
+    OK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0));
+    OK(mmap(NULL, PAGE, RW, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0));
+}
+
+/* Room for a mapping that grows, at the end of it. */
+static char *growing(size_t pages, size_t least)
+{
+    char *p = mmap(NULL, (least + pages) * PAGE, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+
+    munmap(p, (least + pages) * PAGE);
+    p += pages * PAGE;
+    return mmap(p, least * PAGE, RW, ANON | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+}
+
+CASE(memory, grows_to_the_gap)
+{
+    char *p = growing(1000, 2), *low = p - 600 * PAGE;
+
+    mmap(low, PAGE, RW, ANON | MAP_FIXED, -1, 0);
+    touch("in the gap", low + PAGE, 1);
+    touch("one page too far", low + 256 * PAGE, 1);
+    touch("just not", low + 257 * PAGE, 1);
+    R(mprotect(low, PAGE, PROT_NONE));
+    touch("above a closed page", low + PAGE, 1);
+    SHOW(mmap(p - 900 * PAGE, PAGE, RW, ANON, -1, 0) == p - 900 * PAGE);
+}
+
+CASE(memory, gap_of_what_grows)
+{
+    char *p = growing(1000, 2), *in = p - 100 * PAGE, *near = p - 256 * PAGE;
+
+    SHOW(mmap(near - PAGE, PAGE, RW, ANON, -1, 0) == near - PAGE);
+    SHOW(mmap(near, PAGE, RW, ANON, -1, 0) == near);
+    SHOW(mmap(in, PAGE, RW, ANON, -1, 0) == in);
+    SHOW(mmap(in, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == in);
+    touch("it", p - PAGE, 1);
+}
+
+CASE(memory, grows_in_calls)
+{
+    char *p = growing(1000, 2), page[PAGE];
+    int fds[2];
+
+    R(pipe(fds));
+    R(write(fds[1], "abc", 4));
+    R(read(fds[0], p - 10 * PAGE, 4));
+    printf("%s\n", p - 10 * PAGE);
+    R(clock_gettime(CLOCK_MONOTONIC, (struct timespec *)(p - 12 * PAGE)));
+    R(mincore(p - 12 * PAGE, 12 * PAGE, (unsigned char *)page));
+    R(mincore(p - 13 * PAGE, 12 * PAGE, (unsigned char *)page));
+    R(mprotect(p, PAGE, PROT_READ | PROT_GROWSDOWN));
+    touch("protected from its beginning", p - 5 * PAGE, 1);
+    touch("and where it grows", p - 20 * PAGE, 1);
+    R(mprotect(map(1), PAGE, PROT_READ | PROT_GROWSDOWN));
+}
+
+CASE(memory, grows_to_the_limit)
+{
+    struct rlimit l = {100 * PAGE, RLIM_INFINITY};
+    char *p = growing(1000, 2);
+
+    R(setrlimit(RLIMIT_STACK, &l));
+    touch("98 below", p - 98 * PAGE, 1);
+    touch("99 below", p - 99 * PAGE, 1);
+    R(munmap(p, 2 * PAGE));
+    touch("99 below again", p - 99 * PAGE, 1);
+    in_child("in a child", p - 99 * PAGE);
+}
+
+CASE(memory, grows_at_low_addresses)
+{
+    char *p = mmap((void *)0x38000000, PAGE, RW, ANON | MAP_GROWSDOWN | MAP_FIXED, -1, 0);
+
+    MAPPED(p);
+    touch("below", p - 1, 1);
+    touch("far below", p - 100 * PAGE, 1);
+    in_child("in a child", p - 101 * PAGE);
+    touch("between", p - 50 * PAGE, 0);
 }
 
 CASE(memory, flags_that_change_nothing)
@@ -420,11 +646,6 @@ CASE(memory, flags_that_change_nothing)
     OK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
     OK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, 55, 0));
     OK(mmap(NULL, PAGE, PROT_READ | 0x1000, ANON, -1, 0));
-}
-
-CASE(memory, grows_down)
-{
-    OK(mmap(NULL, 16 * PAGE, RW, ANON | MAP_GROWSDOWN, -1, 0));
 }
 
 CASE(memory, process_vm)
@@ -440,22 +661,6 @@ CASE(memory, process_vm)
     R(process_vm_readv(getpid(), &l, 1, &bad, 1, 0));
     R(process_vm_readv(getpid(), &l, 1, &r, 1, 1));
     R(process_vm_readv(-1, &l, 1, &r, 1, 0));
-}
-
-/* What a forked child sees of it. */
-static void in_child(const char *text, char *p)
-{
-    pid_t pid;
-    int status = 0;
-
-    fflush(stdout);
-    pid = fork();
-    if (pid == 0) {
-        touch(text, p, 0);
-        exit(0);
-    }
-    R(waitpid(pid, &status, 0) == pid);
-    SHOW(status);
 }
 
 CASE(memory, advice_about_fork_counts)

@@ -45,6 +45,7 @@ static struct arena {
     {.start = (char *)0x2000000000, .unit = PAGE},
     {.start = (char *)0xf900000000, .unit = PAGE},
     {.start = (char *)0x200000000000, .unit = PAGE},
+    {.start = (char *)0x40000000, .unit = PAGE},
     {.start = (char *)0x2100000000, .unit = 96 * PAGE},
     {.start = (char *)0x210000000000, .unit = 160 * PAGE},
 };
@@ -225,12 +226,16 @@ static void op_mprotect(struct arena *a, unsigned u, unsigned n)
             a->at[i].kind = ANON;
 }
 
+static int in_ram(const struct arena *a)
+{
+    return a->start >= (char *)0x1000000000 && a->start < (char *)0xf000000000;
+}
+
 /* What an isle refuses: see proxy and kernel/mm/remap.c. */
 static int odd(const struct arena *from, const struct arena *to, enum kind kind, int flags,
                int grows)
 {
-    int moves_out = from->start < (char *)0xf000000000 && to->start > (char *)0xf000000000;
-    int moves_in = from->start > (char *)0xf000000000 && to->start < (char *)0xf000000000;
+    int moves_out = in_ram(from) && !in_ram(to), moves_in = !in_ram(from) && in_ram(to);
     if (kind == PRIVATE_FILE)
         return grows || flags & MREMAP_DONTUNMAP || moves_out;
     if (kind == CLOSED || kind == ANON)

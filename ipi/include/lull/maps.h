@@ -40,6 +40,7 @@
 #define LULL_MAP_DROPPABLE (1u << 23) /* a private window, MAP_DROPPABLE on Linux too */
 /* MADV_GUARD_INSTALL: an access is SIGSEGV. The rights are in LULL_MAP_BEYOND_PROT. */
 #define LULL_MAP_GUARD (1u << 24)
+#define LULL_MAP_GROWS (1u << 25) /* MAP_GROWSDOWN */
 #define LULL_MAP_LOCK (LULL_MAP_LOCKED | LULL_MAP_ONFAULT)
 
 struct lull_map {

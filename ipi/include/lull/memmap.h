@@ -7,7 +7,7 @@
  *   virtual                                                       guest-physical
  *   0x0000_0000_0000  page 0..15: never mapped, NULL faults       -
  *   0x0000_0001_0000  LOW: non-PIE program, then its stub area    virtual + LOW_GPA
- *   0x0000_c000_0000  end of LOW
+ *   0x0000_c000_0000  end of LOW; windows all around the program  behind the windows
  *   0x0010_0000_0000  RAM: static PIE, mmap region, stacks        virtual - RAM_BASE + RAM_GPA
  *                     (bottom up), brk heap from the middle
  *   boot.ram_end      at most LULL_RAM_MAX, less where the CPU has fewer physical address bits
@@ -21,7 +21,7 @@
  *                     the kernel's rewriting of calls
  *   0x00f8_0000_0000  windows: memory shared with Linux             behind RAM (boot.win_gpa)
  *   0x0100_0000_0000  far windows: where a program asks for an     behind the windows
- *                     address, a few at a time
+ *                     address, a few at a time; low ones too
  *   0x7000_0000_0000  end of them: above it Linux puts what is the proxy's
  *
  * Guest-physical 0 .. 4 GiB belongs to a machine's firmware and devices, where there are any.
