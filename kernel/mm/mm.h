@@ -65,8 +65,8 @@ struct lull_map *vma_at(u64 addr);                        /* containing addr, or
 struct lull_map *vma_next(u64 addr);                      /* first that ends behind addr, or NULL */
 struct lull_map *vma_following(const struct lull_map *v); /* or NULL */
 bool vma_covered(u64 start, u64 end, u32 prot); /* every page mapped, with at least these rights */
-u64 vma_readable_end(u64 addr, u64 max, u32 prot); /* end of the run of such pages from addr */
-u64 vma_gap(u64 from, u64 to, u64 len, u64 align); /* start of a free range, or 0 */
+u64 vma_readable_end(u64 addr, u64 max, u32 prot);     /* end of the run of such pages from addr */
+u64 vma_gap(u64 from, u64 to, u64 len, u64 align);     /* start of a free range, or 0 */
 struct lull_map *vma_before(const struct lull_map *v); /* or NULL */
 bool vma_room(unsigned more);
 bool vma_full(unsigned more); /* the program has no right to that many more */
@@ -154,7 +154,7 @@ bool mm_fixed_ok(u64 start, u64 end); /* the isle has memory of its own there fo
 bool in_image(u64 start, u64 end);    /* of the program as it was loaded, its stub area included */
 /* Where a mapping goes, by hint and flags. 0 or -errno. Under mm_lock. */
 long mm_place(u64 hint, u64 len, u32 flags, u64 *out);
-u64 mm_hint(u64 hint);                                      /* as Linux takes it, or 0 */
+u64 mm_hint(u64 hint);                              /* as Linux takes it, or 0 */
 bool mm_range_decode(u64 start, u64 len, u64 *end); /* page aligned, no overflow */
 /* mprotect(2) of [from, to) of mapping v; the caller flushes. 0 or -errno. Under mm_lock. */
 long mm_protect(struct lull_map v, u64 from, u64 to, u32 prot);

@@ -149,8 +149,8 @@ static int fpe_code(u64 vec)
 }
 
 /*
- * A debug exception of icebp, not of a single step: ring 3 cannot read DR6, which would tell. RIP is
- * behind the instruction; some hypervisors leave it there.
+ * A debug exception of icebp, not of a single step: ring 3 cannot read DR6, which would tell. RIP
+ * is behind the instruction; some hypervisors leave it there.
  */
 static bool is_icebp(const struct frame *f)
 {

@@ -72,9 +72,9 @@ bool far_had(uint64_t at)
 /* Neither accessible nor anybody else's. */
 static bool reserve_piece(uint64_t start, uint64_t end, int how)
 {
-    return start >= end || mmap((void *)start, end - start, PROT_NONE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how, -1,
-                                0) != MAP_FAILED;
+    return start >= end ||
+           mmap((void *)start, end - start, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how, -1, 0) != MAP_FAILED;
 }
 
 /* All of [start, start + len) but the lowest addresses and the program's image. */

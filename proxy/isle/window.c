@@ -409,7 +409,7 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     static const uint64_t sizes[] = {LULL_PAGE, LULL_HUGE, LULL_CHUNK}; /* or a huge page */
     for (size_t i = 0; (in_near(at, LULL_PAGE) || far_had(at)) && i < 3; i++) {
         if (at >= sizes[i] && mmap((void *)(at & ~(sizes[i] - 1)), sizes[i], PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED)
             return;
     }
     signal(signo, SIG_DFL); /* it happens again, and is the end */

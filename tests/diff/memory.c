@@ -447,7 +447,9 @@ static char *fixed(uintptr_t at, size_t n, int how)
     char *p = mmap((void *)at, n, RW, how | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
     printf("%lx: %s\n", (unsigned long)at,
-           p == MAP_FAILED ? strerrorname_np(errno) : (uintptr_t)p == at ? "there" : "elsewhere");
+           p == MAP_FAILED      ? strerrorname_np(errno)
+           : (uintptr_t)p == at ? "there"
+                                : "elsewhere");
     return p;
 }
 
