@@ -92,8 +92,12 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
         uint32_t flag;
         const char *name;
     } more[] = {{LULL_MAP_MAIN | LULL_MAP_GROWS, "gd "},
-                {LULL_MAP_LOCKED, "lo "}, {LULL_MAP_DONTFORK, "dc "},  {LULL_MAP_ONFAULT, "lf "},
-                {LULL_MAP_WIPE, "wf "},   {LULL_MAP_DROPPABLE, "dp "}, {LULL_MAP_SEALED, "sl "}};
+                {LULL_MAP_LOCKED, "lo "},
+                {LULL_MAP_DONTFORK, "dc "},
+                {LULL_MAP_ONFAULT, "lf "},
+                {LULL_MAP_WIPE, "wf "},
+                {LULL_MAP_DROPPABLE, "dp "},
+                {LULL_MAP_SEALED, "sl "}};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
         text_printf(out, "%s", m->flags & more[i].flag ? more[i].name : "");
     text_printf(out, "\n");
