@@ -435,6 +435,9 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
     case 457: /* statmount, listmount */
     case 458:
         return counted_ok(arg[0]);
+    case 461: /* lsm_list_modules: as many as Linux has */
+        arg[LULL_ARG_HAVE] = usable(arg[0], 512, PROT_WRITE);
+        return true;
     case 463: /* setxattrat, getxattrat */
         return xattr_args_ok(arg[4], arg[5], PROT_READ);
     case 464:

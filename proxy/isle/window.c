@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -129,6 +130,15 @@ static int64_t map_huge(struct isle *isle, uint64_t start, uint64_t len, int fd,
     return r;
 }
 
+/* A ring of packet(7): ordinary memory, which Linux maps page by page. */
+static bool is_ring(int fd, const struct stat *st)
+{
+    int domain = 0;
+    socklen_t len = sizeof domain;
+    return S_ISSOCK(st->st_mode) && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+           domain == AF_PACKET;
+}
+
 /* Neither a regular file nor /dev/zero: what Linux says of it; devices that it would map are
  * refused.
  */
@@ -147,7 +157,7 @@ int64_t isle_window_map(struct isle *isle, uint64_t start, uint64_t len, int fd,
 {
     struct stat st;
     if (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) &&
-        !(S_ISCHR(st.st_mode) && st.st_rdev == 0x105))
+        !(S_ISCHR(st.st_mode) && st.st_rdev == 0x105) && !is_ring(fd, &st))
         return odd_file(len, fd, offset, prot);
     unsigned page = LULL_PROT_PAGE(prot), is = hugetlb_shift(fd);
     if (fd >= 0 && is != page)

@@ -24,9 +24,11 @@
 /* Numbers that the C library's headers may not have. */
 #define NR_STATMOUNT 457
 #define NR_LISTMOUNT 458
+#define NR_LSM_LIST_MODULES 461
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
 
+#define MODULES_MAX 512           /* bytes: numbers of security modules */
 #define SHORT_RESULT_MAX (16ul << 20) /* bytes: a message of a POSIX queue */
 
 void *call_mem(const struct call *c, uint64_t va, uint64_t len)
@@ -218,10 +220,11 @@ static int64_t finish_bounce(struct call *c, int64_t r)
         return finish_option(c);
     if (r <= 0)
         return r;
-    void *dst = (uint64_t)r <= c->bounce_have ? call_mem(c, c->bounce_at, (uint64_t)r) : NULL;
+    size_t n = (size_t)r * (c->nr == NR_LSM_LIST_MODULES ? sizeof(uint64_t) : 1);
+    void *dst = n <= c->bounce_have ? call_mem(c, c->bounce_at, n) : NULL;
     if (!dst)
         return -EFAULT;
-    memcpy(dst, c->bounce, (size_t)r);
+    memcpy(dst, c->bounce, n);
     return r;
 }
 
@@ -315,6 +318,20 @@ static bool decode_fd_pair(struct call *c, unsigned i, int64_t *answer)
         return call_answer(answer, -ENOMEM);
     c->arg[i] = (long)c->pair;
     call_back(c, dst, c->pair, sizeof(int[2]), false);
+    return true;
+}
+
+/* lsm_list_modules: how much Linux writes depends on Linux alone. */
+static bool decode_modules(struct call *c, int64_t *answer)
+{
+    if (!c->user[0])
+        return true;
+    c->bounce = arena_alloc(c->mem, MODULES_MAX);
+    if (!c->bounce)
+        return call_answer(answer, -ENOMEM);
+    c->bounce_at = c->user[0];
+    c->bounce_have = c->user[LULL_ARG_HAVE] < MODULES_MAX ? c->user[LULL_ARG_HAVE] : MODULES_MAX;
+    c->arg[0] = (long)c->bounce;
     return true;
 }
 
@@ -488,6 +505,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_mount_request(c, answer);
     case SYS_mount_setattr:
         return decode_mount_setattr(c, answer);
+    case NR_LSM_LIST_MODULES:
+        return decode_modules(c, answer);
     case NR_SETXATTRAT:
     case NR_GETXATTRAT:
         return decode_xattr_args(c, answer);

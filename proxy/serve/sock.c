@@ -91,6 +91,8 @@ int64_t finish_sockaddr(struct call *c, int64_t r)
 #define TCP_LAST_KNOWN 46 /* TCP_DELACK_MAX_US */
 #define UDP_LAST_KNOWN 104
 #define NETLINK_LAST_KNOWN 12
+#define PACKET_FANOUT_DATA_NR 22 /* a program of BPF */
+#define PACKET_LAST_KNOWN 24
 
 /* Linux may get it one day; a number that lies further off has no meaning, and Linux says so. */
 static bool option_is_new(int name, int last)
@@ -121,6 +123,8 @@ static bool option_is_plain(int level, int name)
         return !option_is_new(name, UDP_LAST_KNOWN);
     case SOL_NETLINK:
         return !option_is_new(name, NETLINK_LAST_KNOWN);
+    case SOL_PACKET:
+        return !option_is_new(name, PACKET_LAST_KNOWN) && name != PACKET_FANOUT_DATA_NR;
     default:
         return false;
     }

@@ -3,6 +3,8 @@
 #include "diff.h"
 
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -10,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 static struct sockaddr_in loopback(void)
@@ -264,4 +267,46 @@ CASE(inet, netlink)
     SHOW(loops);
     R(socket(AF_NETLINK, SOCK_RAW, 99));
     R(socket(AF_NETLINK, SOCK_STREAM, NETLINK_ROUTE));
+}
+
+/* Linux writes to memory that the program shares with it. */
+CASE(inet, packets_in_a_ring)
+{
+    struct sockaddr_in to = loopback();
+    struct tpacket_req3 req = {.tp_block_size = 16 * PAGE,
+                               .tp_block_nr = 4,
+                               .tp_frame_size = 2048,
+                               .tp_frame_nr = 128,
+                               .tp_retire_blk_tov = 10};
+    struct tpacket_stats_v3 stats;
+    socklen_t n = sizeof stats;
+    int version = TPACKET_V3, s = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), found = 0;
+    struct sockaddr_ll lo = {.sll_family = AF_PACKET,
+                             .sll_protocol = htons(ETH_P_ALL),
+                             .sll_ifindex = (int)if_nametoindex("lo")};
+
+    SHOW(s < 0);
+    R(setsockopt(s, SOL_PACKET, PACKET_VERSION, &version, sizeof version));
+    R(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &req, 8));
+    R(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &req, sizeof req));
+    R(bind(s, (struct sockaddr *)&lo, sizeof lo));
+    size_t size = (size_t)req.tp_block_size * req.tp_block_nr;
+    char *ring = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, s, 0);
+    MAPPED(ring);
+    if (ring == MAP_FAILED)
+        return;
+    to.sin_port = htons(9);
+    R(sendto(socket(AF_INET, SOCK_DGRAM, 0), "lull's own packet", 17, 0, (struct sockaddr *)&to,
+             sizeof to));
+    for (int i = 0; i < 100 && !found; i++) {
+        sleep_ms(10);
+        found = memmem(ring, size, "lull's own packet", 17) != NULL;
+    }
+    SHOW(found);
+    R(getsockopt(s, SOL_PACKET, PACKET_STATISTICS, &stats, &n));
+    SHOW(n);
+    R(setsockopt(s, SOL_PACKET, 999, &version, sizeof version));
+    R(munmap(ring, size));
+    memset(&req, 0, sizeof req);
+    R(setsockopt(s, SOL_PACKET, PACKET_RX_RING, &req, sizeof req));
 }

@@ -294,3 +294,30 @@ CASE(system, list_mounts)
     req.size = 8;
     R(syscall(457, &req, room, sizeof room, 0));
 }
+
+/* lsm_list_modules */
+CASE(system, security_modules)
+{
+    uint64_t ids[64] = {0};
+    char *hole = pages_before_hole(1);
+    uint32_t size = sizeof ids, total;
+    static const uint32_t constant = sizeof ids;
+
+    R(syscall(461, ids, &size, 0));
+    SHOW(size);
+    show_bytes("ids", ids, size);
+    total = size;
+    R(syscall(461, hole + PAGE - total, &size, 0));
+    SHOW(size);
+    size = 4096;
+    R(syscall(461, hole + PAGE - total, &size, 0));
+    R(syscall(461, hole + PAGE - total + 8, &size, 0));
+    size = 1;
+    R(syscall(461, ids, &size, 0));
+    SHOW(size);
+    R(syscall(461, NULL, &size, 0));
+    R(syscall(461, ids, NULL, 0));
+    R(syscall(461, ids, &constant, 0));
+    R(syscall(461, ids, &size, 1));
+    R(syscall(461, page_with(PROT_READ), &size, 0));
+}

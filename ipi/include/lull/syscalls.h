@@ -35,7 +35,7 @@ enum lull_sysclass {
  * readv, preadv, vmsplice ...: 1 + so many bytes of all buffers together.
  * sendmsg, recvmsg, sendmmsg, recvmmsg: LULL_MSG_*, of the first message.
  * accept, getsockname, getsockopt ...: 1 + so many bytes of what is written may be used.
- * semctl GETALL, SETALL: so many bytes may be used.
+ * semctl GETALL, SETALL, lsm_list_modules: so many bytes may be used.
  * msgsnd: 1: the type may be read, the text not.
  * select, pselect6, ppoll: 1: what is left of the time cannot be written back.
  * Where the last argument is the call's own: preadv2, pwritev2 have it as argument 4, which Linux
