@@ -29,6 +29,9 @@ struct child_wants {
     u64 parent_tid, set_tid, clear_tid; /* where its number goes, and is cleared at its end */
     u64 pidfd;                          /* where its descriptor goes, a u32 */
     bool set_tls, clear_sighand;
+    u64 flags, exit_signal, cgroup; /* what Linux makes of it: LULL_OP_FORK */
+    i32 *tids;                      /* clone_args.set_tid, in the kernel's memory */
+    u64 ntids;
 };
 
 /* CLONE_VM | CLONE_VFORK. 0 in the child, which goes on with `f`, or -errno. */

@@ -29,7 +29,8 @@ long fork_start(const struct child_wants *w)
     spin_lock(&signal_lock);
     forking = t;
     forking_wants = *w;
-    i64 pid = proxy_call(LULL_OP_FORK, 0, 0, 0);
+    u64 arg[6] = {w->flags, w->exit_signal, w->cgroup, (u64)w->tids, w->ntids};
+    i64 pid = proxy_call6(LULL_OP_FORK, arg);
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);
     spin_unlock(&mm_lock);

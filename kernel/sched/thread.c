@@ -247,6 +247,7 @@ static long clone_process(struct frame *f, const struct clone_args *a)
     u64 known = CLONE_VM | CLONE_VFORK | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID |
                 CLONE_CHILD_CLEARTID | CLONE_CLEAR_SIGHAND | CLONE_PIDFD | CLONE_PTRACE |
                 CLONE_UNTRACED | CLONE_DETACHED;
+    i32 tids[SET_TID_MAX];
     u64 vfork = a->flags & (CLONE_VM | CLONE_VFORK);
     struct child_wants w = {
         .stack = a->stack ? a->stack + a->stack_size : 0,
@@ -257,11 +258,19 @@ static long clone_process(struct frame *f, const struct clone_args *a)
         .set_tid = a->flags & CLONE_CHILD_SETTID ? a->child_tid : 0,
         .clear_tid = a->flags & CLONE_CHILD_CLEARTID ? a->child_tid : 0,
         .pidfd = a->flags & CLONE_PIDFD ? a->pidfd : 0,
+        .flags = a->flags & LULL_FORK_FLAGS,
+        .exit_signal = a->exit_signal,
+        .cgroup = a->cgroup,
+        .tids = tids,
+        .ntids = a->set_tid_size,
     };
     /* memory that is shared, or waiting, but not both */
     bool one = vfork == CLONE_VM || vfork == CLONE_VFORK;
-    if (a->flags & ~known || a->set_tid_size || a->exit_signal != SIGCHLD || one)
+    bool plain = !w.flags && !w.ntids && a->exit_signal == SIGCHLD;
+    if (a->flags & ~(known | LULL_FORK_FLAGS) || one || (vfork && !plain))
         return refuse(56);
+    if (copy_in(tids, a->set_tid, w.ntids * sizeof tids[0]))
+        return -EFAULT;
     if (a->flags & CLONE_PIDFD && !a->pidfd)
         return -EFAULT;
     return vfork ? child_start(f, &w) : fork_start(&w);

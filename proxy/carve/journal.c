@@ -149,12 +149,22 @@ static void self_name(struct journal *j)
     isle_name(&j->self.id, j->self.name, sizeof j->self.name);
 }
 
+/* This process's number where j->proc was mounted, which may be another namespace of processes. */
+static pid_t self_pid(const struct journal *j)
+{
+    char text[16];
+    ssize_t n = readlinkat(j->proc, "self", text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    int pid = atoi(text);
+    return pid > 0 ? pid : getpid();
+}
+
 void journal_enter(struct journal *j, const struct journal_isle *self)
 {
     const struct journal_claim claim = j->self.id.claim;
     isle_free(&j->self);
     j->self = (struct isle){.id = *self, .space = j->space, .alive = true};
-    j->self.id.pid = getpid();
+    j->self.id.pid = self_pid(j);
     j->self.id.uid = getuid();
     j->self.id.began_s = (uint64_t)time(NULL);
     journal_start_time(j->proc, j->self.id.pid, &j->self.id.start);
@@ -179,7 +189,7 @@ int journal_claim(struct journal *j, const struct journal_isle *self)
 
 int journal_adopt(struct journal *j, int fd)
 {
-    struct journal_isle self = {.pid = getpid()};
+    struct journal_isle self = {.pid = self_pid(j)};
     char name[64];
     struct stat a, b;
     journal_start_time(j->proc, self.pid, &self.start);
@@ -234,7 +244,7 @@ int journal_fork(struct journal *j)
         if (j->self.want[k].kind == JOURNAL_ADD) /* the parent's pages are its own */
             snprintf(j->self.want[k].value, 2, "0");
     }
-    j->self.id.pid = getpid();
+    j->self.id.pid = self_pid(j);
     j->self.id.began_s = (uint64_t)time(NULL);
     int err = journal_start_time(j->proc, j->self.id.pid, &j->self.id.start);
     if (err)

@@ -5,6 +5,7 @@
  * isle; the kernel finds the thread that forked in its memory and lets it go on (sched/fork.c).
  */
 #include <errno.h>
+#include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -45,6 +46,10 @@ static void reset_shared(struct run *r)
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
     b->pid = (uint32_t)getpid();
     b->ppid = (uint32_t)getppid();
+    b->uid = getuid(); /* numbers of a new user namespace */
+    b->euid = geteuid();
+    b->gid = getgid();
+    b->egid = getegid();
     b->forks++;
     memset((void *)LULL_SIGNALS, 0, sizeof(struct lull_signals));
     memset((void *)LULL_SYSSTAT, 0, sizeof(struct lull_sysstat));
@@ -136,10 +141,31 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     _exit(status);
 }
 
-int64_t run_fork(struct run *r)
+/* 0 or -errno. */
+static int decode_wants(const struct run *r, const uint64_t arg[6], struct fork_wants *w)
 {
+    *w = (struct fork_wants){.flags = arg[0], .exit_signal = arg[1], .cgroup = -1};
+    if (arg[0] & ~LULL_FORK_FLAGS || arg[1] > 64 || arg[4] > FORK_SET_TID_MAX)
+        return -EINVAL;
+    w->set_tid_size = (unsigned)arg[4];
+    if (arg[4] && isle_copy_kernel(&r->isle, w->set_tid, arg[3], arg[4] * sizeof w->set_tid[0]))
+        return -EFAULT;
+    if (!(arg[0] & CLONE_INTO_CGROUP))
+        return 0;
+    if (arg[2] > INT32_MAX || ((int)arg[2] >= ownfd_low() && (int)arg[2] < ownfd_end()))
+        return -EBADF;
+    w->cgroup = (int)arg[2];
+    return 0;
+}
+
+int64_t run_fork(struct run *r, const uint64_t arg[6])
+{
+    struct fork_wants wants;
     if (!r->isle.windows) /* its memory is not private: nothing would be copied */
         return -ENOSYS;
+    int bad = decode_wants(r, arg, &wants);
+    if (bad)
+        return bad;
     /* nobody is half way through what the child goes on with */
     hold_before_fork(r->req->hold);
     pthread_mutex_lock(&r->isle.lock);
@@ -151,7 +177,7 @@ int64_t run_fork(struct run *r)
         return rc;
     }
     mapped_lock(r->mapped, true);
-    pid_t pid = fork();
+    pid_t pid = fork_with(&wants);
     int err = errno;
     mapped_lock(r->mapped, false);
     if (pid != 0)

@@ -113,7 +113,19 @@ int open_engine_of(struct run *r);
 int start_server(struct run *r);
 
 /* fork.c: LULL_OP_FORK */
-int64_t run_fork(struct run *r);
+int64_t run_fork(struct run *r, const uint64_t arg[6]);
+
+/* clone.c */
+#define FORK_SET_TID_MAX 32 /* Linux's own: namespaces of processes inside each other */
+struct fork_wants {
+    uint64_t flags;       /* CLONE_*, none that shares memory or descriptors */
+    uint64_t exit_signal; /* 0 .. 64 */
+    int cgroup;           /* with CLONE_INTO_CGROUP */
+    unsigned set_tid_size;
+    int32_t set_tid[FORK_SET_TID_MAX];
+};
+/* fork(3) with these flags; -1 and errno of clone3(2), ENOSYS: Linux has no means for it. */
+pid_t fork_with(const struct fork_wants *w);
 
 /* exec.c: server_config.exec */
 int64_t run_exec(void *ctx, const struct exec_request *req);

@@ -211,7 +211,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
     case LULL_OP_STOP:
         return op_stop(r, arg[0]);
     case LULL_OP_FORK:
-        return run_fork(r);
+        return run_fork(r, arg);
     case LULL_OP_YIELD:
         sched_yield();
         return 0;

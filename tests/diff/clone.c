@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static char stack[65536] __attribute__((aligned(16)));
@@ -208,4 +209,129 @@ CASE(clone, orphan)
     close(p[1]);
     char c;
     SHOW(read(p[0], &c, 1));
+}
+
+static long cloned_as(unsigned long flags, unsigned long signo)
+{
+    struct clone_args a = {.flags = flags, .exit_signal = signo};
+    fflush(stdout);
+    return clone_three(&a);
+}
+
+static void link_of(const char *name, char out[64])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+    memset(out, 0, 64);
+    if (readlink(path, out, 63) < 0)
+        strcpy(out, strerrorname_np(errno));
+}
+
+CASE(clone, namespaces)
+{
+    static const struct {
+        const char *name;
+        unsigned long flags;
+    } kind[] = {{"uts", CLONE_NEWUTS},   {"ipc", CLONE_NEWIPC},
+                {"net", CLONE_NEWNET},   {"mnt", CLONE_NEWNS},
+                {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP},
+                {"pid", CLONE_NEWPID},   {"time", CLONE_NEWTIME},
+                {"mnt", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET}};
+    for (unsigned i = 0; i < sizeof kind / sizeof *kind; i++) {
+        char before[64], after[64], here[64];
+        link_of(kind[i].name, before);
+        long pid = cloned_as(kind[i].flags, SIGCHLD);
+        if (pid == 0) {
+            int st = 0;
+            link_of(kind[i].name, after);
+            printf("%s: another %d, first %d, parent %d, user %d; ", kind[i].name,
+                   strcmp(before, after) != 0, getpid() == 1, getppid() > 0, (int)getuid());
+            fflush(stdout);
+            pid_t inner = fork();
+            if (inner == 0)
+                _exit(4);
+            printf("%d ", waitpid(inner, &st, 0) == inner);
+            printf("%#x\n", (unsigned)st);
+            fflush(stdout);
+            _exit(5);
+        }
+        show_child(kind[i].name, (pid_t)pid);
+        link_of(kind[i].name, here);
+        SHOW(strcmp(before, here));
+    }
+}
+
+CASE(clone, what_a_fork_shares)
+{
+    char where[64];
+    if (mkdir("inside", 0700))
+        return;
+    long pid = cloned_as(CLONE_FS, SIGCHLD);
+    if (pid == 0)
+        _exit(chdir("inside") || umask(07) == 07);
+    show_child("fs", (pid_t)pid);
+    printf("%s\n", getcwd(where, sizeof where) ? strrchr(where, '/') : "-");
+    SHOW(umask(022));
+    pid = cloned_as(CLONE_IO | CLONE_SYSVSEM, SIGCHLD);
+    if (pid == 0)
+        _exit(3);
+    show_child("io", (pid_t)pid);
+}
+
+CASE(clone, exit_signals)
+{
+    struct sigaction act = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &act, NULL);
+    int st = 0;
+    long pid = cloned_as(0, SIGUSR1);
+    if (pid == 0)
+        _exit(3);
+    SHOW(waitpid((pid_t)pid, &st, 0) == -1 && errno == ECHILD);
+    SHOW(waitpid((pid_t)pid, &st, __WCLONE) == pid);
+    for (int i = 0; !handled && i < 1000; i++)
+        sleep_ms(1);
+    SHOW(handled);
+    pid = cloned_as(0, 0);
+    if (pid == 0)
+        _exit(4);
+    SHOW(waitpid((pid_t)pid, &st, __WALL) == pid);
+    SHOW(st);
+    R(cloned_as(0, 65));
+    R(cloned_as(CLONE_INTO_CGROUP, SIGCHLD)); /* descriptor 0 is none of a cgroup */
+    R(cloned_as(CLONE_NEWNS | CLONE_FS, SIGCHLD));
+    R(cloned_as(CLONE_PARENT, SIGCHLD));
+}
+
+CASE(clone, sibling)
+{
+    int st = 0;
+    pid_t first = fork();
+    if (first == 0) {
+        struct clone_args a = {.flags = CLONE_PARENT};
+        pid_t mine = getppid();
+        long second = clone_three(&a);
+        if (second == 0)
+            _exit(getppid() == mine ? 5 : 6);
+        _exit(second < 0 || waitpid((pid_t)second, NULL, __WALL) != -1);
+    }
+    for (int i = 0; i < 2; i++) {
+        pid_t got = waitpid(-1, &st, __WALL);
+        printf("%s\n", got > 0 && (got == first ? st == 0 : st == 5 << 8) ? "as it was" : "other");
+    }
+}
+
+CASE(clone, chosen_numbers)
+{
+    pid_t want = 30000;
+    struct clone_args a = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&want, .set_tid_size = 1};
+    while (kill(want, 0) == 0)
+        want++;
+    fflush(stdout);
+    long pid = clone_three(&a);
+    if (pid == 0)
+        _exit(getpid() == want ? 2 : 3);
+    SHOW(pid == want);
+    show_child("chosen", (pid_t)pid);
+    want = getpid();
+    R(clone_three(&a));
 }

@@ -33,13 +33,20 @@ enum lull_op {
     LULL_OP_CLOCK,   /* core 0 before anything else, doorbell machines only: arg0: its TSC now.
                         Asked again until ret is 1: boot information is complete then */
     LULL_OP_WINDOW,  /* arg0: enum lull_window; memory shared with Linux */
-    LULL_OP_FORK,    /* a second isle with a copy of all memory: its process, or -errno */
+    LULL_OP_FORK,    /* a second isle with a copy of all memory: its process, or -errno of
+                        clone3(2). arg0: its flags, of LULL_FORK_FLAGS; arg1: exit_signal; arg2:
+                        cgroup; arg3: address of set_tid in the kernel's memory, arg4: its
+                        number of entries */
     LULL_OP_PENDING, /* arg0: signals of signalfds that are pending, bit n-1 = signal n; arg1: of
                         these, the ones of which one was taken since */
     LULL_OP_YIELD,   /* LULL_BOOT_F_SHARED: Linux may run somebody else on this CPU */
     LULL_OP_NUMA,    /* arg0: enum lull_numa_op (numa.h) */
     LULL_OP_COUNT
 };
+
+/* CLONE_PARENT, FS, IO, SYSVSEM, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET,
+   NEWTIME, INTO_CGROUP */
+#define LULL_FORK_FLAGS LULL_UL(0x2fe068280)
 
 enum lull_memory {
     LULL_MEM_POPULATE = 0, /* pages are there, and zero where they were not before */
