@@ -52,6 +52,9 @@ void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_
 
 /* boot/smp.c: requests between cores */
 void core_answer_bell(void);
+void core_rest(void); /* of an idle core that holds no lock: while cores_rest() wants it */
+/* Returns when every other core rests; the program has no other thread, so all are idle. */
+void cores_rest(bool on);
 void cores_reset(void);         /* in a forked child */
 void cores_ignore_others(void); /* until then: nobody waits for them */
 void cores_flush(u64 start,

@@ -104,13 +104,25 @@ int sigstate_code(const siginfo_t *info)
                : info->si_code;
 }
 
-bool sigstate_mark(int signo)
+static siginfo_t mark(void)
 {
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_code = SI_QUEUE;
     info.si_errno = MARK << 16;
     info.si_pid = getpid();
+    return info;
+}
+
+void sigstate_wake_main(int signo)
+{
+    siginfo_t info = mark();
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), getpid(), signo, &info);
+}
+
+bool sigstate_mark(int signo)
+{
+    siginfo_t info = mark();
     return syscall(SYS_rt_sigqueueinfo, getpid(), signo, &info) == 0;
 }
 

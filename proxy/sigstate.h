@@ -54,6 +54,8 @@ bool sigstate_is_own(const siginfo_t *info);
 /* A signal to the process itself that only marks that it is pending for the program. */
 bool sigstate_mark(int signo);
 bool sigstate_is_mark(const siginfo_t *info);
+/* The same to the main thread, which only wakes up. */
+void sigstate_wake_main(int signo);
 
 static inline bool sigstate_has(uint64_t bits, int signo)
 {

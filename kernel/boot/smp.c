@@ -9,11 +9,13 @@ static u64 flush_generation; /* atomic */
 static u64 stop_generation;  /* atomic; odd: cores must not run application code */
 static u64 fence_generation, restart_generation; /* atomic */
 static spinlock stop_lock;
+static u32 rest; /* atomic; idle cores must do nothing */
 
 void cores_reset(void)
 {
     flush_generation = stop_generation = fence_generation = restart_generation = 0;
     stop_lock = (spinlock){0};
+    rest = 0;
     for (unsigned i = 0; i < boot_info()->ncores; i++) {
         struct percpu *p = percpu_of(i);
         p->flushed = p->stopped = p->fenced = p->restarted = 0;
@@ -21,6 +23,7 @@ void cores_reset(void)
         p->prev = NULL;
         p->armed_ns = 0;
         p->slice_on = false;
+        p->resting = 0;
     }
 }
 
@@ -126,6 +129,31 @@ void cores_resume(void)
 {
     __atomic_add_fetch(&stop_generation, 1, __ATOMIC_SEQ_CST);
     spin_unlock(&stop_lock);
+}
+
+void core_rest(void)
+{
+    struct percpu *p = this_cpu();
+    while (__atomic_load_n(&rest, __ATOMIC_ACQUIRE)) {
+        __atomic_store_n(&p->resting, 1, __ATOMIC_RELEASE);
+        core_serve_requests();
+        cpu_relax();
+    }
+    __atomic_store_n(&p->resting, 0, __ATOMIC_RELEASE);
+}
+
+void cores_rest(bool on)
+{
+    unsigned me = this_cpu()->index;
+    __atomic_store_n(&rest, on, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; on && i < boot_info()->ncores; i++) {
+        if (i != me)
+            core_ring(i);
+        while (i != me && !__atomic_load_n(&percpu_of(i)->resting, __ATOMIC_ACQUIRE)) {
+            core_serve_requests();
+            cpu_relax();
+        }
+    }
 }
 
 void core_answer_bell(void)

@@ -82,7 +82,8 @@ long child_start(struct frame *f, const struct child_wants *w)
 {
     struct thread *t = current();
     static const u64 none[6];
-    if (machine.xsave_size > sizeof((struct child *)0)->xsave)
+    if (machine.xsave_size > sizeof((struct child *)0)->xsave ||
+        boot_info()->flags & LULL_BOOT_F_CHILD_NS)
         return refuse(58);
     struct child *c = child_alloc();
     if (!c)
@@ -194,6 +195,8 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
     if (!user_range_ok(path, 1) || user_strnlen((void *)path, 4096) < 0 ||
         !strings_readable(argv) || !strings_readable(envp))
         return -EFAULT;
+    if (boot_info()->flags & LULL_BOOT_F_CHILD_NS) /* the next image could create no threads */
+        return refuse(59);
     u64 arg[6] = {path | at << LULL_EXEC_AT, argv, envp, t->sig.mask, 0, t->affinity[0]};
     arg[3] |= nofollow ? LULL_EXEC_NOFOLLOW : 0;
     spin_lock(&signal_lock);

@@ -47,6 +47,8 @@ void actions_reset(struct sigaction *actions); /* CLONE_CLEAR_SIGHAND: no handle
 void children_reset(void); /* in a forked child, before anything else */
 
 /* fork.c */
+/* The system call nr(a0, a1), by a program of one thread as Linux gives it to such a process. */
+long alone_call(u64 nr, u64 a0, u64 a1);
 long fork_start(const struct child_wants *w); /* pid in the parent, or -errno */
 struct thread *fork_resume(void); /* on core 0 of the child: the thread that goes on there */
 

@@ -13,6 +13,8 @@
 
 static struct thread *forking; /* the locks below */
 static struct child_wants forking_wants;
+static bool alone;     /* `forking` is not a child: its machine is made anew, see alone_call() */
+static u32 alone_core; /* where it asked */
 
 long fork_start(const struct child_wants *w)
 {
@@ -42,6 +44,17 @@ long fork_start(const struct child_wants *w)
     return pid == -ENOSYS ? refuse(57) : pid;
 }
 
+/* A thread that is put on a core begins on its way back to the program. */
+static void stack_for_return(struct thread *t)
+{
+    u64 *sp = (u64 *)thread_frame(t);
+    *--sp = (u64)thread_first_return;
+    t->ksp = (u64)(sp - 6);
+    memset((void *)t->ksp, 0, 48);
+    t->core = thread_choose_core(t);
+    runqs[t->core].nthreads++;
+}
+
 static void thread_reborn(struct thread *t)
 {
     struct frame *f = thread_frame(t);
@@ -68,16 +81,63 @@ static void thread_reborn(struct thread *t)
     list_init(&t->rq);
     pi_init(t);
     t->prio = t->base_prio;
-    u64 *sp = (u64 *)f;
-    *--sp = (u64)thread_first_return;
-    t->ksp = (u64)(sp - 6);
-    memset((void *)t->ksp, 0, 48);
-    t->core = thread_choose_core(t);
-    runqs[t->core].nthreads++;
+    stack_for_return(t);
+}
+
+/*
+ * Linux gives some calls only to a process of one thread, or does them for the calling thread alone.
+ * For a program of one thread the proxy ends all of its other threads and with them the machine,
+ * makes the call, and makes the machine anew over the same memory, as for a forked child; core 0
+ * comes to alone_resume(). The other cores rest meanwhile, so no lock is held and nothing is half
+ * done. Returns the call's result.
+ */
+long alone_call(u64 nr, u64 a0, u64 a1)
+{
+    struct thread *t = current();
+    u64 arg[6] = {nr, a0, a1};
+    if (!(boot_info()->flags & LULL_BOOT_F_FORK) || t->child ||
+        __atomic_load_n(&threads_alive, __ATOMIC_SEQ_CST) > 1)
+        return refuse(nr);
+    cpu_xsave(thread_xsave(t), machine.xcr0);
+    thread_save_segments(t);
+    cores_rest(true);
+    timers_take();
+    forking = t;
+    alone_core = this_cpu()->index;
+    alone = true;
+    i64 r = proxy_call6(LULL_OP_ALONE, arg);
+    alone = false; /* it was not tried */
+    timers_put();
+    cores_rest(false);
+    return r == -ENOSYS ? refuse(nr) : r;
+}
+
+static struct thread *alone_resume(void)
+{
+    struct thread *t = forking;
+    struct frame *f = thread_frame(t);
+    alone = false;
+    cores_reset();
+    f->rax = (u64)core_of(alone_core)->ret;
+    f->orig = ~0ul;
+    f->err = FR_FULL;
+    t->on_cpu = 0;
+    t->migrate_to = -1;
+    t->fpu_live = false;
+    t->rseq_cpu = ~0u;
+    t->cpu_ticks += rdtsc() - t->switched_in;
+    list_init(&t->rq);
+    stack_for_return(t);
+    timers_put();
+    if (signal_pending(t))
+        thread_set_work(t, WORK_SIGNAL);
+    return t;
 }
 
 struct thread *fork_resume(void)
 {
+    if (alone)
+        return alone_resume();
     struct thread *t = forking;
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);

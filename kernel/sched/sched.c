@@ -439,6 +439,7 @@ static bool idle_has_work(struct percpu *p, u64 *last)
     struct lull_core *c = core_of(p->index);
     if (__atomic_load_n(&c->bell, __ATOMIC_RELAXED)) {
         core_answer_bell();
+        core_rest();
         *last = 0;
     }
     if (q->ninflight)

@@ -204,6 +204,9 @@ void slice_tick(void);                                  /* the proxy's timer ran
 void deadline_arm(struct percpu *p, struct runq *q);
 u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */
 void timers_run(void);
+/* All cores' deadlines, out of their run queues and, later, into this core's; the others rest. */
+void timers_take(void);
+void timers_put(void);
 void timer_start(struct timer *tm, u64 deadline_ns); /* on this core; fire is set */
 void timer_cancel(struct timer *t);
 

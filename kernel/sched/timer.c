@@ -32,6 +32,38 @@ void timer_cancel(struct timer *tm)
     spin_unlock(&q->lock);
 }
 
+static struct list kept;
+
+void timers_take(void)
+{
+    list_init(&kept);
+    for (unsigned i = 0; i < boot_info()->ncores; i++) {
+        struct runq *q = &runqs[i];
+        spin_lock(&q->lock);
+        while (!list_empty(&q->timers)) {
+            struct list *first = q->timers.next;
+            list_del(first);
+            list_add_tail(&kept, first);
+        }
+        spin_unlock(&q->lock);
+    }
+}
+
+void timers_put(void)
+{
+    struct percpu *p = this_cpu();
+    struct runq *q = &runqs[p->index];
+    spin_lock(&q->lock);
+    while (!list_empty(&kept)) {
+        struct timer *tm = CONTAINER(kept.next, struct timer, link);
+        list_del(&tm->link);
+        tm->core = p->index;
+        timer_insert(q, tm);
+    }
+    spin_unlock(&q->lock);
+    deadline_arm(p, q);
+}
+
 void timers_run(void)
 {
     struct runq *q = &runqs[this_cpu()->index];

@@ -79,17 +79,24 @@ void signal_queue_drop(struct thread *t, int signo)
     }
 }
 
+/* Without a handler nothing comes of it. The first process of a namespace has only those signals
+   that it has handlers for, and those of faults (pid_namespaces(7)). */
+static bool default_is_nothing(int signo)
+{
+    return boot_info()->pid == 1 || IGNORED_BY_DEFAULT & sig_bit(signo);
+}
+
 bool signal_ignored(int signo)
 {
     u64 h = signal_actions[signo - 1].handler;
-    return h == SIG_IGN || (h == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo));
+    return h == SIG_IGN || (h == SIG_DFL && default_is_nothing(signo));
 }
 
 /* A signal without a handler that ends the program. Under signal_lock. */
 static bool fatal(int signo)
 {
-    u64 kept = STOP_SIGNALS | IGNORED_BY_DEFAULT;
-    return signal_actions[signo - 1].handler == SIG_DFL && !(kept & sig_bit(signo));
+    return signal_actions[signo - 1].handler == SIG_DFL && !default_is_nothing(signo) &&
+           !(STOP_SIGNALS & sig_bit(signo));
 }
 
 void signal_action_changed(int signo)
@@ -568,7 +575,7 @@ void signals_deliver(struct frame *f)
         if (!signo)
             break;
         signal_taken(signo, &s);
-        if (handler == SIG_IGN || (handler == SIG_DFL && IGNORED_BY_DEFAULT & sig_bit(signo)))
+        if (handler == SIG_IGN || (handler == SIG_DFL && default_is_nothing(signo)))
             continue;
         struct siginfo info;
         signal_fill_info(&info, signo, &s);

@@ -34,25 +34,27 @@ long sys_gettid(struct frame *f)
     (void)f;
     return current()->tid;
 }
+/* Whether Linux has to be asked who the program is. */
+static bool user_asked(void)
+{
+    return boot_info()->flags & LULL_BOOT_F_ASK_USER;
+}
+
 long sys_getuid(struct frame *f)
 {
-    (void)f;
-    return boot_info()->uid;
+    return user_asked() ? forward_call(f, &syscall_table[102]) : boot_info()->uid;
 }
 long sys_geteuid(struct frame *f)
 {
-    (void)f;
-    return boot_info()->euid;
+    return user_asked() ? forward_call(f, &syscall_table[107]) : boot_info()->euid;
 }
 long sys_getgid(struct frame *f)
 {
-    (void)f;
-    return boot_info()->gid;
+    return user_asked() ? forward_call(f, &syscall_table[104]) : boot_info()->gid;
 }
 long sys_getegid(struct frame *f)
 {
-    (void)f;
-    return boot_info()->egid;
+    return user_asked() ? forward_call(f, &syscall_table[108]) : boot_info()->egid;
 }
 
 /*

@@ -84,6 +84,11 @@ long sys_membarrier(struct frame *f);
 long sys_exit(struct frame *f);
 long sys_exit_group(struct frame *f);
 
+/* namespaces.c */
+long sys_unshare(struct frame *f);
+long sys_setns(struct frame *f);
+long sys_keyctl(struct frame *f);
+
 /* limits.c */
 void limits_start(void);
 void limits_forked(void);

@@ -41,5 +41,8 @@ void boot_clock(const struct options *opt, const struct engine_clock *clock);
 /* Clock parameters; called at start and now and then. */
 void timepage_init(const struct engine_clock *clock);
 void timepage_refresh(void);
+/* The process may have other clocks than before, by a time namespace: the page shows them, even if
+   they run behind it. While no core runs. */
+void timepage_renew(void);
 
 #endif

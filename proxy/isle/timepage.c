@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Keeps the isle's clocks in step with Linux's. One writer at a time. */
 #include <pthread.h>
+#include <string.h>
 #include <sys/timex.h>
 #include <time.h>
 
@@ -8,6 +9,7 @@
 
 #define REFRESH_NS 1000000000ull
 #define WALL_SLACK_NS 10000000ull
+#define OTHER_CLOCKS_NS 2000000ull /* the page is never so far from clocks that it follows */
 #define CATCH_UP_MAX 5e-4 /* how much slower a clock that runs ahead may go */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -133,6 +135,18 @@ void timepage_init(const struct engine_clock *clock)
         write_virtual(clock);
     else
         write_page();
+}
+
+void timepage_renew(void)
+{
+    uint64_t tsc = 0, ns = sample(CLOCK_MONOTONIC, &tsc);
+    uint64_t shown = last.ns[LULL_CLOCK_MONOTONIC] + scale(tsc - last.tsc_base, last.mult);
+    uint64_t apart = ns > shown ? ns - shown : shown - ns;
+    if (virtual_time || apart < OTHER_CLOCKS_NS)
+        return;
+    memset(last.ns, 0, sizeof last.ns);
+    last.mult = 0;
+    write_page();
 }
 
 void timepage_refresh(void)

@@ -5,6 +5,7 @@
  * isle; the kernel finds the thread that forked in its memory and lets it go on (sched/fork.c).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,13 @@
 #include "ownfd.h"
 #include "run/run_priv.h"
 #include "serve/aio.h"
+#include "serve/path_priv.h"
+
+static void raise_fault(void)
+{
+    volatile char *volatile nowhere = (volatile char *)8;
+    *nowhere = 0;
+}
 
 void run_die_by(int signo)
 {
@@ -29,6 +37,9 @@ void run_die_by(int signo)
     sigaddset(&set, signo);
     raise(signo);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
+    /* the first process of a namespace dies of a fault alone */
+    if (signo == SIGSEGV)
+        raise_fault();
 }
 
 /* What the threads that are not here any more had open. */
@@ -40,31 +51,55 @@ static void close_parents(struct run *r)
     r->ops->close(r->engine);
 }
 
-/* Shared memory of kernel and proxy as before the first core starts. */
-static void reset_shared(struct run *r)
+/* A map that has not been written yet may be written by anybody. */
+static bool user_maps_missing(void)
+{
+    static const char *const names[] = {"uid_map", "gid_map"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[64], byte;
+        int dir = path_self(path, names[i], 0);
+        int fd = ownfd_open(dir, path, O_RDONLY | O_CLOEXEC);
+        ssize_t n = fd < 0 ? 1 : read(fd, &byte, 1); /* without user namespaces: no file */
+        if (fd >= 0)
+            close(fd);
+        if (n == 0)
+            return true;
+    }
+    return false;
+}
+
+void run_reset_shared(struct run *r, bool forked)
 {
     struct lull_boot *b = (struct lull_boot *)LULL_BOOT;
     b->pid = (uint32_t)getpid();
     b->ppid = (uint32_t)getppid();
+    b->flags &= ~(LULL_BOOT_F_ASK_USER | LULL_BOOT_F_CHILD_NS);
+    b->flags |= user_maps_missing() ? LULL_BOOT_F_ASK_USER : 0;
+    b->flags |= r->pid_ns >= 0 || r->pid_ns_new ? LULL_BOOT_F_CHILD_NS : 0;
     b->uid = getuid(); /* numbers of a new user namespace */
     b->euid = geteuid();
     b->gid = getgid();
     b->egid = getegid();
     b->forks++;
-    memset((void *)LULL_SIGNALS, 0, sizeof(struct lull_signals));
-    memset((void *)LULL_SYSSTAT, 0, sizeof(struct lull_sysstat));
+    timepage_renew();
+    if (forked) {
+        memset((void *)LULL_SIGNALS, 0, sizeof(struct lull_signals));
+        memset((void *)LULL_SYSSTAT, 0, sizeof(struct lull_sysstat));
+    }
     for (unsigned i = 0; i < r->nvcpus; i++) {
         struct lull_core *c = isle_core(&r->isle, i);
         memset(isle_channel(&r->isle, i), 0, sizeof(struct lull_channel));
-        memset(c->kcount, 0, sizeof c->kcount);
-        memset(&c->gaps, 0, sizeof c->gaps);
-        c->watch = 0;
-        c->bell = 0;
+        if (forked) {
+            memset(c->kcount, 0, sizeof c->kcount);
+            memset(&c->gaps, 0, sizeof c->gaps);
+            c->watch = 0;
+        }
+        c->bell = forked || i ? 0 : LULL_BELL_SIGNAL; /* some may have come meanwhile */
         c->state = LULL_CORE_BUSY;
     }
 }
 
-static int start(struct run *n)
+int run_start_again(struct run *n)
 {
     int rc = open_engine_of(n);
     if (rc)
@@ -115,6 +150,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     n->mapped = r->mapped;
     n->nodes = r->nodes;
     n->signal_fd = -1;
+    n->pid_ns = -1;
     n->tsc_khz = r->tsc_khz;
     memcpy(&n->isle, &r->isle, sizeof n->isle);
     pthread_mutex_init(&n->isle.lock, NULL);
@@ -122,11 +158,12 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     pthread_mutex_init(&n->lock, NULL);
     pthread_mutex_init(&n->signal_lock, NULL);
     n->isle.add_memory = NULL;
-    reset_shared(n);
-    status = start(n);
+    run_reset_shared(n, true);
+    status = run_start_again(n);
     if (status == 0) {
         vcpus_go(n);
-        signals_serve(n);
+        for (signals_serve(n); run_alone_due(n); signals_serve(n))
+            run_alone_serve(n);
         ownfd_lift(true);
         run_exec_over(n);
         status = n->result.status;
@@ -177,7 +214,7 @@ int64_t run_fork(struct run *r, const uint64_t arg[6])
         return rc;
     }
     mapped_lock(r->mapped, true);
-    pid_t pid = fork_with(&wants);
+    pid_t pid = run_fork_in(r, &wants);
     int err = errno;
     mapped_lock(r->mapped, false);
     if (pid != 0)

@@ -54,12 +54,17 @@ static void close_all(const int *fd, unsigned n)
             close(fd[i]);
 }
 
-void marks_close(struct run *r)
+void marks_close_threads(struct run *r)
 {
     for (unsigned i = 0; i < r->nvcpus; i++) {
         close_all(r->vcpu[i].proc_fd, MARKS_THREAD_FILES);
         switches_forget(&r->vcpu[i].switches);
     }
+}
+
+void marks_close(struct run *r)
+{
+    marks_close_threads(r);
     close_all(r->host_fd, MARKS_HOST_FILES);
 }
 

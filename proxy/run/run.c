@@ -379,7 +379,8 @@ static void report_served(struct run *r, struct report *out)
         out->sys.local[SYS_gettid] += (uint32_t)k[LULL_K_GETTID];
         out->sys.local[SYS_sched_yield] += (uint32_t)k[LULL_K_YIELD];
     }
-    server_get_stats(r->server, &st);
+    server_add_stats(r->server, &r->served_before);
+    st = r->served_before;
     out->served = st.calls;
     out->served_polled = st.polled;
     out->served_on_core = st.on_core;
@@ -424,6 +425,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
     }
     r->req = req;
     r->signal_fd = -1;
+    r->pid_ns = -1;
     pthread_mutex_init(&r->exec_lock, NULL);
     pthread_mutex_init(&r->lock, NULL);
     pthread_mutex_init(&r->signal_lock, NULL);
@@ -463,7 +465,8 @@ void run_isle(const struct run_request *req, struct run_result *out)
     verbose(CPU_COUNT(&req->plan->linux_cpus)
                 ? "a core is left to Linux: it polls the channel"
                 : "no core is left to Linux: forwarded calls leave the isle");
-    signals_serve(r);
+    for (signals_serve(r); run_alone_due(r); signals_serve(r))
+        run_alone_serve(r);
     run_exec_over(r);
     limits_lift();
     ownfd_lift(true);

@@ -56,6 +56,13 @@ struct vcpu {
     uint32_t section; /* run.section when longest[1] began */
 };
 
+struct alone { /* LULL_OP_ALONE */
+    bool asked; /* lock */
+    unsigned core;
+    uint64_t arg[6];
+    char name[512]; /* of a keyring */
+};
+
 struct run {
     const struct run_request *req;
     struct isle isle;
@@ -82,6 +89,11 @@ struct run {
     pthread_mutex_t lock;
     bool done; /* lock */
     struct run_result result;
+    struct alone alone;
+    int pid_ns;      /* where forked children begin; -1: as the proxy itself */
+    bool pid_ns_new; /* the next child begins in a new namespace of processes */
+    struct server_stats served_before; /* by servers that have ended */
+    uint64_t deadline_ns;              /* --timeout, CLOCK_MONOTONIC; 0: not set yet */
     uint64_t first_ns; /* CLOCK_MONOTONIC when the cores were let go */
     /* marks.c: lock */
     bool wanted; /* a report: else nothing is read */
@@ -114,6 +126,17 @@ int start_server(struct run *r);
 
 /* fork.c: LULL_OP_FORK */
 int64_t run_fork(struct run *r, const uint64_t arg[6]);
+
+/* What fork.c and alone.c share: an isle's memory as it is before its first core starts. */
+void run_reset_shared(struct run *r, bool forked);
+int run_start_again(struct run *r); /* machine, server, cores; they do not run yet. 0 or a status */
+
+/* alone.c: LULL_OP_ALONE. The answer, or 0 if the main thread is to do it. */
+int64_t run_alone(struct run *r, unsigned core, const uint64_t arg[6]);
+bool run_alone_due(struct run *r);    /* signals_serve() has returned for that */
+void run_alone_serve(struct run *r);  /* by the main thread */
+struct fork_wants;
+pid_t run_fork_in(struct run *r, struct fork_wants *w); /* fork_with(), where children begin */
 
 /* clone.c */
 #define FORK_SET_TID_MAX 32 /* Linux's own: namespaces of processes inside each other */
@@ -159,6 +182,7 @@ void counters_read_host(const struct run *r, struct report_section *out);
 int marks_begin(struct run *r);  /* before the first core starts. 0, -ENOMEM */
 void marks_open(struct vcpu *v); /* on its thread, before the start */
 void marks_close(struct run *r); /* in a forked child */
+void marks_close_threads(struct run *r); /* those of the cores' threads, which have ended */
 void marks_next(struct run *r);  /* the cores' longest times are of a new section. lock */
 void marks_whole_run(struct run *r, struct report_section *s); /* its longest times. lock */
 void marks_snapshot(struct run *r, struct report_section *out, bool end);

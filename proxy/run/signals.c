@@ -184,7 +184,7 @@ int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew)
 static bool finished(struct run *r)
 {
     pthread_mutex_lock(&r->lock);
-    bool done = r->done;
+    bool done = r->done || r->alone.asked;
     pthread_mutex_unlock(&r->lock);
     return done;
 }
@@ -266,7 +266,9 @@ void signals_serve(struct run *r)
 {
     struct deaf deaf = {0};
     double limit = r->req->opt->timeout_s;
-    uint64_t deadline = limit > 0 ? now_ns() + (uint64_t)(limit * 1e9) : UINT64_MAX;
+    if (!r->deadline_ns)
+        r->deadline_ns = limit > 0 ? now_ns() + (uint64_t)(limit * 1e9) : UINT64_MAX;
+    uint64_t deadline = r->deadline_ns;
     uint64_t shield = now_ns() + SHIELD_NS;
     bool warned = false;
     const cpu_set_t *linux_cpus = &r->req->plan->linux_cpus;

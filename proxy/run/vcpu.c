@@ -212,6 +212,8 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return op_stop(r, arg[0]);
     case LULL_OP_FORK:
         return run_fork(r, arg);
+    case LULL_OP_ALONE:
+        return run_alone(r, v->index, arg);
     case LULL_OP_YIELD:
         sched_yield();
         return 0;

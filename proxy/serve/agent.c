@@ -232,6 +232,14 @@ bool agents_have(struct agents *a, int pid)
     return found;
 }
 
+bool agents_any(struct agents *a)
+{
+    pthread_mutex_lock(&a->lock);
+    bool any = a->first != NULL;
+    pthread_mutex_unlock(&a->lock);
+    return any;
+}
+
 void agent_set_death_signal(struct agent *g, int signo)
 {
     g->death_signal = signo;

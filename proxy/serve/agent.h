@@ -28,6 +28,7 @@ int agent_start(struct agents *a);
 int agent_take(struct agents *a, uint32_t pid, struct agent **out);
 void agent_release(struct agents *a, struct agent *g);
 bool agents_have(struct agents *a, int pid);
+bool agents_any(struct agents *a);
 /* A system call by the agent: its result. -ESRCH: it is gone. */
 long agent_syscall(struct agent *g, long nr, const long arg[6]);
 /* It ends, with this status; forgotten, but for who has taken it. */

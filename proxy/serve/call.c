@@ -454,6 +454,9 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_setresuid:
     case SYS_setresgid:
         return decode_credentials(c, answer);
+    case SYS_unshare: /* of the program itself: LULL_OP_ALONE */
+    case SYS_setns:
+        return agent_acting() ? true : call_refuse(c, answer);
     case SYS_capset:
         return decode_capset(c, answer);
     case SYS_setpriority:

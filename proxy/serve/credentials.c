@@ -18,6 +18,7 @@
 #include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/everyone.h"
+#include "serve/path_priv.h"
 
 #define GROUPS_MAX 65536
 #define ATTR_SIZE 56 /* struct sched_attr, version 1 (sched_setattr(2)) */
@@ -112,7 +113,7 @@ int64_t threads_each(int (*set)(pid_t tid, int value), int value)
     if (!d)
         return -ENOSYS;
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
-        int tid = atoi(e->d_name);
+        int tid = path_thread(dirfd(d), e->d_name);
         if (tid > 0 && set(tid, value) && errno != ESRCH)
             r = -errno;
     }

@@ -120,7 +120,7 @@ static int reach_all(void)
         return 0;
     }
     for (struct dirent *e; (e = readdir(d));) {
-        pid_t tid = atoi(e->d_name);
+        pid_t tid = path_thread(fd, e->d_name);
         if (tid > 0 && tid != self && !is_worker(fd, e->d_name) && reach(pid, tid))
             fresh++;
     }

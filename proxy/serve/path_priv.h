@@ -15,4 +15,10 @@ int path_self(char *name, const char *format, int number);
 /* Argument i is `own`, the copy of a path: what in it means the program, not the proxy. */
 bool decode_proc_name(struct call *c, unsigned i, char *own, int64_t *answer);
 
+/* Procfs may show another namespace of processes than this process's own numbers are of. */
+bool path_nested(void);
+/* The number of a thread, `name` in the directory `tasks` of procfs, as system calls take it; 0: it
+   is gone. */
+pid_t path_thread(int tasks, const char *name);
+
 #endif

@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "ownfd.h"
 #include "serve/agent.h"
@@ -53,11 +54,47 @@ static const char *number(const char *p, long *value)
     return errno || (*end != '/' && *end != 0) ? NULL : skip_dots(end);
 }
 
-/* A thread of the proxy's, but for its first: the program has no such number. */
 static bool own_thread(const struct call *c, long tid)
 {
     return tid > 0 && tid <= INT32_MAX && tid != c->env->pid &&
            server_syscall(SYS_tgkill, c->env->pid, tid, 0, 0) == 0;
+}
+
+bool call_shows_proxy(const struct call *c, long pid)
+{
+    return pid == c->env->pid || own_thread(c, pid) ||
+           (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
+}
+
+/* atomic: procfs may show the processes of another namespace, where this one has another number */
+static int nested;
+
+enum whose {
+    OTHERS,
+    OWN,        /* the program is meant, or a vfork child */
+    OWN_THREAD, /* a thread of the proxy's, but for its first: the program has no such number */
+};
+
+/*
+ * Whose directory in procfs a number is that stands behind the first `len` characters of a path. What
+ * cannot be told is the program's own.
+ */
+static enum whose whose_number(const struct call *c, const char *path, size_t len, long n)
+{
+    char name[512], link[16];
+    if (!__atomic_load_n(&nested, __ATOMIC_RELAXED))
+        return own_thread(c, n) ? OWN_THREAD : call_shows_proxy(c, n) ? OWN : OTHERS;
+    if (len + 48 > sizeof name || (c->env->agents && agents_any(c->env->agents)))
+        return OWN;
+    snprintf(name, sizeof name, "%.*sself", (int)len, path);
+    long got = server_syscall(SYS_readlinkat, AT_FDCWD, (long)name, (long)link, sizeof link - 1);
+    if (got <= 0)
+        return OWN;
+    link[got] = 0;
+    if (atol(link) == n)
+        return OWN;
+    snprintf(name, sizeof name, "%.*sself/task/%ld", (int)len, path, n);
+    return server_syscall(SYS_faccessat, AT_FDCWD, (long)name, F_OK, 0) == 0 ? OWN_THREAD : OTHERS;
 }
 
 /* Is the first number in a path of procfs one of those? */
@@ -66,15 +103,9 @@ static bool path_of_own_thread(const struct call *c, const char *path)
     for (const char *p = path; (p = strchr(p, '/'));) {
         long n;
         if (number(++p, &n))
-            return own_thread(c, n);
+            return whose_number(c, path, (size_t)(p - path), n) == OWN_THREAD;
     }
     return false;
-}
-
-bool call_shows_proxy(const struct call *c, long pid)
-{
-    return pid == c->env->pid || own_thread(c, pid) ||
-           (pid > 0 && pid <= INT32_MAX && c->env->agents && agents_have(c->env->agents, (int)pid));
 }
 
 /* Steps over task/TID/, if that is there. */
@@ -96,7 +127,7 @@ static const char *own_proc_rest(const struct call *c, const char *path)
         return NULL;
     if ((q = path_component(p, "self")) || (q = path_component(p, "thread-self")))
         p = q;
-    else if ((q = number(p, &n)) && call_shows_proxy(c, n))
+    else if ((q = number(p, &n)) && whose_number(c, path, (size_t)(p - path), n) != OTHERS)
         p = q;
     else
         return NULL;
@@ -108,7 +139,7 @@ const char *path_proc_rest(const struct call *c, const char *path)
     for (const char *p = path; (p = strchr(p, '/'));) {
         long pid;
         const char *rest = number(++p, &pid);
-        if (rest && call_shows_proxy(c, pid))
+        if (rest && whose_number(c, path, (size_t)(p - path), pid) != OTHERS)
             return behind_task(rest);
     }
     return NULL;
@@ -142,10 +173,37 @@ static int proc = -1; /* /proc as it was when the proxy started */
 
 void path_init(void)
 {
-    if (proc >= 0) /* a forked program's */
-        return;
-    int fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    proc = fd < 0 ? -1 : ownfd_hide(fd);
+    char link[16];
+    int fd = proc < 0 ? open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        proc = ownfd_hide(fd);
+    ssize_t n = proc < 0 ? -1 : readlinkat(proc, "self", link, sizeof link - 1);
+    link[n > 0 ? n : 0] = 0;
+    __atomic_store_n(&nested, proc >= 0 && atoi(link) != getpid(), __ATOMIC_RELAXED);
+}
+
+bool path_nested(void)
+{
+    return __atomic_load_n(&nested, __ATOMIC_RELAXED);
+}
+
+/* The last number of a line "NSpid:\t4711\t12": that in the innermost namespace. */
+pid_t path_thread(int tasks, const char *name)
+{
+    char path[64], text[4096];
+    if (!path_nested())
+        return atoi(name);
+    snprintf(path, sizeof path, "%.20s/status", name);
+    int fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = 0;
+    char *line = strstr(text, "\nNSpid:"), *end = line ? strchr(line + 1, '\n') : NULL;
+    if (!end)
+        return 0;
+    *end = 0;
+    return atoi(strrchr(line, '\t') + 1);
 }
 
 int path_self(char *name, const char *format, int number)

@@ -108,5 +108,6 @@ struct server_stats {
     uint32_t refused_nr[LULL_NR_MAX]; /* by system call: an ioctl, an option, a /proc file */
 };
 void server_get_stats(const struct server *s, struct server_stats *out);
+void server_add_stats(const struct server *s, struct server_stats *sum);
 
 #endif

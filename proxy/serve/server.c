@@ -263,3 +263,18 @@ void server_get_stats(const struct server *s, struct server_stats *out)
     for (unsigned i = 0; i < LULL_NR_MAX; i++)
         out->refused_nr[i] = __atomic_load_n(&t->refused_nr[i], __ATOMIC_RELAXED);
 }
+
+void server_add_stats(const struct server *s, struct server_stats *sum)
+{
+    struct server_stats now;
+    server_get_stats(s, &now);
+    sum->calls += now.calls;
+    sum->polled += now.polled;
+    sum->on_core += now.on_core;
+    sum->handed_over += now.handed_over;
+    if (now.threads_max > sum->threads_max)
+        sum->threads_max = now.threads_max;
+    sum->refused += now.refused;
+    for (unsigned i = 0; i < LULL_NR_MAX; i++)
+        sum->refused_nr[i] += now.refused_nr[i];
+}

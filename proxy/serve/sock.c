@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <linux/netfilter_ipv4/ip_tables.h> /* behind netinet/in.h */
+
 #include <lull/syscalls.h>
 
 #include "serve/call.h"
@@ -90,6 +92,7 @@ int64_t finish_sockaddr(struct call *c, int64_t r)
 #define TCP_AO_GET_KEYS_NR 41
 #define TCP_LAST_KNOWN 46 /* TCP_DELACK_MAX_US */
 #define UDP_LAST_KNOWN 104
+#define TABLE_MAX (16u << 20) /* bytes */
 #define NETLINK_LAST_KNOWN 12
 #define PACKET_FANOUT_DATA_NR 22 /* a program of BPF */
 #define PACKET_LAST_KNOWN 24
@@ -154,8 +157,37 @@ static bool option_passes(const struct call *c)
     return option_is_plain(level, (int)c->user[2]) || option_is_foreign(c, level);
 }
 
+/*
+ * A table of netfilter, of IPv4 or IPv6: a structure with one pointer, to where Linux writes the
+ * counters of the table that goes. The kernel's copy is used once, ours.
+ */
+static bool decode_table(struct call *c, int64_t *answer)
+{
+    uint64_t len = c->user[4];
+    if (len < sizeof(struct ipt_replace) || len > TABLE_MAX)
+        return true;
+    char *own = arena_alloc(c->mem, len);
+    if (!own)
+        return call_answer(answer, -ENOMEM);
+    c->arg[3] = (long)LULL_BAD_PTR;
+    if (!call_copy_in(c, own, c->user[3], len))
+        return true;
+    struct ipt_replace head;
+    memcpy(&head, own, sizeof head);
+    if (head.num_counters > TABLE_MAX / sizeof(struct xt_counters))
+        return call_answer(answer, -ENOMEM); /* Linux: more than it allocates */
+    head.counters = call_ptr(c, (uintptr_t)head.counters,
+                             (uint64_t)head.num_counters * sizeof(struct xt_counters));
+    memcpy(own, &head, sizeof head);
+    c->arg[3] = (long)own;
+    return true;
+}
+
 bool decode_setsockopt(struct call *c, int64_t *answer)
 {
+    int level = (int)c->user[1];
+    if ((level == IPPROTO_IP || level == IPPROTO_IPV6) && (int)c->user[2] == IPT_SO_SET_REPLACE)
+        return decode_table(c, answer);
     return option_passes(c) ? true : call_refuse(c, answer);
 }
 

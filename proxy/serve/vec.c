@@ -15,6 +15,7 @@
 
 #include "serve/call.h"
 #include "serve/fanotify.h"
+#include "serve/path_priv.h"
 
 /*
  * Control data to send is at most net.core.optmem_max, to receive at most what the protocols write:
@@ -478,7 +479,7 @@ static bool runs_proxy(const struct call *c, int pid)
     char path[64];
     struct stat own, other;
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    return pid == c->env->pid ||
+    return call_shows_proxy(c, pid) || path_nested() ||
            (stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 &&
             own.st_dev == other.st_dev && own.st_ino == other.st_ino);
 }

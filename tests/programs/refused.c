@@ -16,14 +16,12 @@ int main(void)
         long nr;
     } call[] = {
         {"seccomp", SYS_seccomp},
-        {"setns", SYS_setns},
         {"io_setup", SYS_io_setup},
         {"userfaultfd", SYS_userfaultfd},
         {"ptrace", SYS_ptrace},
         {"modify_ldt", SYS_modify_ldt},
         {"iopl", SYS_iopl},
         {"io_uring_setup", SYS_io_uring_setup},
-        {"unshare", SYS_unshare},
         {"landlock_create_ruleset", SYS_landlock_create_ruleset},
         {"reboot", SYS_reboot},
         {"kexec_load", SYS_kexec_load},

@@ -41,6 +41,10 @@ enum lull_op {
                         these, the ones of which one was taken since */
     LULL_OP_YIELD,   /* LULL_BOOT_F_SHARED: Linux may run somebody else on this CPU */
     LULL_OP_NUMA,    /* arg0: enum lull_numa_op (numa.h) */
+    LULL_OP_ALONE,   /* arg0: number of a system call that Linux gives to a process of one thread
+                        alone, arg1, arg2: its arguments. -ENOSYS: refused; else the machine is
+                        made anew as after LULL_OP_FORK, lull_boot.forks counts it, and the answer
+                        is lull_core.ret of the core that asked */
     LULL_OP_COUNT
 };
 
