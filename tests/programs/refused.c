@@ -16,7 +16,6 @@ int main(void)
         long nr;
     } call[] = {
         {"seccomp", SYS_seccomp},
-        {"io_setup", SYS_io_setup},
         {"userfaultfd", SYS_userfaultfd},
         {"ptrace", SYS_ptrace},
         {"modify_ldt", SYS_modify_ldt},
