@@ -8,6 +8,7 @@ enum block_state {
     BLOCK_CLEAN,    /* populated, zero, never mapped */
     BLOCK_USED,     /* may hold data */
     BLOCK_LAZY,     /* the host populates at first touch; pages that are not mapped are zero */
+    BLOCK_BACK,     /* given back to Linux: zero, and not counted */
 };
 
 /*
@@ -90,38 +91,59 @@ void blocks_zero_used(u64 start, u64 end)
     }
 }
 
-/* Gives free populated blocks back to Linux: memory that lies where the program has no use for it.
+/*
+ * The next run of populated blocks without mappings, from *i on: its length, at most `most`, and *i
+ * is where it ends. 0: there is none.
  */
-static void reclaim(void)
+static u64 free_run(u64 *i, u64 most)
 {
-    u64 i = 0;
-    while (i < highest) {
-        u64 at = LULL_RAM_BASE + i * LULL_HUGE;
-        struct lull_map *v = vma_next(at);
-        bool free = (block[i] == BLOCK_USED || block[i] == BLOCK_CLEAN) &&
-                    (!v || v->start >= at + LULL_HUGE);
-        if (!free) {
-            i++;
-            continue;
-        }
-        u64 from = i;
-        while (i < highest && (block[i] == BLOCK_USED || block[i] == BLOCK_CLEAN) &&
-               (!v || v->start >= LULL_RAM_BASE + (i + 1) * LULL_HUGE)) {
-            block[i++] = BLOCK_NONE;
-            populated -= LULL_HUGE;
-        }
-        proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
+    const struct lull_map *v = NULL;
+    u64 n = 0;
+    for (; *i < highest && n < most; ++*i) {
+        u64 at = LULL_RAM_BASE + *i * LULL_HUGE;
+        bool free = block[*i] == BLOCK_USED || block[*i] == BLOCK_CLEAN;
+        if (free && (!v || v->end <= at))
+            v = vma_next(at);
+        if (free && (!v || v->start >= at + LULL_HUGE))
+            n++;
+        else if (n)
+            break;
+    }
+    return n;
+}
+
+/* Gives at least `blocks` free populated blocks back to Linux, the lowest, or none and false. */
+static bool reclaim(u64 blocks)
+{
+    u64 have = 0, n;
+    for (u64 i = 0; have < blocks && (n = free_run(&i, ~0ul));)
+        have += n;
+    if (have < blocks)
+        return false;
+    for (u64 i = 0; blocks && (n = free_run(&i, blocks)); blocks -= n) {
+        memset(&block[i - n], BLOCK_BACK, n);
+        populated -= n * LULL_HUGE;
+        proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + (i - n) * LULL_HUGE, n * LULL_HUGE,
                    LULL_MEM_DISCARD);
     }
+    return true;
+}
+
+static void reclaim_all(void)
+{
+    u64 have = 0, n;
+    for (u64 i = 0; (n = free_run(&i, ~0ul));)
+        have += n;
+    reclaim(have);
 }
 
 static bool afford(u64 bytes)
 {
     u64 limit = boot_info()->mem_limit;
-    if (bytes <= limit && populated <= limit - bytes)
-        return true;
-    reclaim();
-    return bytes <= limit && populated <= limit - bytes;
+    if (bytes > limit)
+        return false;
+    u64 most = limit - bytes;
+    return populated <= most || reclaim((populated - most + LULL_HUGE - 1) / LULL_HUGE);
 }
 
 /* The proxy says how often at the end. */
@@ -133,7 +155,18 @@ static int over_limit(void)
 
 static bool lacks(u64 i, bool lazy)
 {
-    return block[i] == BLOCK_NONE || (!lazy && block[i] == BLOCK_LAZY);
+    return block[i] == BLOCK_NONE || block[i] == BLOCK_BACK || (!lazy && block[i] == BLOCK_LAZY);
+}
+
+/* Memory for blocks that lack it. 0, or not 0: the proxy has none. */
+static i64 provide(u64 from, u64 n, u8 was, bool lazy)
+{
+    /* A program that has come to its limit allocates more than it uses, again and again. */
+    bool lend = was == BLOCK_BACK && n * LULL_HUGE >= DISCARD_FROM;
+    return proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, n * LULL_HUGE,
+                      lazy   ? LULL_MEM_LAZY
+                      : lend ? LULL_MEM_LEND
+                             : LULL_MEM_POPULATE);
 }
 
 int blocks_prepare(u64 start, u64 end, bool lazy)
@@ -158,11 +191,10 @@ int blocks_prepare(u64 start, u64 end, bool lazy)
         u64 from = i;
         while (i <= last && block[i] == was)
             i++;
-        if (proxy_call(LULL_OP_MEMORY, LULL_RAM_BASE + from * LULL_HUGE, (i - from) * LULL_HUGE,
-                       lazy ? LULL_MEM_LAZY : LULL_MEM_POPULATE)) {
+        if (provide(from, i - from, was, lazy)) {
             if (lazy || reclaimed)
                 return lazy ? -ENOMEM : over_limit();
-            reclaim(); /* the proxy counts what was touched, too */
+            reclaim_all(); /* the proxy counts what was touched, too */
             reclaimed = true;
             i = first; /* what was prepared here may have gone with it */
             continue;

@@ -448,12 +448,13 @@ static bool within_limit(const struct isle *isle, uint64_t first, uint64_t end)
     return !missing || left >= chunks_bytes(isle) || left >= touched(isle, first, end);
 }
 
-static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len)
+/* `lend`: they are not populated, and count all the same. */
+static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len, bool lend)
 {
     uint64_t first = (start - LULL_RAM_BASE) / LULL_HUGE;
     if (!within_limit(isle, first, first + len / LULL_HUGE))
         return -ENOMEM;
-    int r = isle_populate(isle, start, len);
+    int r = lend ? 0 : isle_populate(isle, start, len);
     if (r == 0)
         blocks_set(isle, start, len, true);
     return r;
@@ -529,8 +530,7 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
                 : -errno;
     } else {
         /* address space for a reservation is cheap, memory is not */
-        r = how == LULL_MEM_POPULATE && len > isle->mem_limit ? -ENOMEM
-                                                              : chunks_need(isle, start, len);
+        r = how != LULL_MEM_LAZY && len > isle->mem_limit ? -ENOMEM : chunks_need(isle, start, len);
         if (r == 0 && how == LULL_MEM_LAZY) {
             for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE;
                  i < (start + len - LULL_RAM_BASE) / LULL_HUGE; i++)
@@ -538,7 +538,7 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
             if (isle->thp)
                 madvise((void *)start, len, MADV_NOHUGEPAGE);
         } else if (r == 0) {
-            r = populate_within_limit(isle, start, len);
+            r = populate_within_limit(isle, start, len, how == LULL_MEM_LEND);
         }
     }
     pthread_mutex_unlock(&isle->lock);

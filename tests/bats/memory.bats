@@ -76,6 +76,12 @@ load common
     one_line "memory was refused [0-9]+ times?: more than the 320 MiB of --mem"
 }
 
+@test "what --mem refuses takes no memory from the program" {
+    run_to isle "$LULL" --cpus "$FIRST" --mem 320M --report=r.json "$PROGRAMS/oom" refused
+    expect 0
+    jq -e '[.run.cores[].exits.memory // 0] | add < 50' r.json
+}
+
 @test "--mem is a limit, not a cost" {
     local before after
     before=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)

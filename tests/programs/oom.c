@@ -56,13 +56,32 @@ static void touched(void)
     CHECK(munmap(p, size) == 0);
 }
 
-int main(void)
+/* Calls that are refused, again and again, while the program uses some of its memory anew. */
+static int refused(void)
+{
+    check_section("refused, and memory is used again");
+    for (int i = 0; i < 200; i++) {
+        char *p =
+            mmap(NULL, 1024 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(p == MAP_FAILED && errno == ENOMEM);
+        p = mmap(NULL, 8 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(p != MAP_FAILED && *p == 0);
+        *p = 1;
+        munmap(p, 8 * MIB);
+    }
+    return check_end();
+}
+
+int main(int argc, char **argv)
 {
     char *p[MOST + 1];
     pthread_t t;
     void *brk;
     int first, second;
 
+    if (argc > 1 && strcmp(argv[1], "refused") == 0) {
+        return refused();
+    }
     check_section("malloc");
     errno = 0;
     first = fill(p);

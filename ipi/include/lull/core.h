@@ -55,6 +55,8 @@ enum lull_op {
 enum lull_memory {
     LULL_MEM_POPULATE = 0, /* pages are there, and zero where they were not before */
     LULL_MEM_LAZY,         /* the host may populate at first touch, in small pages */
+    LULL_MEM_LEND,         /* counts as populated; the host populates what was given back when it is
+                              touched */
     LULL_MEM_DISCARD,      /* give back: zero at the next touch; multiples of LULL_PAGE */
     LULL_MEM_MERGE,        /* MADV_MERGEABLE, multiples of LULL_PAGE; -errno of madvise(2) */
     LULL_MEM_UNMERGE,      /* MADV_UNMERGEABLE, the same */
