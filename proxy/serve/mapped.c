@@ -3,16 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <lull/maps.h>
+
+#include "serve/agent.h"
 
 #define COPY_MAX (16ul << 20) /* bytes at once, and then the isle may end */
 
@@ -100,19 +106,54 @@ uint32_t mapped_number(struct mapped *m, uint64_t dev, uint64_t ino, const char 
     return n;
 }
 
-/* By a descriptor that cannot write: else the file could not be sealed against writing. */
-static void *anchor_make(int fd)
+struct opening {
+    int fd;
+    void *view;
+};
+
+static void view_readonly(struct opening *o)
 {
     char link[64];
-    int own = -1;
-    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
-        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-        fd = own = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    snprintf(link, sizeof link, "/proc/thread-self/fd/%d", o->fd);
+    int own = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (own < 0)
+        return;
+    o->view = mmap(NULL, LULL_PAGE, PROT_READ, MAP_SHARED, own, 0);
+    close(own);
+}
+
+/* In a thread with a table of descriptors of its own. */
+static void *open_apart(void *arg)
+{
+    struct opening *o = arg;
+    if (syscall(SYS_close_range, o->fd + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0 ||
+        unshare(CLONE_FILES) == 0)
+        view_readonly(o);
+    return NULL;
+}
+
+/*
+ * By a descriptor that cannot write: else the file could not be sealed against writing. Where the
+ * program's can, another one is opened, in another table of descriptors, because a descriptor of
+ * the file that is closed in the program's own ends the program's record locks on it (fcntl(2)).
+ */
+static void *anchor_make(int fd)
+{
+    struct opening o = {fd, MAP_FAILED};
+    pthread_t thread;
+    sigset_t all, before;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+        o.view = mmap(NULL, LULL_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    } else if (agent_acting()) {
+        view_readonly(&o);
+    } else {
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, &before);
+        if (pthread_create(&thread, NULL, open_apart, &o) == 0)
+            pthread_join(thread, NULL);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
-    void *p = fd < 0 ? MAP_FAILED : mmap(NULL, LULL_PAGE, PROT_READ, MAP_SHARED, fd, 0);
-    if (own >= 0)
-        close(own);
-    return p == MAP_FAILED ? NULL : p;
+    return o.view == MAP_FAILED ? NULL : o.view;
 }
 
 void mapped_anchor(struct mapped *m, uint32_t number, int fd)

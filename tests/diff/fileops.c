@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 CASE(fileops, seek)
@@ -252,6 +253,27 @@ CASE(fileops, record_locks)
     l = (struct flock){.l_type = F_WRLCK};
     R(fcntl(open("f", O_RDONLY), F_SETLK, &l));
     R(fcntl(-1, F_SETLK, &l));
+}
+
+/* Neither the mapping nor its end closes a descriptor of the file. */
+CASE(fileops, a_private_mapping_keeps_record_locks)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 10};
+    int fd = file_with("f", "0123456789"), status;
+    char *p;
+
+    R(fcntl(fd, F_SETLK, &l));
+    p = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    printf("%.10s\n", p);
+    munmap(p, PAGE);
+    fflush(stdout);
+    if (fork() == 0) {
+        R(fcntl(fd, F_GETLK, &l));
+        SHOW(l.l_type == F_WRLCK && l.l_pid == getppid());
+        exit(0);
+    }
+    R(wait(&status) > 0);
+    SHOW(status);
 }
 
 CASE(fileops, record_lock_eintr)
