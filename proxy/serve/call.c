@@ -27,6 +27,7 @@
 #define NR_LSM_LIST_MODULES 461
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
+#define NR_OPEN_TREE_ATTR 467
 
 #define MODULES_MAX 512           /* bytes: numbers of security modules */
 #define SHORT_RESULT_MAX (16ul << 20) /* bytes: a message of a POSIX queue */
@@ -491,6 +492,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_fsopen(c, answer);
     case SYS_open_tree:
         return decode_open_tree(c, answer);
+    case NR_OPEN_TREE_ATTR:
+        return decode_mount_setattr(c, answer) && decode_open_tree(c, answer);
     case SYS_chroot:
         return decode_chroot(c, answer);
     case SYS_sysfs:
@@ -624,6 +627,7 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     case SYS_mq_open:
     case SYS_open_by_handle_at:
     case SYS_open_tree:
+    case NR_OPEN_TREE_ATTR:
     case SYS_fsopen:
     case SYS_fsmount:
     case SYS_fspick:
@@ -699,6 +703,7 @@ int64_t call_finish(struct call *c, int64_t r)
             r = finish_open(c, r);
         break;
     case SYS_open_tree:
+    case NR_OPEN_TREE_ATTR:
         finish_mount(c);
         if (r >= 0)
             r = finish_open(c, r);

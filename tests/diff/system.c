@@ -67,6 +67,9 @@ CASE(system, mount_by_steps)
     R(syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof attr));
     R(syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, page_with(PROT_NONE), sizeof attr));
     R(syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, 8));
+    R(syscall(467 /* open_tree_attr */, AT_FDCWD, "m", OPEN_TREE_CLONE, &attr, sizeof attr) < 0);
+    R(syscall(467, AT_FDCWD, "m", 0, &attr, sizeof attr) < 0);
+    R(syscall(467, AT_FDCWD, "m", 0, NULL, sizeof attr));
     R(umount2("m", MNT_DETACH));
     R(stat("m/file", &st));
     R(syscall(SYS_move_mount, fd, "", AT_FDCWD, "m", MOVE_MOUNT_F_EMPTY_PATH));
