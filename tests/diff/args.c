@@ -549,6 +549,7 @@ static const struct shape {
     {469, "-100 n p24 8 0"},
     {469, "-100 n p64 64 0"},
     {469, "-100 n p64 8192 0"},
+    {SYS_setns, "-"},
     {SYS_io_setup, "0 p8"},
     {SYS_io_submit, "0 1 p8"},
     {SYS_io_submit, "0 -1 p8"},
