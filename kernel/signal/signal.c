@@ -282,19 +282,20 @@ struct sigshort signal_own_info(int code)
 
 static spinlock ring_lock;
 
-/* The next one that the proxy has written; false: none. */
-static bool ring_take(int *signo, struct sigshort *info)
+/* Sends the next one that the proxy has written; false: none. It counts as taken when the thread
+   that it is for is ready, because other isles look (proxy/serve/view_peer.c). */
+static bool ring_take(void)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
     spin_lock(&ring_lock);
     bool any = !signals_stay() && s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
     if (any) {
         u32 at = s->head % LULL_SIGNAL_RING;
-        *signo = s->entry[at].signo;
-        *info = (struct sigshort){.code = s->entry[at].code,
-                                  .pid = s->entry[at].pid,
-                                  .uid = s->entry[at].uid,
-                                  .value = s->entry[at].value};
+        struct sigshort info = {.code = s->entry[at].code,
+                                .pid = s->entry[at].pid,
+                                .uid = s->entry[at].uid,
+                                .value = s->entry[at].value};
+        signal_send(NULL, s->entry[at].signo, &info);
         __atomic_store_n(&s->head, s->head + 1, __ATOMIC_RELEASE);
     }
     spin_unlock(&ring_lock);
@@ -303,10 +304,8 @@ static bool ring_take(int *signo, struct sigshort *info)
 
 void signals_from_proxy(void)
 {
-    int signo;
-    struct sigshort info;
-    while (ring_take(&signo, &info))
-        signal_send(NULL, signo, &info);
+    while (ring_take())
+        ;
 }
 
 void signals_forked(struct thread *t)

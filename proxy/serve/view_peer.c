@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include <lull/core.h>
 #include <lull/maps.h>
 
 #include "serve/agent.h"
@@ -62,6 +63,19 @@ static bool main_waits(int pid, uint32_t *waits)
                                                                  0}) == (long)sizeof *waits;
 }
 
+/* A signal that was sent to the peer has left Linux, and its kernel has not taken it yet. */
+static bool signal_under_way(int pid)
+{
+    uint32_t head = 0, tail = 0;
+    struct iovec to[] = {{&head, sizeof head}, {&tail, sizeof tail}};
+    struct iovec from[] = {
+        {(char *)LULL_SIGNALS + offsetof(struct lull_signals, head), sizeof head},
+        {(char *)LULL_SIGNALS + offsetof(struct lull_signals, tail), sizeof tail}};
+    long n =
+        server_syscall6(SYS_process_vm_readv, (const long[6]){pid, (long)to, 2, (long)from, 2, 0});
+    return n == (long)(sizeof head + sizeof tail) && head != tail;
+}
+
 /* A thread of the peer that answers calls runs. */
 static bool serves(int task, const char *tid)
 {
@@ -103,12 +117,14 @@ bool view_peer(int fd, const char *path, struct text *out)
     uint32_t waits;
     struct text real = {0};
     int pid = peer_of(path, &stat);
-    if (!pid || agent_acting() || !is_isle(pid) || !main_waits(pid, &waits) ||
-        (waits && !serving(pid)))
+    if (!pid || agent_acting() || !is_isle(pid))
         return false;
     bool ok = view_read(fd, &real) == 0;
     char *at = ok ? stat ? strrchr(real.p, ')') : strstr(real.p, status) : NULL;
     ok = at && (!stat || !strncmp(at, ") S ", 4)); /* a stopped one and a dead one stay so */
+    /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs. */
+    if (ok && !signal_under_way(pid))
+        ok = main_waits(pid, &waits) && (!waits || serving(pid));
     if (ok) {
         text_add(out, real.p, (size_t)(at - real.p));
         text_printf(out, "%s", stat ? ") R " : running);

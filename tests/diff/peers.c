@@ -211,3 +211,56 @@ CASE(peers, thread_by_its_number)
         exit(99);
     pthread_join(t, NULL);
 }
+
+enum { SLEEPERS = 10 };
+static volatile int *handled; /* by each of them */
+static int number;
+
+static void on_usr1(int signo)
+{
+    (void)signo;
+    handled[number]++;
+}
+
+static char state_of(pid_t pid)
+{
+    char path[64], text[512] = "", *end;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY);
+    long n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n > 0 && (end = strrchr(text, ')')) ? end[2] : '?';
+}
+
+/* Who was sent a signal sleeps again only when it has handled it. */
+CASE(peers, nobody_sleeps_with_a_signal_under_way)
+{
+    pid_t pid[SLEEPERS];
+    int early = 0;
+    handled = map(PAGE, PROT_READ | PROT_WRITE, MAP_SHARED);
+    signal(SIGUSR1, on_usr1);
+    for (number = 0; number < SLEEPERS; number++)
+        if ((pid[number] = fork()) == 0)
+            for (;;)
+                pause();
+    for (int round = 1; round <= 5; round++) {
+        for (int i = 0; i < SLEEPERS; i++)
+            while (state_of(pid[i]) != 'S')
+                ;
+        for (int i = 0; i < SLEEPERS; i++)
+            kill(pid[i], SIGUSR1);
+        for (int i = 0; i < SLEEPERS; i++) {
+            while (state_of(pid[i]) != 'S')
+                ;
+            early += handled[i] != round;
+        }
+        for (int i = 0; i < SLEEPERS; i++)
+            while (handled[i] != round) /* the next one would be the same signal */
+                ;
+    }
+    SHOW(early);
+    for (int i = 0; i < SLEEPERS; i++) {
+        kill(pid[i], SIGKILL);
+        R(waitpid(pid[i], NULL, 0) == pid[i]);
+    }
+}
