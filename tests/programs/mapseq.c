@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Random sequences of mmap, munmap, mprotect, mremap, madvise, file writes and accesses over a few
- * files and fixed ranges of addresses: mapseq SEED ROUNDS [round]. What is seen is printed, and is
- * the same natively and on an isle. Round n is of seed SEED + n alone, so that a difference can be
- * had again by itself; addresses on an isle: memory, windows, far windows (ipi's memmap.h).
+ * Random sequences of mmap, munmap, mprotect, mremap, madvise, mlock, file writes and accesses over
+ * a few files and fixed ranges of addresses: mapseq SEED ROUNDS [round]. What is seen is printed,
+ * and is the same natively and on an isle. Round n is of seed SEED + n alone, so that a difference
+ * can be had again by itself; addresses on an isle: memory, windows, far windows (ipi's memmap.h).
  *
  * Left out is what POSIX leaves open (a file that changes under a private mapping) and what an isle
  * refuses by name (see odd()).
@@ -27,6 +27,11 @@
 #define MREMAP_DONTUNMAP 4
 #endif
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
 #define PAGE 4096ul
 #define UNITS 48u /* of an arena; one behind them stays closed */
 #define OPS 60
@@ -40,6 +45,7 @@ static struct arena {
     struct {
         enum kind kind;
         uint64_t id; /* same for neighbours: one mapping, in one piece */
+        int guard;   /* MADV_GUARD_INSTALL */
     } at[UNITS];
 } arena[] = {
     {.start = (char *)0x2000000000, .unit = PAGE},
@@ -116,6 +122,7 @@ static void mark(struct arena *a, unsigned from, unsigned n, enum kind kind)
     for (unsigned i = from; i < from + n && i < UNITS; i++) {
         a->at[i].kind = kind;
         a->at[i].id = serial;
+        a->at[i].guard = 0;
     }
 }
 
@@ -261,6 +268,9 @@ static void op_mremap(struct arena *a, unsigned u, unsigned n)
     int view = flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && rnd(8) == 0;
     if (odd(a, flags & MREMAP_FIXED ? b : a, kind, flags, new_len > len))
         return;
+    for (unsigned i = u; i < u + len; i++)
+        if (a->at[i].guard)
+            return;
     char *old = a->start + u * a->unit, *at = b->start + to * b->unit;
     errno = 0;
     char *p = mremap(old, view ? 0 : len * a->unit, new_len * a->unit, flags, at);
@@ -298,6 +308,52 @@ static void op_advice(struct arena *a, unsigned u, unsigned n)
     int advice = rnd(4) ? MADV_DONTNEED : MADV_REMOVE;
     say(advice == MADV_REMOVE ? "madvise remove" : "madvise dontneed", a, u, n,
         madvise(a->start + u * a->unit, n * a->unit, advice));
+}
+
+/* Also what locked pages forbid. */
+static void op_lock(struct arena *a, unsigned u, unsigned n)
+{
+    char *at = a->start + u * a->unit;
+    switch (rnd(5)) {
+    case 0:
+        say("mlock2", a, u, n, mlock2(at, n * a->unit, MLOCK_ONFAULT));
+        break;
+    case 1:
+        say("munlock", a, u, n, munlock(at, n * a->unit));
+        break;
+    case 2:
+        say("msync", a, u, n, msync(at, n * a->unit, MS_SYNC | MS_INVALIDATE));
+        return;
+    default:
+        say("mlock", a, u, n, mlock(at, n * a->unit));
+    }
+    split(a, u, n);
+}
+
+static void op_guard(struct arena *a, unsigned u, unsigned n)
+{
+    int install = rnd(2) == 0;
+    for (unsigned i = u; i < u + n; i++)
+        if (a->at[i].kind == PRIVATE_FILE) /* refused on an isle */
+            return;
+    int r = madvise(a->start + u * a->unit, n * a->unit,
+                    install ? MADV_GUARD_INSTALL : MADV_GUARD_REMOVE);
+    say(install ? "guard" : "no guard", a, u, n, r);
+    for (unsigned i = u; i < u + n; i++)
+        a->at[i].guard |= install && a->at[i].kind != NOTHING;
+}
+
+static void op_remap(struct arena *a, unsigned u, unsigned n)
+{
+    unsigned len = run_of(a, u, n);
+    for (unsigned i = u; i < u + len; i++)
+        if (a->at[i].guard)
+            return;
+    if (a->at[u].kind != SHARED_FILE || !len)
+        return;
+    say("remap_file_pages", a, u, len,
+        remap_file_pages(a->start + u * a->unit, len * a->unit, 0, rnd(16), 0));
+    mark(a, u, len, SHARED_FILE);
 }
 
 static void op_file(void)
@@ -376,7 +432,17 @@ static void one_op(void)
 {
     struct arena *a = &arena[rnd(ARENAS)];
     unsigned n = 1 + (unsigned)rnd(rnd(3) ? 3 : 8), u = (unsigned)rnd(UNITS - n);
-    switch (rnd(16)) {
+    switch (rnd(19)) {
+    case 16:
+        if (geteuid() == 0) /* there is no limit */
+            op_lock(a, u, n);
+        break;
+    case 17:
+        op_guard(a, u, n);
+        break;
+    case 18:
+        op_remap(a, u, n);
+        break;
     case 0:
     case 1:
     case 2:
