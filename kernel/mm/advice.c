@@ -138,26 +138,120 @@ static long forbidden(u64 start, u64 *end, u32 advice)
     return 0;
 }
 
-/* Refused, if Linux would do it. */
+/* Under mm_lock, as all below but sys_madvise(). Refused, if Linux would do it. */
 static long poison(u32 advice)
 {
     if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
         return refuse(28);
-    spin_lock(&mm_lock);
     long r = window_call(LULL_WIN_ADVISE, 0, 0, advice, 0, 0);
-    spin_unlock(&mm_lock);
     return r ? r : refuse(28);
+}
+
+long mm_populate(u64 start, u64 end, bool write)
+{
+    if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
+        return 0;
+    u32 advice = write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ;
+    for (const struct lull_map *v = vma_next(start); v && v->start < end; v = vma_following(v)) {
+        u64 from = max_u64(v->start, start), to = min_u64(v->end, end);
+        bool window = v->flags & LULL_MAP_WINDOW && !(v->flags & LULL_MAP_RESERVED);
+        if (!v->prot || LULL_MAP_PAGE(v->flags) || (!window && !IS_LAZY(v->flags)))
+            continue;
+        long r = window_call(LULL_WIN_ADVISE, from, to - from, advice, 0, 0);
+        if (r)
+            return r;
+    }
+    return 0;
 }
 
 static long advise_guards(u64 start, u64 end, u32 advice)
 {
     aio_settle(start, end - start);
+    bool install = advice == MADV_GUARD_INSTALL;
+    long no = install ? forbidden(start, &end, advice) : 0;
+    long r = install ? guard_install(start, end) : guard_remove(start, end);
+    return r == -ENOSYS ? refuse(28) : r == 0 || r == -ENOMEM ? (no ? no : r) : r;
+}
+
+/* MADV_POPULATE_READ and its kin for writing. Under mm_lock. */
+static long populate(u64 start, u64 end, u32 advice)
+{
+    bool write = advice == MADV_POPULATE_WRITE;
+    long huge = hugetlb_advise(start, end, advice);
+    if (guard_in(start, end))
+        return -EFAULT;
+    if (!vma_covered(start, end, 0))
+        return -ENOMEM;
+    if (!vma_covered(start, end, write ? PROT_WRITE : PROT_READ))
+        return -EINVAL;
+    return huge ? huge : mm_populate(start, end, write);
+}
+
+static long dontneed(u64 start, u64 end, u32 advice)
+{
+    aio_settle(start, end - start);
     spin_lock(&mm_lock);
-    long no = advice == MADV_GUARD_INSTALL ? forbidden(start, &end, advice) : 0;
-    long r = advice == MADV_GUARD_INSTALL ? guard_install(start, end) : guard_remove(start, end);
+    long r = forbidden(start, &end, advice), hole = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    bool files = file_between(start, end, false);
+    long huge = hugetlb_advise(start, end, MADV_DONTNEED);
+    if (!huge && vma_room(2))
+        mm_wipe(start, end);
     pt_flush();
     spin_unlock(&mm_lock);
-    return r == -ENOSYS ? refuse(28) : r == 0 || r == -ENOMEM ? (no ? no : r) : r;
+    long again = files ? file_dontneed(start, end) : 0;
+    if (again)
+        return again == -ENOSYS ? refuse(28) : again;
+    return r ? r : hole ? hole : huge;
+}
+
+/* Advice that changes no answer: 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 14 15 (NO)HUGEPAGE, 16 17
+   (NO)DUMP, 20 21 COLD PAGEOUT; FREE may be done at any time, so also never. */
+static bool is_hint(u32 advice)
+{
+    return advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) || advice == 20 ||
+           advice == 21;
+}
+
+static long hint(u64 start, u64 end, u32 advice)
+{
+    long no = forbidden(start, &end, advice), r = vma_covered(start, end, 0) ? 0 : -ENOMEM;
+    if (advice == MADV_FREE && file_between(start, end, true))
+        return -EINVAL;
+    return no ? no : r;
+}
+
+static long advise(u64 start, u64 end, u32 advice)
+{
+    u64 stop = end;
+    long no, done;
+    switch (advice) {
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+        return merge(start, end, advice);
+    case MADV_GUARD_INSTALL:
+    case MADV_GUARD_REMOVE:
+        return advise_guards(start, end, advice);
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return populate(start, end, advice);
+    case MADV_HWPOISON:
+    case MADV_SOFT_OFFLINE:
+        return poison(advice);
+    case MADV_REMOVE:
+        no = forbidden(start, &stop, advice);
+        if (no && start == stop)
+            return no;
+        done = remove_pages(start, stop);
+        return no && (done == 0 || done == -ENOMEM) ? no : done;
+    default:
+        break;
+    }
+    if (mm_advice_is_of_fork(advice)) {
+        no = forbidden(start, &stop, advice);
+        done = start < stop ? mm_advise_fork(start, stop, advice) : 0;
+        return no && done != -EINVAL ? no : done;
+    }
+    return is_hint(advice) ? hint(start, end, advice) : advice > 25 ? -EINVAL : refuse(28);
 }
 
 long sys_madvise(struct frame *f)
@@ -166,61 +260,13 @@ long sys_madvise(struct frame *f)
     u32 advice = (u32)f->rdx;
     if (!mm_range_decode(start, f->rsi, &end))
         return -EINVAL;
-    /* 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 12 13 (UN)MERGEABLE, 14 15 (NO)HUGEPAGE, 16 17
-       (NO)DUMP, 20 21 COLD PAGEOUT: advice that changes no answer; FREE may be done at any time, so
-       also never */
-    bool hint = advice <= 3 || advice == MADV_FREE || (advice >= 12 && advice <= 17) ||
-                advice == 20 || advice == 21 || advice == MADV_POPULATE_READ ||
-                advice == MADV_POPULATE_WRITE;
-    if (mm_advice_is_of_fork(advice)) {
-        spin_lock(&mm_lock);
-        long no = forbidden(start, &end, advice);
-        long done = start < end ? mm_advise_fork(start, end, advice) : 0;
-        spin_unlock(&mm_lock);
-        return no && done != -EINVAL ? no : done;
-    }
-    if (advice == MADV_GUARD_INSTALL || advice == MADV_GUARD_REMOVE)
-        return advise_guards(start, end, advice);
-    if (advice == MADV_MERGEABLE || advice == MADV_UNMERGEABLE) {
-        spin_lock(&mm_lock);
-        long done = merge(start, end, advice);
-        spin_unlock(&mm_lock);
-        return done;
-    }
-    bool dontneed = advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
-    if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-        return poison(advice);
-    if (!hint && !dontneed && advice != MADV_REMOVE)
-        return advice > 25 ? -EINVAL : refuse(28);
-    if (dontneed)
-        aio_settle(start, end - start);
+    if (advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED)
+        return dontneed(start, end, advice);
     spin_lock(&mm_lock);
-    long no = forbidden(start, &end, advice);
-    long r = no ? no : vma_covered(start, end, 0) ? 0 : -ENOMEM;
-    if ((advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE) && guard_in(start, end))
-        r = -EFAULT;
-    if (advice == MADV_POPULATE_READ && r == 0 && !vma_covered(start, end, PROT_READ))
-        r = -EINVAL;
-    if (advice == MADV_POPULATE_WRITE && r == 0 && !vma_covered(start, end, PROT_WRITE))
-        r = -EINVAL;
-    if (advice == MADV_FREE && file_between(start, end, true))
-        r = -EINVAL;
-    bool files = dontneed && file_between(start, end, false);
-    long huge = hugetlb_advise(start, end, dontneed ? MADV_DONTNEED : advice);
-    if (huge && r == 0)
-        r = huge;
-    if (huge)
-        ;
-    else if (dontneed && vma_room(2))
-        mm_wipe(start, end);
-    else if (advice == MADV_REMOVE) {
-        long done = start < end ? remove_pages(start, end) : 0;
-        r = no && (done == 0 || done == -ENOMEM) ? no : done;
-    }
+    long r = advise(start, end, advice);
     pt_flush();
     spin_unlock(&mm_lock);
-    long again = files ? file_dontneed(start, end) : 0;
-    return again == -ENOSYS ? refuse(28) : again ? again : r;
+    return r;
 }
 
 /* Which of the n pages from `at` on, all of mapping m, are in memory: bit i, page i. */

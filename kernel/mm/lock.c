@@ -222,7 +222,8 @@ long sys_mlockall(struct frame *f)
     if (r == 0 && flags & MCL_CURRENT) {
         mark_all(lock);
         for (const struct lull_map *v = vma_next(0); v; v = vma_following(v))
-            keep_in_memory(v->start, v->end, true); /* as Linux, whatever comes of it */
+            /* as Linux, whatever comes of it; the stack is there as a whole, and Linux's grows */
+            keep_in_memory(v->start, v->end, !(v->flags & LULL_MAP_MAIN));
     }
     pt_flush();
     spin_unlock(&mm_lock);

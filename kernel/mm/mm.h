@@ -50,6 +50,7 @@
 #define MAP_HUGETLB 0x40000u
 #define MAP_HUGE_SHIFT 26
 #define MAP_POPULATE 0x8000u
+#define MAP_NONBLOCK 0x10000u
 #define MAP_STACK 0x20000u
 #define MAP_LOCKED 0x2000u
 #define MAP_FIXED_NOREPLACE 0x100000u
@@ -102,6 +103,8 @@ bool in_ram(u64 start, u64 end);
 
 /* advice.c: zero again, as MADV_DONTNEED makes it. Under mm_lock */
 void mm_wipe(u64 start, u64 end);
+/* What Linux populates as it is touched is there now. 0 or -errno. Under mm_lock */
+long mm_populate(u64 start, u64 end, bool write);
 
 /*
  * lock.c. Memory of an isle that lull may lock is locked anyway, so what counts here is what the

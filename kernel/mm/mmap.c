@@ -262,9 +262,13 @@ long sys_mmap(struct frame *f)
         r = may_map(f, len, flags, &lock);
     if (r == 0)
         r = map_by_kind(f, len, prot);
-    if (r > 0 && lock) {
+    bool populate = (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
+    if (r > 0 && (lock || populate)) {
         spin_lock(&mm_lock);
         lock_mapped((u64)r, (u64)r + len, lock);
+        if (populate) /* as Linux, whatever comes of it */
+            mm_populate((u64)r, (u64)r + len,
+                        prot & PROT_WRITE && (flags & MAP_TYPE) == MAP_PRIVATE);
         pt_flush();
         spin_unlock(&mm_lock);
     }

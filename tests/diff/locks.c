@@ -507,8 +507,16 @@ CASE(locks, mincore_of_what_is_touched_later)
     R(mincore(p, 100 * PAGE, v));
     SHOW(v[0] + v[2] + v[98]);
     SHOW(v[1] + v[99]);
+    R(madvise(p + 50 * PAGE, PAGE, MADV_POPULATE_WRITE));
+    R(mincore(p + 50 * PAGE, 2 * PAGE, v));
+    SHOW(v[0]);
+    SHOW(v[1]);
+    q = mmap(NULL, 4 * PAGE, RW, ANON | MAP_NORESERVE | MAP_POPULATE, -1, 0);
+    R(mincore(q, 4 * PAGE, v));
+    SHOW(v[3]);
     q = map_file(4, RW, MAP_SHARED);
     q[PAGE] = 1;
+    R(madvise(q, 4 * PAGE, MADV_POPULATE_READ));
     R(mincore(q, 4 * PAGE, v));
     SHOW(v[1]);
     R(mprotect(p + PAGE, PAGE, PROT_NONE));
