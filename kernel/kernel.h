@@ -19,6 +19,8 @@ void *memmove(void *dst, const void *src, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
 _Noreturn void panic(const char *what, u64 a, u64 b);
+/* Ends the isle: there is no memory for `what`, which the program's start needs. */
+_Noreturn void panic_no_memory(const char *what);
 
 /* sys/time.c: ns */
 u64 clock_mono(void);

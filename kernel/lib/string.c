@@ -74,6 +74,12 @@ void panic(const char *what, u64 a, u64 b)
         proxy_call(LULL_OP_PANIC, (u64)line, (u64)(p - line), 0);
 }
 
+void panic_no_memory(const char *what)
+{
+    for (;;)
+        proxy_call(LULL_OP_PANIC, (u64)what, strlen(what), 1);
+}
+
 bool user_range_ok(uaddr p, u64 n)
 {
     if (p >= LULL_FAR_BASE)

@@ -81,7 +81,7 @@ static u64 stack_make(void)
         .start = start, .end = end - size, .flags = LULL_MAP_STACK | LULL_MAP_MAIN});
     if (blocks_prepare(end - STACK_TOP_POPULATED, end, false) ||
         mm_map(end - size, end, prot, LULL_MAP_STACK | LULL_MAP_MAIN))
-        panic("no memory for the stack", size, b->mem_limit);
+        panic_no_memory("its stack");
     return end;
 }
 

@@ -111,8 +111,9 @@ static void apply_cgroups(const char *root, uint64_t *left)
 int memory_available(const char *root, uint64_t *bytes)
 {
     uint64_t kib, pages = 0;
+    errno = 0;
     if (!read_key(root, "/proc", "meminfo", "MemAvailable:", &kib))
-        return -ENOENT;
+        return errno ? -errno : -ENOENT;
     uint64_t left = kib * 1024;
     apply_cgroups(root, &left);
     if (read_value(root, "/sys/kernel/mm/hugepages/hugepages-2048kB", "free_hugepages", &pages))

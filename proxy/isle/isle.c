@@ -224,8 +224,10 @@ static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
     for (uint64_t i = (start - LULL_RAM_BASE) / LULL_CHUNK;
          i <= (start + len - 1 - LULL_RAM_BASE) / LULL_CHUNK; i++) {
         int r = chunk_need(isle, i);
-        if (r)
+        if (r) {
+            isle->refused = r;
             return r;
+        }
     }
     return 0;
 }
@@ -457,6 +459,8 @@ static int populate_within_limit(struct isle *isle, uint64_t start, uint64_t len
     int r = lend ? 0 : isle_populate(isle, start, len);
     if (r == 0)
         blocks_set(isle, start, len, true);
+    else
+        isle->refused = r;
     return r;
 }
 

@@ -26,6 +26,7 @@ struct isle {
     uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
     uint64_t ram_end;
     uint64_t mem_limit;
+    int refused; /* -errno of the last memory that Linux, not mem_limit, refused; 0: none */
     uint64_t mem_loaded;                        /* bytes of the program's image in RAM or LOW */
     _Atomic uint8_t chunk[ISLE_CHUNKS];         /* 1: mapped here and known to the engine */
     bool windows;                               /* memory can be shared with Linux */

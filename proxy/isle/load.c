@@ -75,9 +75,11 @@ static int load_image(struct isle *isle, const struct image *m, struct lull_boot
     int r = m->elf->pie ? isle_map_ram(isle, low & ~(LULL_HUGE - 1), align_up(end, LULL_HUGE))
                         : isle_map_low(isle, low, end);
     if (r) {
-        message("%s: no memory at its addresses 0x%llx-0x%llx: %s", m->path,
-                (unsigned long long)low, (unsigned long long)end, strerror(-r));
-        return LULL_EXIT_NOT_RUNNABLE;
+        bool full = r == -ENOMEM;
+        message("%s: no memory at its addresses 0x%llx-0x%llx: %s%s", m->path,
+                (unsigned long long)low, (unsigned long long)end, strerror(-r),
+                full ? "; raise `ulimit -v`, or stop what uses the memory" : "");
+        return full ? LULL_EXIT_FAILED : LULL_EXIT_NOT_RUNNABLE;
     }
     if (isle->mem_loaded > isle->mem_limit) {
         message("%s: its image alone takes %llu MiB, more than the memory of the isle; raise --mem",

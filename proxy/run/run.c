@@ -186,7 +186,8 @@ int start_server(struct run *r)
     };
     int rc = server_start(&config, &r->server);
     if (rc) {
-        message("cannot start the channel server: %s", strerror(-rc));
+        message("cannot start the channel server: %s; raise `ulimit -u` and `ulimit -v`",
+                strerror(-rc));
         return LULL_EXIT_FAILED;
     }
     return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The threads that are an isle's cores, and what an isle asks of the proxy. */
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
@@ -114,7 +115,19 @@ static int64_t op_kick(struct run *r, uint64_t core)
     return 0;
 }
 
-static void op_panic(struct run *r, uint64_t text, uint64_t len)
+/* A setting of the user's: one line says which. */
+static void say_no_memory(const struct run *r, const char *what)
+{
+    const char *path = r->req->program->path;
+    if (r->isle.refused)
+        message("%s: no memory for %s: %s; raise `ulimit -v`, or stop what uses the memory", path,
+                what, strerror(-r->isle.refused));
+    else
+        message("%s: no memory for %s in the %" PRIu64 " MiB %s; raise --mem", path, what,
+                r->req->plan->mem >> 20, r->req->opt->mem ? "of --mem" : "that were free");
+}
+
+static void op_panic(struct run *r, uint64_t text, uint64_t len, bool no_memory)
 {
     char line[200];
     if (len >= sizeof line || isle_copy_kernel(&r->isle, line, text, len))
@@ -124,7 +137,10 @@ static void op_panic(struct run *r, uint64_t text, uint64_t len)
         if (*p < ' ' || *p > '~')
             *p = '?';
     }
-    message("the isle's kernel failed: %s; please report this", line);
+    if (no_memory)
+        say_no_memory(r, line);
+    else
+        message("the isle's kernel failed: %s; please report this", line);
     run_end(r, LULL_EXIT_FAILED, 0);
 }
 
@@ -189,7 +205,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         op_die(r, arg[0], arg[1]);
         return 0;
     case LULL_OP_PANIC:
-        op_panic(r, arg[0], arg[1]);
+        op_panic(r, arg[0], arg[1], arg[2] == 1);
         return 0;
     case LULL_OP_MEMORY:
         return isle_memory_op(&r->isle, arg[0], arg[1], arg[2]);
@@ -421,7 +437,8 @@ int vcpus_start(struct run *r)
         r->vcpu[n].started = rc == 0;
     }
     if (rc) {
-        message("cannot start a thread for core %u: %s", n - 1, strerror(rc));
+        message("cannot start a thread for core %u: %s; raise `ulimit -u` and `ulimit -v`", n - 1,
+                strerror(rc));
         atomic_store(&r->start_error, -rc);
         n--;
     }

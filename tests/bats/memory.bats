@@ -95,14 +95,29 @@ load common
 }
 
 @test "a program too large for --mem is 125 or ends by itself, in words" {
-    run_to isle "$LULL" --cpus "$LIST" --mem 2M "$PROGRAMS/hello"
-    [ "$code" = 0 ] || one_line
+    local mem
+    for mem in 2M 4M; do
+        run_to isle "$LULL" --cpus "$LIST" --mem $mem "$PROGRAMS/hello"
+        [ "$code" = 0 ] || { expect 125 && one_line "mem" && ! grep "report this" isle.err; }
+        run_to isle "$LULL" --cpus "$LIST" --mem $mem /bin/true
+        [ "$code" = 0 ] || { expect 125 && one_line "mem" && ! grep "report this" isle.err; }
+    done
     run_to isle "$LULL" --cpus "$LIST" --mem 2M "$PROGRAMS/cxx"
     case $code in
     125) one_line "mem" ;;
     0 | 1 | 134 | 139) ;;
     *) expect 125 ;;
     esac
+}
+
+@test "a limit of address space that is too low for an isle is 125, in one line that names it" {
+    local kib
+    for kib in 100000 330000 1000000; do
+        run_to isle sh -c 'ulimit -v $0 && exec "$@"' $kib "$LULL" --cpus "$LIST" "$PROGRAMS/hello"
+        [ "$code" = 0 ] || { expect 125 && one_line "ulimit -v"; }
+        run_to isle sh -c 'ulimit -v $0 && exec "$@"' $kib "$LULL" --cpus "$LIST" /bin/true
+        [ "$code" = 0 ] || { expect 125 && one_line "ulimit -v"; }
+    done
 }
 
 @test "limits: descriptors, and the stack of the next program" {
