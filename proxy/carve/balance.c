@@ -354,6 +354,18 @@ static bool shared(const struct journal *j, const struct isle *dead, const char 
     return false;
 }
 
+/* One of the dead before `dead` has tried to remove the directory, and waited for that. */
+static bool tried(const struct journal *j, const struct isle *dead, const char *path)
+{
+    for (const struct isle *i = j->isle; i < dead; i++) {
+        for (size_t n = 0; i->stuck && n < i->n; n++) {
+            if (i->want[n].kind == JOURNAL_DIR && strcmp(i->want[n].path, path) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 static void remove_directories(struct journal *j, struct isle *i, struct balance *b, bool with_self)
 {
     for (size_t k = 0; k < i->n; k++) {
@@ -361,7 +373,8 @@ static void remove_directories(struct journal *j, struct isle *i, struct balance
         int err = -EBUSY;
         if (w->kind != JOURNAL_DIR || shared(j, i, w->path, with_self))
             continue;
-        for (int n = 0; n < RMDIR_TRIES && (err = host_rmdir(j->root, w->path)) == -EBUSY; n++)
+        int tries = tried(j, i, w->path) ? 1 : RMDIR_TRIES;
+        for (int n = 0; n < tries && (err = host_rmdir(j->root, w->path)) == -EBUSY; n++)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         b->restored += err == 0;
         i->stuck |= err && err != -ENOENT;

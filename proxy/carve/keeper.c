@@ -24,10 +24,12 @@
 #define NAME "lull-keeper"
 #define MEMBERS_MAX 65536
 #define ANSWER_MS 60000   /* longer than journal_lock() waits */
-#define RETRIES 12        /* of what could not be given back, at 10, 20, 40 ... ms, at most: */
+/* How often the keeper tries again what could not be given back: after 10, 20, 40 ... ms, at most
+   RETRY_MAX_MS, for ten minutes in all. Then lull gc has to do it. */
+#define RETRIES 308
 #define RETRY_MAX_MS 2000
-/* Looks after an end without OP_LEAVE, at 10, 20 ... 640 ms: a child that died before OP_JOIN is no
-   member, and its copy of a record's lock may outlive its copy of the socket. */
+/* Looks after an end without OP_LEAVE, at 10, 20 ... 640 ms, because a child that died before
+   OP_JOIN is no member, and its copy of a record's lock may outlive its copy of the socket. */
 #define SWEEPS 7
 #define END_TRIES 2000 /* of 100 us: until the keeper has ended */
 
@@ -128,6 +130,7 @@ struct member {
     int fd, pidfd; /* -1: its end was seen, or, for pidfd, cannot be */
     bool asks;     /* it waits for an answer to OP_LEAVE */
     bool left;     /* and has had one: what it had is given back */
+    bool closed;   /* the end of its messages was seen once */
     bool gone;
 };
 
@@ -138,8 +141,9 @@ struct work {
     size_t n;
     int file[2]; /* by enum keeper_where */
     bool given;
-    bool due; /* somebody has left or ended */
-    unsigned tries;
+    bool due;       /* somebody has left or ended */
+    bool pending;   /* something is left to give back, or to look for */
+    unsigned tries; /* how often that was tried since somebody left or ended */
     unsigned sweeps; /* looks that are due even if nothing is left to give back */
 };
 
@@ -152,6 +156,16 @@ static int add_member(struct work *w, int fd, pid_t pid)
     w->member = more;
     more[w->n++] = (struct member){.fd = fd, .pidfd = (int)syscall(SYS_pidfd_open, pid, 0)};
     return 0;
+}
+
+/* A member's process or socket has ended. `announced`: nothing of it can be left. */
+static void note_end(struct work *w, bool announced)
+{
+    if (announced)
+        return;
+    w->due = true;
+    w->sweeps = SWEEPS;
+    w->tries = 0;
 }
 
 /* The thread must be one of the process that asks, whatever that process is by now. */
@@ -198,6 +212,7 @@ static void take(struct work *w, size_t i, const struct question *q, const int *
         break;
     case OP_LEAVE:
         w->member[i].asks = w->due = true;
+        w->tries = 0;
         break;
     }
     for (; used < nfds; used++)
@@ -221,14 +236,19 @@ static bool receive(struct work *w, size_t i)
     /* ECONNRESET: the other end closed with an answer unread; what it sent before is still there */
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))
         return errno != EAGAIN;
+    struct member *from = &w->member[i];
+    /* Linux may report the end although a message came just before it: the second time, none can
+       have come since */
+    if (n == 0 && !from->closed)
+        return from->closed = true;
     if (n <= 0) {
         /* a process that ends closes its descriptors one after the other: the record's lock may be
            there still, so that its end is what counts */
-        close(w->member[i].fd);
-        w->member[i].fd = -1;
-        w->member[i].gone = w->member[i].left || w->member[i].pidfd < 0;
-        w->due |= !w->member[i].left;
-        w->sweeps = w->member[i].left ? w->sweeps : SWEEPS;
+        close(from->fd);
+        from->fd = -1;
+        from->gone = from->left || from->pidfd < 0;
+        /* open for longer than its process lived: a child had it that is no member */
+        note_end(w, from->left && from->pidfd >= 0);
         return false;
     }
     for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h)) {
@@ -282,9 +302,14 @@ static void give_back(struct work *w)
         m->left |= m->asks;
         m->asks = false;
     }
-    bool again = err || journal_unfinished(w->journal) || w->sweeps > 0;
+    w->pending = err || journal_unfinished(w->journal) || w->sweeps > 0;
     w->sweeps -= w->sweeps > 0;
-    w->tries = again ? w->tries + 1 : 0;
+    w->tries++;
+}
+
+static bool tries_again(const struct work *w)
+{
+    return w->pending && w->tries <= RETRIES;
 }
 
 static int wait_for_work(struct work *w)
@@ -297,8 +322,8 @@ static int wait_for_work(struct work *w)
         p[2 * i] = (struct pollfd){w->member[i].fd, POLLIN, 0};
         p[2 * i + 1] = (struct pollfd){w->member[i].pidfd, POLLIN, 0};
     }
-    if (w->tries > 0 && w->tries <= RETRIES)
-        ms = 5 << w->tries < RETRY_MAX_MS ? 5 << w->tries : RETRY_MAX_MS;
+    if (tries_again(w))
+        ms = w->tries < 9 ? 5 << w->tries : RETRY_MAX_MS;
     int n = poll(p, 2 * w->n, ms);
     w->due |= n == 0;
     for (size_t i = 0; n > 0 && i < w->n; i++) {
@@ -307,9 +332,7 @@ static int wait_for_work(struct work *w)
         close(w->member[i].pidfd);
         w->member[i].pidfd = -1;
         w->member[i].gone = w->member[i].fd < 0;
-        w->due |= !w->member[i].left;
-        w->sweeps = w->member[i].left ? w->sweeps : SWEEPS;
-        w->tries = 0;
+        note_end(w, w->member[i].left);
     }
     free(p);
     return 0;
@@ -317,7 +340,7 @@ static int wait_for_work(struct work *w)
 
 static _Noreturn void keep(struct work *w)
 {
-    while (w->n > 0 || (w->tries > 0 && w->tries <= RETRIES)) {
+    while (w->n > 0 || tries_again(w)) {
         if (wait_for_work(w))
             break;
         look(w);
@@ -464,7 +487,7 @@ int keeper_move(struct keeper *k, pid_t tid, enum keeper_where where)
 
 int keeper_join(struct keeper *k)
 {
-    int pair[2];
+    int pair[2] = {-1, -1};
     pthread_mutex_init(&k->lock, NULL);
     if (k->fd < 0)
         return -EPIPE;
@@ -474,7 +497,14 @@ int keeper_join(struct keeper *k)
         err = put(k->fd, &(struct question){.op = OP_JOIN}, &pair[1], 1);
         close(pair[1]);
     }
+    if (err == -EPIPE) { /* the keeper has ended: this isle gives back itself */
+        close(pair[0]);
+        keeper_close(k);
+        return err;
+    }
     if (err) {
+        if (pair[0] >= 0)
+            close(pair[0]);
         k->shared = true;
         return err;
     }

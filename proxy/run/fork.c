@@ -167,8 +167,10 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
         ownfd_lift(true);
         run_exec_over(n);
         status = n->result.status;
-        if (vcpus_stop(n))
+        if (vcpus_stop(n)) {
             server_stop(n->server);
+            n->ops->close(n->engine); /* a thread of KVM's keeps the cores' cpuset until then */
+        }
         run_threads_ended();
     }
     limits_lift();

@@ -253,6 +253,53 @@ kill_both() {
     [ ! -e "/sys/fs/cgroup/cpuset/lull.$pid" ]
 }
 
+no_record() {
+    [ -z "$(find /run/lull -name 'isle.*')" ]
+}
+
+# runs_alone PID: no other process runs this lull.
+runs_alone() {
+    [ "$(lull_pids)" = "$1" ]
+}
+
+@test "a cpuset that is busy when many isles end is removed when it is free" {
+    held
+    need_engine "another process has the threads; no fork" kvm
+    [ -e /sys/fs/cgroup/cpuset/tasks ] || skip "no cgroup v1 cpusets here"
+    local keeper busy cpuset
+    background isle "$LULL" --cpus "$LAST" "$PROGRAMS/endings" killed
+    keeper=$(keeper_of "$pid")
+    cpuset=/sys/fs/cgroup/cpuset/lull.$pid
+    sleep 30 &
+    busy=$!
+    echo $busy >"$cpuset/tasks"
+    kill -KILL "$pid"
+    ended
+    wait_for 20 runs_alone "$keeper"
+    sleep 0.5
+    [ -e "$cpuset" ]
+    kill $busy
+    wait_for 10 test ! -e "$cpuset"
+    wait_for 5 test ! -e "/proc/$keeper"
+    no_record
+    settings_as_before
+}
+
+@test "a child whose keeper was killed, and that ends after its parent, gives back itself" {
+    held
+    need_engine "no fork" kvm
+    mkfifo go
+    exec 9<>go
+    # shellcheck disable=SC2016
+    background isle sh -c 'exec "$@" <go' sh "$LULL" --cpus "$LAST" "$PROGRAMS/endings" later
+    kill -KILL "$(keeper_of "$pid")"
+    echo >&9
+    ended
+    expect 0
+    wait_for 10 no_record
+    settings_as_before
+}
+
 @test "SIGKILL of all, and lull gc puts everything back" {
     held
     background isle "$LULL" --cpus "$LAST" "$PROGRAMS/sleeper" compute
