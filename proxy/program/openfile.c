@@ -63,3 +63,16 @@ int program_open_file(int dir, const char *path, int flags)
     }
     return rc;
 }
+
+int program_name_file(int dir, const char *path, int flags)
+{
+    int name = ownfd_open(dir, path, O_PATH | O_CLOEXEC | flags);
+    if (name < 0)
+        return name;
+    bool no_writers;
+    int rc = may_execute(name, &no_writers);
+    if (rc == 0)
+        return name;
+    close(name);
+    return rc;
+}

@@ -109,6 +109,8 @@ int program_open(const char *file, int argc, char **argv, struct program *out);
  * needed, too.
  */
 int program_open_file(int dir, const char *path, int flags);
+/* The same for a file that may be executed and not read: it is open as a name alone (O_PATH). */
+int program_name_file(int dir, const char *path, int flags);
 
 /*
  * What program_open() does, for an execve(2) that may fail: no message. `fd` is from

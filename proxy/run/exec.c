@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "program/program.h"
 #include "run/run_priv.h"
 #include "serve/call.h"
+#include "serve/path_priv.h"
 #include "sigstate.h"
 
 #define WORDS_MAX 28 /* options, and "--" */
@@ -299,6 +301,11 @@ static int64_t execute(struct run *r, const struct exec_request *req, const stru
             setrlimit(RLIMIT_STACK, &wide);
         execve("/proc/self/exe", argv, req->envp);
         ret = -errno;
+        if (ret == -ENOENT) { /* the program has another root */
+            char self[64];
+            int dir = path_self(self, "exe", 0);
+            syscall(SYS_execveat, dir, self, argv, req->envp, 0);
+        }
         setrlimit(RLIMIT_STACK,
                   &stack); /* as from here on the program would go on, so does the proxy */
     } else {
@@ -345,10 +352,27 @@ static int64_t exec_program(struct run *r, const struct exec_request *req,
     return ret;
 }
 
+/* What only Linux can read it executes, with whatever rights that file gives. */
+static int64_t exec_unread(struct run *r, const struct exec_request *req)
+{
+    struct program program = {.fd = req->file, .interp_fd = -1, .argv = (char **)req->argv};
+    pthread_mutex_lock(&r->exec_lock);
+    int64_t ret = r->exec_over ? -EAGAIN : execute(r, req, &program, NULL);
+    pthread_mutex_unlock(&r->exec_lock);
+    close(req->file);
+    return ret;
+}
+
 int64_t run_exec(void *ctx, const struct exec_request *req)
 {
     struct run *r = ctx;
     struct program program;
+    if (identity_persona() & MMAP_PAGE_ZERO) {
+        close(req->file);
+        return -ENOSYS;
+    }
+    if (req->unreadable)
+        return exec_unread(r, req);
     int64_t ret = program_prepare(req->file, req->path, req->nameless, req->argv, &program);
     if (ret)
         return ret;

@@ -55,12 +55,16 @@ bool decode_credentials(struct call *c, int64_t *answer)
     if (c->nr == SYS_setgroups) {
         uint32_t n = (uint32_t)c->user[0];
         bool fault = false;
-        if (n > GROUPS_MAX)
-            return call_answer(answer, -EINVAL);
-        c->arg[0] = (long)n;
-        c->arg[1] = n ? (long)call_dup(c, c->user[1], n * sizeof(gid_t), &fault) : 0;
-        if (n && !c->arg[1])
-            return call_answer(answer, fault ? -EFAULT : -ENOMEM);
+        c->arg[0] = (int)n;
+        c->arg[1] = n && n <= GROUPS_MAX
+                        ? (long)call_dup(c, c->user[1], n * sizeof(gid_t), &fault)
+                        : 0;
+        if (n && !c->arg[1] && n <= GROUPS_MAX && !fault)
+            return call_answer(answer, -ENOMEM);
+        if (n && !c->arg[1]) { /* Linux says what is wrong first */
+            c->arg[1] = (long)LULL_BAD_PTR;
+            return true;
+        }
     }
     if (agent_acting())
         return true;

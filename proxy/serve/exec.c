@@ -101,7 +101,12 @@ static int64_t exec_open(struct call *c, struct exec_request *req, const char *p
         snprintf(link, sizeof link, "/proc/self/fd/%d", req->at);
         flags = 0;
     }
-    req->file = program_open_file(empty ? AT_FDCWD : req->at, empty ? link : path, flags);
+    int dir = empty ? AT_FDCWD : req->at;
+    req->file = program_open_file(dir, empty ? link : path, flags);
+    if (req->file == -EACCES) {
+        req->file = program_name_file(dir, empty ? link : path, flags);
+        req->unreadable = req->file >= 0;
+    }
     if (req->file < 0)
         return req->file;
     if (by_descriptor) { /* the name that Linux makes of it */

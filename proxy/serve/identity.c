@@ -160,7 +160,9 @@ bool decode_prctl(struct call *c, int64_t *answer)
     return call_refuse(c, answer);
 }
 
-/* Only what the next program's addresses are: the rest would change what this one sees of itself.
+/*
+ * Linux looks at it in the thread that makes a call (uname, select), so each has it. Rights of memory
+ * that change with it are the isle kernel's, which knows only one kind.
  */
 bool decode_personality(struct call *c, int64_t *answer)
 {
@@ -169,8 +171,9 @@ bool decode_personality(struct call *c, int64_t *answer)
         return true;
     if (want == PERSONALITY_ASK || want == now)
         return call_answer(answer, now);
-    if ((want ^ now) & ~(unsigned)ADDR_NO_RANDOMIZE)
+    if ((want | now) & READ_IMPLIES_EXEC || !c->env->credentials_changed)
         return call_refuse(c, answer);
+    everyone_calls((long[6]){SYS_personality, want, 0, 0, 0, 0});
     atomic_store(&persona, want);
     return call_answer(answer, now);
 }

@@ -28,6 +28,7 @@ struct exec_request {
     const char *path;  /* as the next program shall hear it (AT_EXECFN) */
     int at, flags;     /* execveat(2), of a child */
     int file;          /* of the program itself: the file, ready to be read; the callee closes it */
+    bool unreadable;   /* `file` may be executed and not read: it is a name alone (O_PATH) */
     bool nameless;     /* `path` will not lead to that file after the execve */
     char *const *argv; /* at least one */
     char *const *envp;

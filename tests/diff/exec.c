@@ -453,3 +453,33 @@ CASE(exec, deep_directory)
     close(fd);
     try_file("./program");
 }
+
+/* A program that its user may execute and not read. */
+CASE(exec, unreadable)
+{
+    char *argv[] = {"here", "-c", "exit 6", NULL};
+    int from = open("/bin/sh", O_RDONLY), to = open("here", O_CREAT | O_WRONLY, 0755), st = 0;
+    char buf[65536];
+    ssize_t n;
+    while ((n = read(from, buf, sizeof buf)) > 0)
+        if (write(to, buf, (size_t)n) != n)
+            return;
+    close(from);
+    close(to);
+    R(chmod(".", 0755));
+    R(chmod("here", 0111));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534))
+            _exit(1);
+        R(open("here", O_RDONLY));
+        fflush(stdout);
+        execv("./here", argv);
+        printf("%s\n", strerrorname_np(errno));
+        fflush(stdout);
+        _exit(127);
+    }
+    SHOW(waitpid(pid, &st, 0) == pid);
+    SHOW(st);
+}

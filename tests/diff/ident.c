@@ -6,9 +6,11 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -188,6 +190,18 @@ CASE(ident, arch_prctl)
 CASE(ident, personality)
 {
     R(personality(0xffffffff));
+    R(personality(ADDR_NO_RANDOMIZE));
+    R(personality(PER_LINUX32));
+    R(personality(STICKY_TIMEOUTS | UNAME26));
+    fd_set none;
+    struct timeval soon = {0, 1000};
+    FD_ZERO(&none);
+    R(select(0, &none, NULL, NULL, &soon));
+    SHOW(soon.tv_usec);
+    struct utsname name;
+    uname(&name);
+    SHOW(strncmp(name.release, "2.6.", 4));
+    R(personality(PER_SVR4 | SHORT_INODE));
     R(personality(ADDR_NO_RANDOMIZE));
     R(personality(0xffffffff));
 }
@@ -457,4 +471,40 @@ CASE(ident, changed_beside_threads)
         wait(&st);
         printf("%d threads: %x\n", threads, (unsigned)st);
     }
+}
+
+CASE(ident, setgroups_of_bad_lists)
+{
+    R(syscall(SYS_setgroups, 1, page_with(PROT_NONE)));
+    R(syscall(SYS_setgroups, 65536, page_with(PROT_NONE)));
+    R(syscall(SYS_setgroups, 65537, page_with(PROT_NONE)));
+    R(syscall(SYS_setgroups, 2, pages_before_hole(1) + PAGE - 4));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (geteuid() == 0)
+            R(setresuid(65534, 65534, 65534));
+        R(syscall(SYS_setgroups, 1, page_with(PROT_NONE)));
+        R(syscall(SYS_setgroups, 65537, page_with(PROT_NONE)));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+CASE(ident, timerslack_of_a_child)
+{
+    R(prctl(PR_SET_TIMERSLACK, 70000));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        R(prctl(PR_GET_TIMERSLACK));
+        R(prctl(PR_SET_TIMERSLACK, 0));
+        R(prctl(PR_GET_TIMERSLACK));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    R(prctl(PR_SET_TIMERSLACK, 0));
+    R(prctl(PR_GET_TIMERSLACK));
 }

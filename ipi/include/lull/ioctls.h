@@ -160,6 +160,7 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0xff08, LULL_IOCTL_NEW_FD, 0},
     {0xff09, LULL_IOCTL_NEW_FD, 0},
     {0xff0a, LULL_IOCTL_NEW_FD, 0},       /* ... PIDFD_GET_UTS_NAMESPACE */
+    {0xc004ff0b, LULL_IOCTL_OUT, 4}, /* shorter than it ever was: EINVAL */
     {0xc040ff0b, LULL_IOCTL_OUT, 64},     /* PIDFD_GET_INFO, by the length of its structure */
     {0xc048ff0b, LULL_IOCTL_OUT, 72},
     {0xc050ff0b, LULL_IOCTL_OUT, 80},
