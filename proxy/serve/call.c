@@ -570,6 +570,8 @@ bool call_decode(struct call *c, int64_t *answer)
     c->pair = NULL;
     c->made = NULL;
     c->own_fd = -1;
+    c->as = 0;
+    c->no_links = false;
     c->events = NULL;
     c->aio = NULL;
     c->bounce = NULL;
@@ -580,6 +582,11 @@ bool call_decode(struct call *c, int64_t *answer)
         if (!decode_arg(c, i, d->arg[i], answer))
             return false;
     return decode_special(c, answer);
+}
+
+bool call_again(struct call *c, int64_t *r)
+{
+    return c->no_links && open_again(c, r);
 }
 
 void call_skip(struct call *c, uint64_t done)
@@ -699,6 +706,7 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_creat:
     case SYS_open_by_handle_at:
     case SYS_pidfd_getfd:
+        r = finish_opened(c, r);
         if (r >= 0)
             r = finish_open(c, r);
         break;

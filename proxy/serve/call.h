@@ -84,6 +84,9 @@ struct call {
     int *pair;                 /* pipe, socketpair: own copy */
     int *made;                 /* SO_PEERPIDFD: own copy */
     int own_fd;                /* opened by the decoder, closed by finish_mount(); -1: none */
+    uint32_t as;               /* what Linux is asked instead of nr; 0: nr */
+    long before[6];            /* arg without `as` */
+    bool no_links;             /* an open that may be refused for a symbolic link: call_again() */
     struct aio_call *aio;      /* io_submit and its family (aio.c) */
     char *events;              /* read of fanotify(7): own copy of what is for events_to */
     void *events_to;
@@ -104,6 +107,12 @@ bool call_decode(struct call *c, int64_t *answer);
  * send the rest only.
  */
 void call_skip(struct call *c, uint64_t done);
+
+/*
+ * Returns true if Linux is to be asked again, after its answer r to a call that was decoded as
+ * something less; false: *r is the answer.
+ */
+bool call_again(struct call *c, int64_t *r);
 
 /* Copies results back; returns what the isle gets for Linux's answer r. */
 int64_t call_finish(struct call *c, int64_t r);
@@ -239,6 +248,8 @@ void path_init(void); /* before the program may change its root */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 bool decode_truncate(struct call *c, int64_t *answer);
+bool open_again(struct call *c, int64_t *r);
+int64_t finish_opened(struct call *c, int64_t r); /* open_by_name() needs its descriptor no more */
 int64_t finish_open(struct call *c, int64_t fd);
 bool decode_readlink(struct call *c, int64_t *answer);
 int64_t finish_readlink(struct call *c, int64_t r);

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +20,12 @@
 #include <lull/syscalls.h>
 
 #include "message.h"
+#include "ownfd.h"
+#include "serve/agent.h"
 #include "serve/path_priv.h"
 #include "serve/view.h"
+
+#define LINKS_MAX 40 /* Linux's own */
 
 /* Numbers that the C library's headers may not have. */
 #define NR_SETXATTRAT 463
@@ -191,18 +196,64 @@ static int64_t finish_open_cgroup(struct call *c, int64_t fd, const char *path)
     return fd;
 }
 
-/* Directory, path and flags of an open that may meet a file that is there. */
-static bool open_meets_file(const struct call *c, int *dir, const char **path, uint64_t *flags)
+/* What an open asks for, whichever call it is; `flags` without what open(2) ignores. */
+struct opening {
+    int dir;
+    const char *path;
+    uint64_t flags, mode, resolve;
+};
+
+#define OPEN_FLAGS                                                                                 \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | \
+     O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_TMPFILE | LARGE_FILE)
+#define LARGE_FILE 0100000 /* O_LARGEFILE, which open(2) adds and the C library calls 0 */
+
+/*
+ * openat2: the structure becomes a copy, which Linux reads instead. What it may have behind the part
+ * that is known here is zero, or the call fails.
+ */
+static bool copy_how(struct call *c, int64_t *answer)
+{
+    uint64_t size = c->user[3];
+    bool fault, more = false;
+    if (size < sizeof(struct open_how) || size > LULL_PAGE || (uintptr_t)c->arg[2] <= LULL_BAD_PTR)
+        return true;
+    char *own = call_dup(c, c->user[2], size, &fault);
+    if (!own && !fault)
+        return call_answer(answer, -ENOMEM);
+    c->arg[2] = own ? (long)own : (long)LULL_BAD_PTR;
+    for (size_t i = sizeof(struct open_how); own && i < size; i++)
+        more |= own[i] != 0;
+    if (own && !more)
+        c->arg[3] = sizeof(struct open_how);
+    return true;
+}
+
+/* False: it is not to be looked at, because it fails, opens a name alone, or makes a new file. */
+static bool opening_of(const struct call *c, struct opening *o)
 {
     unsigned at = c->nr == SYS_openat || c->nr == SYS_openat2;
-    *dir = at ? (int)c->arg[0] : AT_FDCWD;
-    *path = (const char *)c->arg[at];
-    *flags = c->nr == SYS_creat ? O_CREAT | O_WRONLY : c->user[at + 1];
-    if (c->nr == SYS_openat2 && !call_copy_in(c, flags, c->user[2], sizeof *flags))
+    *o = (struct opening){.dir = at ? (int)c->arg[0] : AT_FDCWD, .path = (char *)c->arg[at]};
+    if (c->nr == SYS_openat2) {
+        struct open_how how;
+        if ((uintptr_t)c->arg[2] <= LULL_BAD_PTR || c->arg[3] != sizeof how)
+            return false;
+        memcpy(&how, (void *)c->arg[2], sizeof how);
+        if (how.flags & ~(uint64_t)(OPEN_FLAGS | O_PATH))
+            return false;
+        o->flags = how.flags;
+        o->mode = how.mode;
+        o->resolve = how.resolve;
+    } else {
+        o->flags = c->nr == SYS_creat ? O_CREAT | O_WRONLY | O_TRUNC : c->user[at + 1];
+        o->mode = c->user[c->nr == SYS_creat ? 1 : at + 2] & 07777;
+        o->flags = (o->flags & (OPEN_FLAGS | O_PATH)) | LARGE_FILE;
+        if (!(o->flags & O_CREAT) && (o->flags & O_TMPFILE) != O_TMPFILE)
+            o->mode = 0;
+    }
+    if ((uintptr_t)o->path <= LULL_BAD_PTR || o->flags & O_PATH)
         return false;
-    if ((uintptr_t)*path <= LULL_BAD_PTR || *flags & O_PATH)
-        return false;
-    return (*flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    return (o->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
 }
 
 /* Of a name alone: a file of this process that finish_open_proc() would refuse. */
@@ -252,37 +303,169 @@ bool decode_truncate(struct call *c, int64_t *answer)
     return call_answer(answer, -ETXTBSY);
 }
 
+/* Whether a path without symbolic links may lead to a file that finish_open_proc() would refuse. */
+static bool may_be_refused(const char *path)
+{
+    size_t end = strlen(path);
+    while (end && path[end - 1] == '/')
+        end--;
+    size_t start = end;
+    while (start && path[start - 1] != '/')
+        start--;
+    return end == start || file_shows_proxy(path + start);
+}
+
+/* The program's own openat2(2), or one in the name of open(2). */
+static long open_as(const struct opening *o, const char *path, uint64_t flags, uint64_t mode,
+                    uint64_t resolve)
+{
+    struct open_how how = {.flags = flags, .mode = mode, .resolve = o->resolve | resolve};
+    return server_syscall(SYS_openat2, o->dir, (long)path, (long)&how, sizeof how);
+}
+
+/*
+ * The file that the open means, as a name alone above the program's numbers; -errno. No file: with
+ * O_CREAT one may have been made, *made is the program's descriptor then.
+ */
+static long name_of_open(struct opening *o, struct arena *mem, long *made)
+{
+    *made = -1;
+    for (int links = 0; links < LINKS_MAX; links++) {
+        long fd = open_as(o, o->path, O_PATH | O_CLOEXEC | (o->flags & O_NOFOLLOW), 0, 0);
+        if (fd >= 0) {
+            int up = agent_acting() ? -1 : ownfd_copy((int)fd);
+            if (up >= 0)
+                server_syscall(SYS_close, fd, 0, 0, 0);
+            return up >= 0 ? up : fd; /* finish_opened() */
+        }
+        if (fd != -ENOENT || !(o->flags & O_CREAT))
+            return fd;
+        *made = open_as(o, o->path, o->flags | O_EXCL, o->mode, 0);
+        if (*made != -EEXIST)
+            return *made < 0 ? *made : -ENOENT;
+        /* made by somebody else meanwhile, or a link to a file that is not there */
+        char *target = arena_alloc(mem, 2 * PATH_MAX);
+        const char *slash = strrchr(o->path, '/');
+        size_t before = slash ? (size_t)(slash - o->path) + 1 : 0;
+        if (!target)
+            return -ENOMEM;
+        long n = server_syscall(SYS_readlinkat, o->dir, (long)o->path, (long)target + PATH_MAX,
+                                PATH_MAX - 1);
+        if (n <= 0)
+            continue;
+        target[PATH_MAX + n] = 0;
+        if (target[PATH_MAX] == '/')
+            before = 0;
+        if (before + (size_t)n >= PATH_MAX)
+            return -ENAMETOOLONG;
+        memmove(target + before, target + PATH_MAX, (size_t)n + 1);
+        memcpy(target, o->path, before);
+        o->path = target;
+    }
+    return -ELOOP;
+}
+
+/*
+ * Opens what the name leads to now, once it is known that it may be opened. The call becomes an open
+ * of that very file. False: *r is the answer.
+ */
+static bool open_by_name(struct call *c, struct opening *o, int64_t *r)
+{
+    long made, fd = name_of_open(o, c->mem, &made);
+    struct stat st;
+    char *link = arena_alloc(c->mem, 64);
+    if (made >= 0) {
+        *r = made;
+        return false;
+    }
+    memset(&st, 0, sizeof st);
+    if (fd >= 0 && (!link || server_syscall(SYS_fstat, fd, (long)&st, 0, 0) < 0)) {
+        server_syscall(SYS_close, fd, 0, 0, 0);
+        fd = -ENOMEM;
+    }
+    int64_t bad = fd < 0                                               ? fd
+                  : S_ISLNK(st.st_mode)                                ? -ELOOP
+                  : S_ISDIR(st.st_mode) && o->flags & O_CREAT          ? -EISDIR
+                  : refused_by_name(c, fd, !(o->flags & O_ACCMODE)) ? -ENOSYS
+                                                                       : 0;
+    if (bad) {
+        if (fd >= 0)
+            server_syscall(SYS_close, fd, 0, 0, 0);
+        c->refused = bad == -ENOSYS;
+        return call_answer(r, bad);
+    }
+    c->own_fd = (int)fd;
+    c->as = SYS_openat;
+    c->arg[0] = path_self(link, "fd/%d", (int)fd);
+    c->arg[1] = (long)link;
+    c->arg[2] = (long)(o->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_NOFOLLOW));
+    c->arg[3] = (long)o->mode;
+    return true;
+}
+
+int64_t finish_opened(struct call *c, int64_t r)
+{
+    if (c->own_fd < 0)
+        return r;
+    if (r > c->own_fd && !call_fd_is_own(c->env, c->own_fd)) { /* it has the program's number */
+        long flags = server_syscall(SYS_fcntl, r, F_GETFD, 0, 0);
+        long to = server_syscall(SYS_dup3, r, c->own_fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0);
+        server_syscall(SYS_close, r, 0, 0, 0);
+        return to;
+    }
+    server_syscall(SYS_close, c->own_fd, 0, 0, 0);
+    return r;
+}
+
+bool open_again(struct call *c, int64_t *r)
+{
+    struct opening o;
+    c->no_links = false;
+    if (*r != -ELOOP && *r != -ENOSYS) /* links; or Linux before 5.6 */
+        return false;
+    memcpy(c->arg, c->before, sizeof c->arg);
+    return opening_of(c, &o) && open_by_name(c, &o, r);
+}
+
 /*
  * The process's memory, and whatever could be written, is not opened first and refused then: until
- * finish_open() has closed it, another thread of the program could use it. A descriptor of O_PATH
- * reads and writes nothing. Asked only where /proc may be meant: its files, like others of no disk,
- * have no major number. A link that is turned to /proc between here and the open is left to
- * finish_open().
+ * finish_open() has closed it, another thread of the program could use it. So a path that is opened
+ * as it is must not lead there, whatever becomes of it meanwhile. Linux is told to follow no symbolic
+ * links: then only a path whose last name is that of such a file does. Such a path, and one with
+ * links, is opened as a name alone (O_PATH), which reads and writes nothing; what was found is looked
+ * at, and opened through its descriptor.
  */
 bool decode_open(struct call *c, int64_t *answer)
 {
     struct stat st;
-    int dir;
-    const char *path;
-    uint64_t flags;
+    struct opening o;
     memset(&st, 0, sizeof st);
-    if (!open_meets_file(c, &dir, &path, &flags))
+    if (c->nr == SYS_openat2 && !copy_how(c, answer))
+        return false;
+    if (!opening_of(c, &o))
         return true;
-    int nofollow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&st, nofollow) < 0)
-        return true;
-    if ((flags & O_ACCMODE || flags & O_TRUNC) && is_running(c, &st) && may_write(dir, path))
+    int nofollow = o.flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+    if ((o.flags & O_ACCMODE || o.flags & O_TRUNC) &&
+        server_syscall(SYS_newfstatat, o.dir, (long)o.path, (long)&st, nofollow) == 0 &&
+        is_running(c, &st) && may_write(o.dir, o.path))
         return call_answer(answer, -ETXTBSY);
-    if (major(st.st_dev))
-        return true;
-    int how = O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW ? O_NOFOLLOW : 0);
-    int64_t fd = server_syscall(SYS_openat, dir, (long)path, how, 0);
-    if (fd < 0)
-        return true;
-    bool refused = !call_fd_is_own(c->env, fd) && /* else the open itself is EMFILE */
-                   refused_by_name(c, fd, (flags & O_ACCMODE) == O_RDONLY);
-    server_syscall(SYS_close, fd, 0, 0, 0);
-    return refused ? call_refuse(c, answer) : true;
+    if (may_be_refused(o.path)) {
+        if (open_by_name(c, &o, answer))
+            return true;
+        if (*answer >= 0)
+            *answer = call_fd_given(c->env, *answer);
+        return false;
+    }
+    struct open_how *how = arena_alloc(c->mem, sizeof *how);
+    if (!how)
+        return call_answer(answer, -ENOMEM);
+    *how = (struct open_how){
+        .flags = o.flags, .mode = o.mode, .resolve = o.resolve | RESOLVE_NO_SYMLINKS};
+    c->no_links = true;
+    memcpy(c->before, c->arg, sizeof c->before);
+    c->as = SYS_openat2;
+    memcpy(c->arg, (long[6]){o.dir, (long)o.path, (long)how, sizeof *how}, sizeof c->arg);
+    return true;
 }
 
 /*

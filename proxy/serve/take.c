@@ -227,14 +227,14 @@ static long invoke_interrupted(long nr, const long arg[6])
 
 static long invoke(struct server *s, struct flight *f, struct call *c)
 {
-    long r;
+    long r, nr = c->as ? c->as : c->nr;
     /* EINTR without a cancel: a signal of the proxy's own business, nothing the program sent. */
     do
-        r = server_syscall_fn(c->nr, c->arg, &f->cancel);
+        r = server_syscall_fn(nr, c->arg, &f->cancel);
     while (r == -EINTR && c->nr != SYS_close && c->nr != SYS_connect &&
            !__atomic_load_n(&f->cancel, __ATOMIC_RELAXED));
     if (r == CALL_NOT_BEGUN)
-        r = server_halted(s) ? -EINTR : invoke_interrupted(c->nr, c->arg);
+        r = server_halted(s) ? -EINTR : invoke_interrupted(nr, c->arg);
     return with_signal(c, r);
 }
 
@@ -312,7 +312,9 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
     int64_t r = act_as(s, f, &g);
     if (r == 0 && call_decode(&c, &r)) {
         call_skip(&c, f->done);
-        r = invoke(s, f, &c);
+        do
+            r = invoke(s, f, &c);
+        while (call_again(&c, &r));
         r = call_finish(&c, r);
         if (r == -EINTR)
             r = interrupted(&c);

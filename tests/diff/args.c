@@ -408,6 +408,7 @@ static const struct shape {
     {SYS_ppoll, "p16 2 t16 p8 8"},
     {SYS_ppoll, "p16 2 t16 p8 4"},
     {SYS_unshare, "-"},
+    {SYS_setns, "-"},
     {SYS_set_robust_list, "-"},
     {SYS_get_robust_list, "0 p8 p8"},
     {SYS_splice, "f40 p8 f42 0 4 0"},

@@ -3,6 +3,8 @@
 #include "cases.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -265,6 +267,55 @@ static long watching(long nr, const long arg[6], const int *cancel)
     return r;
 }
 
+static atomic_bool flip_over;
+
+static void *flips(void *dir)
+{
+    while (!flip_over) {
+        syscall(SYS_renameat2, *(int *)dir, "l", *(int *)dir, "m", RENAME_EXCHANGE);
+        for (int i = 0; i < 50; i++)
+            __builtin_ia32_pause();
+    }
+    return NULL;
+}
+
+/* A name that is a FIFO or a link to the process's memory, by turns. */
+static void memory_never_opened_by_a_race(void **state)
+{
+    struct rig *r = *state;
+    char dir[] = "/tmp/lull-flip-XXXXXX";
+    pthread_t t;
+    assert_true(mkdtemp(dir));
+    int fd = open(dir, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(mkfifoat(fd, "l", 0600), 0);
+    assert_int_equal(symlinkat("/proc/self/mem", fd, "m"), 0);
+    mem_opened = 0;
+    flip_over = false;
+    real_syscall = server_syscall_fn;
+    server_syscall_fn = watching;
+    assert_int_equal(pthread_create(&t, NULL, flips, &fd), 0);
+    snprintf(r->app, 64, "%s/l", dir);
+    int opened = 0, refused = 0;
+    for (int i = 0; i < 3000; i++) {
+        int64_t got = rig_call(r, SYS_open, U(r->app), O_RDWR | O_NONBLOCK | (i % 2 ? O_CREAT : 0), 0600);
+        if (got >= 0) {
+            opened++;
+            assert_int_equal(rig_call(r, SYS_close, got), 0);
+        } else {
+            refused += got == -ENOSYS;
+        }
+    }
+    flip_over = true;
+    pthread_join(t, NULL);
+    server_syscall_fn = real_syscall;
+    assert_true(opened > 0 && refused > 0);
+    assert_int_equal(mem_opened, 0);
+    unlinkat(fd, "l", 0);
+    unlinkat(fd, "m", 0);
+    close(fd);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 /* What is refused is never open, not even until it has been looked at. */
 static void path_never_opened(void **state)
 {
@@ -317,7 +368,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(file_read_write),   BOTH(file_bad_pointers), BOTH(file_vectors),
         BOTH(path_calls),        BOTH(path_own_proc),     BOTH(path_led_to_proc),
-        BOTH(path_never_opened), BOTH(path_xattr_name),
+        BOTH(path_never_opened), BOTH(memory_never_opened_by_a_race), BOTH(path_xattr_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
