@@ -69,9 +69,10 @@ static inline bool view_map_sane(const struct lull_map *m)
 {
     return m->end > m->start && (m->start | m->end) % LULL_PAGE == 0 && m->end <= VIEW_MAPS_END;
 }
-/* The line of a mapping in maps; then, if it is not NULL, what `show` adds. */
-typedef void (*view_map_fn)(const struct call *c, const struct lull_map *m, void *ctx,
-                            struct text *out);
+/* The line of a mapping in maps; then, if it is not NULL, what `show` adds. What Linux has as one
+   mapping may be n pieces of the isle's table; m is the first of them with the end of the last. */
+typedef void (*view_map_fn)(const struct call *c, const struct lull_map *m,
+                            const struct lull_map *piece, uint32_t n, void *ctx, struct text *out);
 bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out);
 
 /* -- view_memory.c: the program's memory, bytes ----------------------------------------------- */

@@ -84,7 +84,7 @@ static void put_own(const struct call *c, const struct lull_map *m, const char *
 {
     put_map(out, m, NULL, name);
     if (show)
-        show(c, m, ctx, out);
+        show(c, m, m, 1, ctx, out);
 }
 
 /* The mappings that the isle's kernel gives to every program. */
@@ -97,6 +97,23 @@ static void put_vdso(const struct call *c, view_map_fn show, void *ctx, struct t
     if (size)
         put_own(c, &vdso, "[vdso]", show, ctx, out);
     put_own(c, &vvar, "[vvar]", show, ctx, out);
+}
+
+static uint32_t rights_of(const struct lull_map *m)
+{
+    return m->prot | (m->flags & LULL_MAP_BEYOND_PROT) >> LULL_MAP_BEYOND_SHIFT;
+}
+
+/* Linux has them as one mapping: b begins where a ends, and differs in what the isle's kernel notes
+   of the memory behind it. Closed memory that was open once is another one on Linux too, because it
+   counts there as committed. */
+static bool is_one(const struct lull_map *a, const struct lull_map *b)
+{
+    const uint32_t state = LULL_MAP_STALE | LULL_MAP_BEYOND | LULL_MAP_BEYOND_PROT | LULL_MAP_GUARD;
+    return view_map_sane(b) && a->end == b->start && rights_of(a) == rights_of(b) &&
+           !((a->flags ^ b->flags) & ~state) && a->file == b->file &&
+           (uint16_t)a->policy == (uint16_t)b->policy && /* what mbind(2) said */
+           (!a->file || a->offset + (a->end - a->start) == b->offset);
 }
 
 bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct text *out)
@@ -113,13 +130,17 @@ bool view_each_map(const struct call *c, view_map_fn show, void *ctx, struct tex
         end = m[i].end;
         if (m[i].flags & LULL_MAP_HOLD)
             continue;
-        if (!own && m[i].start >= LULL_VDSO) {
+        struct lull_map whole = m[i];
+        const struct lull_map *first = &m[i];
+        while (i + 1 < n && is_one(&whole, &m[i + 1]))
+            end = whole.end = m[++i].end;
+        if (!own && whole.start >= LULL_VDSO) {
             put_vdso(c, show, ctx, out);
             own = true;
         }
-        view_map(c, &m[i], out);
+        view_map(c, &whole, out);
         if (show)
-            show(c, &m[i], ctx, out);
+            show(c, &whole, first, (uint32_t)(&m[i] - first) + 1, ctx, out);
     }
     free(m);
     if (!own)

@@ -52,8 +52,11 @@ struct line {
     const char *name; /* ends at \n */
 };
 
-static void show_page(const struct call *c, const struct lull_map *m, void *ctx, struct text *out)
+static void show_page(const struct call *c, const struct lull_map *m, const struct lull_map *piece,
+                      uint32_t n, void *ctx, struct text *out)
 {
+    (void)piece;
+    (void)n;
     unsigned shift = LULL_MAP_PAGE(m->flags);
     (void)c;
     (void)ctx;

@@ -54,7 +54,8 @@ static void put_sizes(struct text *out, const struct resident *r, bool rollup)
     put_kb(out, "Locked:", r->locked);
 }
 
-static void one(const struct call *c, const struct lull_map *m, void *ctx, struct text *out)
+static void one(const struct call *c, const struct lull_map *m, const struct lull_map *piece,
+                uint32_t n, void *ctx, struct text *out)
 {
     struct rollup *r = ctx;
     uint64_t page = LULL_PAGE;
@@ -65,8 +66,8 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
         page = 1ul << LULL_MAP_PAGE(m->flags);
     if (page != LULL_PAGE)
         view_huge_pages(m->start, m->end, &mine.huge_shared, &mine.huge_private);
-    else
-        *(shared ? &mine.shared : &mine.private) = view_resident(m);
+    for (uint32_t i = 0; page == LULL_PAGE && i < n; i++)
+        *(shared ? &mine.shared : &mine.private) += view_resident(&piece[i]);
     if (m->flags & LULL_MAP_LOCKED)
         mine.locked = mine.shared + mine.private;
     if (!r->last)
@@ -85,9 +86,10 @@ static void one(const struct call *c, const struct lull_map *m, void *ctx, struc
     put_kb(out, "KernelPageSize:", page);
     put_kb(out, "MMUPageSize:", page);
     put_sizes(out, &mine, false);
+    uint32_t prot = m->prot | (m->flags & LULL_MAP_BEYOND_PROT) >> LULL_MAP_BEYOND_SHIFT;
     text_printf(out, "THPeligible:    %8d\nVmFlags: %s%s%s%smr mw me ", 0,
-                m->prot & LULL_PROT_READ ? "rd " : "", m->prot & LULL_PROT_WRITE ? "wr " : "",
-                m->prot & LULL_PROT_EXEC ? "ex " : "", shared ? "sh " : "");
+                prot & LULL_PROT_READ ? "rd " : "", prot & LULL_PROT_WRITE ? "wr " : "",
+                prot & LULL_PROT_EXEC ? "ex " : "", shared ? "sh " : "");
     static const struct {
         uint32_t flag;
         const char *name;

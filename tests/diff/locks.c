@@ -585,6 +585,39 @@ CASE(locks, maps_are_queried)
     R(ioctl(-1, QUERY, &q));
 }
 
+/* Lines of maps or smaps that are about [p, p + len), with their lengths in pages. */
+static void show_lines(const char *file, const char *p, size_t len)
+{
+    char line[512], rights[5];
+    unsigned long from, to;
+    FILE *f = fopen(file, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "%lx-%lx %4s", &from, &to, rights) == 3 && from >= (unsigned long)p &&
+            to <= (unsigned long)p + len)
+            printf("%s: %lu %s\n", file, (to - from) / PAGE, rights);
+    if (f)
+        fclose(f);
+}
+
+CASE(locks, one_mapping_is_one_line)
+{
+    char *p = map(16), *q = map_file(1, RW, MAP_PRIVATE);
+    int fd = file_with("f", "x");
+
+    p[0] = p[5 * PAGE] = 1;
+    R(mprotect(p + 4 * PAGE, 2 * PAGE, PROT_NONE));
+    R(mprotect(p, 8 * PAGE, PROT_NONE));
+    R(mmap(p + 8 * PAGE, 2 * PAGE, PROT_NONE, ANON | MAP_FIXED, -1, 0) == p + 8 * PAGE);
+    R(madvise(p + 12 * PAGE, PAGE, MADV_GUARD_INSTALL));
+    show_lines("/proc/self/maps", p, 16 * PAGE);
+    show_lines("/proc/self/smaps", p, 16 * PAGE);
+    R(mlock2(p + 11 * PAGE, 3 * PAGE, MLOCK_ONFAULT));
+    show_lines("/proc/self/maps", p, 16 * PAGE);
+    q = mmap(p, 4 * PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, 0); /* it ends in the first page */
+    R(q == p);
+    show_lines("/proc/self/maps", p, 4 * PAGE);
+}
+
 CASE(locks, cachestat_of_a_file_of_proc)
 {
     struct {
