@@ -26,6 +26,7 @@ _Noreturn void panic_no_memory(const char *what);
 u64 clock_mono(void);
 u64 clock_real(void);
 u64 clock_tai(void);
+u64 clock_sets(void); /* how often somebody has set the two before */
 u64 tsc_to_ns(u64 ticks);
 
 /* sys/forward.c */

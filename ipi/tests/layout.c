@@ -97,6 +97,7 @@ static void print_boot(void)
     FIELD(struct lull_timepage, tsc_base);
     FIELD(struct lull_timepage, mult);
     FIELD(struct lull_timepage, at);
+    FIELD(struct lull_timepage, sets);
     VALUE(LULL_CLOCK_REALTIME);
     VALUE(LULL_CLOCK_MONOTONIC);
     VALUE(LULL_CLOCK_BOOTTIME);

@@ -144,10 +144,7 @@ long futex_check(uaddr addr)
 
 u64 futex_deadline(u64 ns, bool realtime)
 {
-    if (!realtime)
-        return ns ? ns : 1;
-    u64 real = clock_real();
-    return ns > real ? clock_mono() + (ns - real) : 1;
+    return realtime ? deadline_on(DEADLINE_REAL, ns) : min_u64(ns, DEADLINE_NS_MAX);
 }
 
 static long timeout_decode(const struct frame *f, int op, u64 *deadline)

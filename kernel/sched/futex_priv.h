@@ -36,11 +36,11 @@ bool waiter_leave(struct futex_waiter *w);
 long futex_check(uaddr addr);
 /* Other processes may wait there too: then Linux keeps the queue. */
 bool futex_in_window(uaddr addr);
-/* CLOCK_MONOTONIC ns of a point in time of that clock, or of CLOCK_REALTIME. */
+/* The deadline at `ns` of CLOCK_MONOTONIC, or of CLOCK_REALTIME. */
 u64 futex_deadline(u64 ns, bool realtime);
 long futex_wake_bits(uaddr addr, i32 n, u32 bits); /* how many, at least one is tried; -EINVAL */
 
-/* futex_pi.c; deadline: CLOCK_MONOTONIC ns or NEVER */
+/* futex_pi.c */
 long futex_lock_pi(const struct frame *f, u64 deadline, bool try);
 long futex_unlock_pi(const struct frame *f);
 long futex_wait_requeue_pi(const struct frame *f, u64 deadline);

@@ -30,9 +30,19 @@ enum thread_state {
 #define WORK_MASK (1u << 2)    /* rt_sigsuspend: put the saved mask back */
 #define WORK_RSEQ (1u << 3)    /* it was interrupted, or runs elsewhere: rseq(2) */
 
+/*
+ * A deadline: ns of CLOCK_MONOTONIC; with one of these bits ns of a clock that somebody may set; NEVER.
+ * NS_MAX is the last one: the year 2116.
+ */
+#define DEADLINE_REAL (1ul << 63)
+#define DEADLINE_TAI (1ul << 62)
+#define DEADLINE_NS_MAX (DEADLINE_TAI - 1)
+#define SLEEP_NS_MAX 4000000000000000000ul /* from now: CLOCK_MONOTONIC stays below DEADLINE_NS_MAX */
+
 struct timer {
     struct list link;
-    u64 deadline;                   /* ns, CLOCK_MONOTONIC */
+    u64 wanted;                     /* deadline as it was given */
+    u64 deadline;                   /* the same as CLOCK_MONOTONIC says it, ns */
     struct thread *thread;          /* is woken; or */
     void (*fire)(struct timer *tm); /* is called on that core, without locks */
     bool queued;                    /* under the lock of the core `core` */
@@ -108,7 +118,7 @@ struct thread {
     u64 nvcsw, nivcsw; /* switches to another thread: it blocked, it was ready */
     struct {
         u32 nr;  /* 0: none */
-        u64 end; /* CLOCK_MONOTONIC, ns */
+        u64 end; /* a deadline */
     } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
     u64 slack, slack_first; /* PR_SET_TIMERSLACK, ns: now, and as it was inherited */
@@ -126,6 +136,7 @@ struct runq {
     u64 bitmap[2];
     struct list queue[PRIO_MAX + 1];
     struct list timers;  /* ascending deadline */
+    u64 clock_sets;      /* lull_timepage.sets that the deadlines are of; lock */
     spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
     u32 ninflight; /* forwarded calls that this core has submitted; only this core touches it */
@@ -195,8 +206,10 @@ void sched_look(void); /* somebody of a higher priority waits here: the current 
 void core_ring(unsigned core); /* make another core look around */
 
 /* timer.c */
+u64 deadline_on(u64 clock, u64 ns); /* DEADLINE_REAL or DEADLINE_TAI */
+u64 deadline_mono(u64 deadline);    /* as the clocks are set now: ns of CLOCK_MONOTONIC; 1: passed */
 long thread_resumes(u32 nr, u64 end_ns);  /* -ERESTART_BLOCK, remembered for restart_syscall(2) */
-bool thread_block_until(u64 deadline_ns); /* schedule() with a timer; false: it fired */
+bool thread_block_until(u64 deadline); /* schedule() with a timer; false: it fired */
 void slice_arm(unsigned core);
 void slice_disarm(void);
 bool sched_fair_tick(struct percpu *p, struct runq *q); /* somebody else's turn */
@@ -207,7 +220,7 @@ void timers_run(void);
 /* All cores' deadlines, out of their run queues and, later, into this core's; the others rest. */
 void timers_take(void);
 void timers_put(void);
-void timer_start(struct timer *tm, u64 deadline_ns); /* on this core; fire is set */
+void timer_start(struct timer *tm, u64 deadline); /* on this core; fire is set */
 void timer_cancel(struct timer *t);
 
 #define NEVER (~0ul)

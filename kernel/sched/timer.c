@@ -4,9 +4,24 @@
 #include "kernel.h"
 #include "sched/thread.h"
 
+u64 deadline_on(u64 clock, u64 ns)
+{
+    return clock | min_u64(ns, DEADLINE_NS_MAX);
+}
+
+u64 deadline_mono(u64 deadline)
+{
+    u64 clock = deadline & (DEADLINE_REAL | DEADLINE_TAI), ns = deadline & DEADLINE_NS_MAX;
+    if (!clock || deadline == NEVER)
+        return deadline;
+    u64 now = clock == DEADLINE_REAL ? clock_real() : clock_tai();
+    return ns > now ? clock_mono() + (ns - now) : 1;
+}
+
 /* Deadlines of a core, ascending: under its run queue's lock. */
 static void timer_insert(struct runq *q, struct timer *tm)
 {
+    tm->deadline = deadline_mono(tm->wanted);
     struct list *at = q->timers.next;
     while (at != &q->timers && CONTAINER(at, struct timer, link)->deadline <= tm->deadline)
         at = at->next;
@@ -64,11 +79,34 @@ void timers_put(void)
     deadline_arm(p, q);
 }
 
+/* Somebody has set a clock: its points in time are elsewhere now. Under the run queue's lock. */
+static void timers_sort(struct runq *q)
+{
+    struct list all;
+    list_init(&all);
+    while (!list_empty(&q->timers)) {
+        struct list *l = q->timers.next;
+        list_del(l);
+        list_add_tail(&all, l);
+    }
+    while (!list_empty(&all)) {
+        struct list *l = all.next;
+        list_del(l);
+        timer_insert(q, CONTAINER(l, struct timer, link));
+    }
+}
+
 void timers_run(void)
 {
     struct runq *q = &runqs[this_cpu()->index];
     if (list_empty(&q->timers))
         return;
+    if (q->clock_sets != clock_sets()) {
+        spin_lock(&q->lock);
+        q->clock_sets = clock_sets();
+        timers_sort(q);
+        spin_unlock(&q->lock);
+    }
     for (;;) {
         spin_lock(&q->lock);
         struct thread *t = NULL;
@@ -171,13 +209,13 @@ long thread_resumes(u32 nr, u64 end_ns)
     return -ERESTART_BLOCK;
 }
 
-void timer_start(struct timer *tm, u64 deadline_ns)
+void timer_start(struct timer *tm, u64 deadline)
 {
     struct percpu *p = this_cpu();
     struct runq *q = &runqs[p->index];
     timer_cancel(tm);
     spin_lock(&q->lock);
-    tm->deadline = deadline_ns;
+    tm->wanted = deadline;
     tm->fired = false;
     tm->core = p->index;
     timer_insert(q, tm);
@@ -185,18 +223,18 @@ void timer_start(struct timer *tm, u64 deadline_ns)
     deadline_arm(p, q); /* this core may compute until then */
 }
 
-bool thread_block_until(u64 deadline_ns)
+bool thread_block_until(u64 deadline)
 {
     struct thread *t = current();
     struct timer *tm = &t->timer;
-    if (deadline_ns == NEVER) {
+    if (deadline == NEVER) {
         schedule();
         return true;
     }
     struct percpu *p = this_cpu();
     struct runq *q = &runqs[p->index];
     spin_lock(&q->lock);
-    tm->deadline = deadline_ns;
+    tm->wanted = deadline;
     tm->thread = t;
     tm->fired = false;
     tm->core = p->index;

@@ -32,7 +32,7 @@ struct ptimer {
     struct timer tm;
     bool used, armed;
     bool sent; /* its signal waits to be taken: not armed until then */
-    u8 kind;
+    u8 kind, clock; /* enum clock_kind: as it was made; as it is set */
     i32 id;    /* of timer_create(2); -1 - n: interval timer n */
     i32 signo; /* 0: none is sent */
     i32 tid;   /* to this thread; 0: to the process */
@@ -52,7 +52,7 @@ static spinlock lock;
 static u64 clock_of(const struct ptimer *p)
 {
     u64 ns = 0;
-    switch (p->kind) {
+    switch (p->clock) {
     case CLOCK_REAL:
         return clock_real();
     case CLOCK_TAI:
@@ -67,25 +67,29 @@ static u64 clock_of(const struct ptimer *p)
     }
 }
 
-/* When to look at it, CLOCK_MONOTONIC. */
-static u64 look_at(const struct ptimer *p, u64 now)
+/* When to look at it, a deadline; `least`: not within so many ns. */
+static u64 look_at(const struct ptimer *p, u64 now, u64 least)
 {
     u64 left = p->expiry > now ? p->expiry - now : 0;
-    if (p->kind == CLOCK_PROCESS_CPU)
+    if (p->clock == CLOCK_PROCESS_CPU)
         left = max_u64(left / boot_info()->ncores, LOOK_AGAIN_NS);
-    else if (p->kind == CLOCK_THREAD_CPU)
+    else if (p->clock == CLOCK_THREAD_CPU)
         left = max_u64(left, LOOK_AGAIN_NS);
-    return clock_mono() + left;
+    else if (p->clock == CLOCK_REAL && left > least)
+        return deadline_on(DEADLINE_REAL, p->expiry);
+    else if (p->clock == CLOCK_TAI && left > least)
+        return deadline_on(DEADLINE_TAI, p->expiry);
+    return clock_mono() + max_u64(left, least);
 }
 
 static void fire(struct timer *tm);
 
-/* Under the lock. `least`: not within so many ns. */
+/* Under the lock. `least`: as look_at() takes it. */
 static void arm(struct ptimer *p, u64 now, u64 least)
 {
     p->armed = true;
     p->tm.fire = fire;
-    timer_start(&p->tm, max_u64(look_at(p, now), clock_mono() + least));
+    timer_start(&p->tm, look_at(p, now, least));
 }
 
 static void disarm(struct ptimer *p)
@@ -246,6 +250,8 @@ static struct setting get(const struct ptimer *p)
 /* `at` absolute: a time of its clock. */
 static void set(struct ptimer *p, struct setting s, bool absolute)
 {
+    /* one that is set from now on does not follow a clock that somebody sets */
+    p->clock = p->kind == CLOCK_REAL && !absolute ? CLOCK_WALL : p->kind;
     u64 now = clock_of(p);
     disarm(p);
     p->interval = s.interval;
@@ -263,7 +269,7 @@ static struct ptimer *itimer(u64 which)
     struct ptimer *p = &itimers[which];
     p->used = true;
     p->id = -1 - (i32)which;
-    p->kind = kind[which];
+    p->kind = p->clock = kind[which];
     p->signo = signo[which];
     return p;
 }
@@ -280,7 +286,7 @@ static struct itimer_us to_us(struct setting s)
 
 static u64 from_parts(i64 s, i64 rest, u64 unit)
 {
-    return (u64)min_u64((u64)s, 9000000000ul) * NS + (u64)rest * unit;
+    return min_u64((u64)s, SLEEP_NS_MAX / NS) * NS + (u64)rest * unit;
 }
 
 long sys_getitimer(struct frame *f)
@@ -458,7 +464,7 @@ long sys_timer_create(struct frame *f)
     if (!p)
         return -EAGAIN;
     i32 id = p->id;
-    p->kind = kind;
+    p->kind = p->clock = kind;
     p->signo = ev.notify == SIGEV_NONE ? 0 : ev.signo;
     p->tid = to_thread ? ev.tid : 0;
     p->cpu_tid = cpu_tid;

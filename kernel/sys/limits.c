@@ -34,7 +34,7 @@ static void cpu_arm(u64 used)
     u64 at = min_u64(limit_table()->of[LULL_LIMIT_CPU].cur, ~0ul / NS) * NS;
     u64 left = at > used ? (at - used) / boot_info()->ncores : 0;
     cpu_timer.fire = cpu_look;
-    timer_start(&cpu_timer, clock_mono() + max_u64(left, CPU_LOOK_NS));
+    timer_start(&cpu_timer, clock_mono() + max_u64(min_u64(left, SLEEP_NS_MAX), CPU_LOOK_NS));
 }
 
 static void cpu_look(struct timer *tm)

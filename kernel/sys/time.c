@@ -52,6 +52,10 @@ u64 clock_tai(void)
 {
     return clock_read(LULL_CLOCK_TAI);
 }
+u64 clock_sets(void)
+{
+    return __atomic_load_n(&((const struct lull_timepage *)LULL_TIMEPAGE)->sets, __ATOMIC_ACQUIRE);
+}
 u64 tsc_to_ns(u64 ticks)
 {
     return scale(ticks, ((const struct lull_timepage *)LULL_TIMEPAGE)->mult);
@@ -205,18 +209,18 @@ long sys_time(struct frame *f)
     return s;
 }
 
-/* Sleeps until CLOCK_MONOTONIC `deadline`; what is left when a signal comes. */
+/* Sleeps until the deadline; returns 0, or how many ns are left when a signal comes. */
 static u64 sleep_until(u64 deadline)
 {
     struct thread *t = current();
     for (;;) {
-        u64 now = clock_mono();
-        if (now >= deadline)
+        u64 now = clock_mono(), end = deadline_mono(deadline);
+        if (now >= end)
             return 0;
         thread_prepare_block();
         if (signal_pending(t)) {
             thread_cancel_block();
-            return deadline - now;
+            return end - now;
         }
         thread_block_until(deadline);
     }
@@ -229,7 +233,8 @@ long timespec_in(uaddr p, u64 *ns)
         return -EFAULT;
     if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= 1000000000)
         return -EINVAL;
-    *ns = ts.sec > 9000000000l ? 9000000000000000000ul : (u64)ts.sec * 1000000000ul + (u64)ts.nsec;
+    u64 sec = min_u64((u64)ts.sec, SLEEP_NS_MAX / 1000000000);
+    *ns = sec * 1000000000 + (u64)ts.nsec;
     return 0;
 }
 
@@ -316,9 +321,10 @@ long sys_clock_nanosleep(struct frame *f)
         return r;
     if (!(f->rsi & TIMER_ABSTIME))
         return sleep_to(NR_CLOCK_NANOSLEEP, clock_mono() + ns, f->r10);
-    if (ns <= now)
-        return 0;
-    return sleep_until(clock_mono() + (ns - now)) ? -ERESTART_NOHAND : 0;
+    u64 end = id == 0    ? deadline_on(DEADLINE_REAL, ns)
+              : id == 11 ? deadline_on(DEADLINE_TAI, ns)
+                         : clock_mono() + (ns > now ? ns - now : 0);
+    return sleep_until(end) ? -ERESTART_NOHAND : 0;
 }
 
 /* The arguments still stand where the interrupted call had them. */

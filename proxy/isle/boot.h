@@ -44,5 +44,9 @@ void timepage_refresh(void);
 /* The process may have other clocks than before, by a time namespace: the page shows them, even if
    they run behind it. While no core runs. */
 void timepage_renew(void);
+void timepage_forked(void); /* in a forked child, which has this thread alone */
+/* Somebody has set CLOCK_REALTIME or CLOCK_TAI: reads them anew at once, and counts it. False: the
+   isle has a time of its own. Any thread. */
+bool timepage_clock_set(void);
 
 #endif

@@ -18,6 +18,7 @@ static int64_t offset;    /* the isle's TSC less ours */
 static bool virtual_time; /* written once, never adjusted */
 static struct {
     uint32_t seq;
+    uint64_t sets;
     uint64_t tsc_base, mult, ns[LULL_CLOCKS];
 } last; /* what was written, kept apart from isle memory */
 
@@ -55,15 +56,18 @@ static uint64_t scale(uint64_t ticks, uint64_t mult)
     return (uint64_t)((unsigned __int128)ticks * mult >> 32);
 }
 
-/* Value of a clock at tsc_base, given where it was sampled; never behind what was shown. */
-static uint64_t at_base(clockid_t id, uint64_t base, uint64_t mult, uint64_t shown)
+/* Value of a clock at tsc_base, given where it was sampled; never behind what was shown, unless
+   somebody has set it back. */
+static uint64_t at_base(clockid_t id, uint64_t base, uint64_t mult, uint64_t shown, bool was_set)
 {
     uint64_t tsc = 0;
     uint64_t ns = sample(id, &tsc);
     ns = tsc >= base ? ns - scale(tsc - base, mult) : ns + scale(base - tsc, mult);
-    /* wall clocks may be set back, but not by what sampling and slewing amount to */
+    /* unless it is known, a wall clock was not set back by what sampling and slewing amount to */
     bool wall = id == CLOCK_REALTIME || id == CLOCK_TAI;
-    return ns < shown && (!wall || shown - ns < WALL_SLACK_NS) ? shown : ns;
+    if (wall && (was_set || (ns < shown && shown - ns >= WALL_SLACK_NS)))
+        return ns;
+    return ns < shown ? shown : ns;
 }
 
 static const clockid_t linux_clock[LULL_CLOCKS] = {
@@ -89,6 +93,7 @@ static void page_write(uint64_t tsc_base, uint64_t mult, const uint64_t ns[LULL_
     page->tick = coarse_tick();
     page->tsc_base = tsc_base;
     page->mult = mult;
+    page->sets = last.sets;
     for (unsigned i = 0; i < LULL_CLOCKS; i++) {
         page->at[i].sec = ns[i] / 1000000000;
         page->at[i].nsec = ns[i] % 1000000000;
@@ -96,7 +101,7 @@ static void page_write(uint64_t tsc_base, uint64_t mult, const uint64_t ns[LULL_
     __atomic_store_n(&page->seq, last.seq, __ATOMIC_SEQ_CST);
 }
 
-static void write_page(void)
+static void write_page(bool was_set)
 {
     struct timex tx = {0};
     adjtimex(&tx);
@@ -106,9 +111,9 @@ static void write_page(void)
     uint64_t base = rdtsc_ordered();
     uint64_t passed = last.mult ? scale(base - last.tsc_base, last.mult) : 0;
     for (unsigned i = 0; i < LULL_CLOCKS; i++)
-        last.ns[i] = at_base(linux_clock[i], base, mult, last.ns[i] + passed);
+        last.ns[i] = at_base(linux_clock[i], base, mult, last.ns[i] + passed, was_set);
     double ahead =
-        (double)last.ns[LULL_CLOCK_MONOTONIC] - (double)at_base(CLOCK_MONOTONIC, base, mult, 0);
+        (double)last.ns[LULL_CLOCK_MONOTONIC] - (double)at_base(CLOCK_MONOTONIC, base, mult, 0, false);
     last.mult = mult;
     if (ahead > 0) /* Linux catches up within a second */
         last.mult -=
@@ -134,7 +139,7 @@ void timepage_init(const struct engine_clock *clock)
     if (virtual_time)
         write_virtual(clock);
     else
-        write_page();
+        write_page(false);
 }
 
 void timepage_renew(void)
@@ -154,6 +159,24 @@ void timepage_refresh(void)
     if (virtual_time || pthread_mutex_trylock(&lock))
         return;
     if (scale(rdtsc_ordered() - last.tsc_base, last.mult) > REFRESH_NS)
-        write_page();
+        write_page(false);
     pthread_mutex_unlock(&lock);
+}
+
+void timepage_forked(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    if (!virtual_time)
+        write_page(false);
+}
+
+bool timepage_clock_set(void)
+{
+    if (virtual_time)
+        return false;
+    pthread_mutex_lock(&lock);
+    last.sets++;
+    write_page(true);
+    pthread_mutex_unlock(&lock);
+    return true;
 }

@@ -48,6 +48,8 @@ static void close_parents(struct run *r)
     marks_close(r);
     if (r->signal_fd >= 0)
         close(r->signal_fd);
+    if (r->clock_fd >= 0)
+        close(r->clock_fd);
     r->ops->close(r->engine);
 }
 
@@ -149,7 +151,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     n->nvcpus = r->nvcpus;
     n->mapped = r->mapped;
     n->nodes = r->nodes;
-    n->signal_fd = -1;
+    n->signal_fd = n->clock_fd = -1;
     n->pid_ns = -1;
     n->tsc_khz = r->tsc_khz;
     memcpy(&n->isle, &r->isle, sizeof n->isle);
@@ -159,6 +161,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     pthread_mutex_init(&n->signal_lock, NULL);
     n->isle.add_memory = NULL;
     run_reset_shared(n, true);
+    timepage_forked();
     status = run_start_again(n);
     if (status == 0) {
         vcpus_go(n);

@@ -155,6 +155,11 @@ static int become_owner(struct run *r)
     return 0;
 }
 
+static void clock_set(void *ctx)
+{
+    vcpus_clock_set(ctx);
+}
+
 int start_server(struct run *r)
 {
     const struct program *p = r->req->program;
@@ -179,6 +184,7 @@ int start_server(struct run *r)
         .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
         .exec = run_exec,
         .signalled = signals_catch_up,
+        .clock_set = clock_set,
         .credentials_changed = tell_credentials,
         .ring = vcpu_complete,
         .broken = broken,
@@ -425,7 +431,7 @@ void run_isle(const struct run_request *req, struct run_result *out)
         goto out_free;
     }
     r->req = req;
-    r->signal_fd = -1;
+    r->signal_fd = r->clock_fd = -1;
     r->pid_ns = -1;
     pthread_mutex_init(&r->exec_lock, NULL);
     pthread_mutex_init(&r->lock, NULL);

@@ -84,6 +84,7 @@ struct run {
     uint32_t signal_tail;        /* of the ring */
     uint64_t marked; /* pending in the isle and so, for signalfd(2), here; bit n-1: signal n */
     int signal_fd;   /* on which signals_serve() waits; -1: it does not */
+    int clock_fd;    /* the same, for a clock that somebody sets; that thread alone uses it */
     pthread_mutex_t exec_lock; /* one execve at a time; the next */
     bool exec_over;            /* the isle ends: none any more */
     pthread_mutex_t lock;
@@ -119,6 +120,9 @@ bool vcpus_stop(struct run *r); /* after run_end(): kicks and joins; false: one 
 void vcpu_forget(void);         /* this thread is no core any more */
 void vcpu_ring(struct run *r, unsigned core); /* its bell is set: make it look. Any thread */
 void vcpu_complete(void *ctx, unsigned core); /* server_config.ring */
+
+/* Somebody has set Linux's clocks: brings the isle's in step, and its deadlines. Any thread. */
+void vcpus_clock_set(struct run *r);
 
 /* run.c: of a forked child's */
 int open_engine_of(struct run *r);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
@@ -16,6 +17,7 @@
 #define GRACE_NS 2000000000ull
 #define CLOCK_S 1 /* how often the isle's clocks are compared with Linux's, on Linux's cores */
 #define NEVER_S 3600
+#define CLOCK_NEVER_S 9000000000l /* CLOCK_REALTIME: the year 2255 */
 #define SHIELD_NS 1000000000ull /* a run that is over before is not worth the moving */
 
 /* Of the program's signals those that wait for signals_serve(). Faults have handlers (below). */
@@ -262,6 +264,24 @@ static void end_if_deaf(struct run *r, struct deaf *d)
     }
 }
 
+/*
+ * A descriptor that is ready when somebody has set CLOCK_REALTIME (timerfd_create(2),
+ * TFD_TIMER_CANCEL_ON_SET), or `fd` set up again; -1: none, and only the program's own setting is seen.
+ */
+static int clock_watch(int fd)
+{
+    struct itimerspec never = {.it_value = {.tv_sec = CLOCK_NEVER_S}};
+    uint64_t expired;
+    bool made = fd < 0;
+    if (made)
+        fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    else if (read(fd, &expired, sizeof expired) >= 0 || errno != ECANCELED)
+        return fd;
+    if (fd >= 0)
+        timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);
+    return made && fd >= 0 ? ownfd_hide(fd) : fd;
+}
+
 void signals_serve(struct run *r)
 {
     struct deaf deaf = {0};
@@ -288,6 +308,7 @@ void signals_serve(struct run *r)
         fd = ownfd_hide(fd);
     }
     r->signal_fd = fd;
+    r->clock_fd = clock_watch(-1);
     pthread_mutex_unlock(&r->signal_lock);
     ownfd_lift(false); /* nothing more has to be opened until the end */
     while (!finished(r)) {
@@ -299,8 +320,12 @@ void signals_serve(struct run *r)
             ts = (struct timespec){.tv_sec = 1};
         if (waits_for_isle(r) && (ts.tv_sec || ts.tv_nsec > DEAF_NS))
             ts = (struct timespec){.tv_nsec = DEAF_NS};
-        struct pollfd p = {fd, POLLIN, 0};
-        ppoll(&p, 1, &ts, NULL);
+        struct pollfd p[] = {{fd, POLLIN, 0}, {r->clock_fd, POLLIN, 0}};
+        ppoll(p, 2, &ts, NULL);
+        if (p[1].revents) {
+            clock_watch(r->clock_fd);
+            vcpus_clock_set(r);
+        }
         if (ours)
             timepage_refresh();
         if (shield && now_ns() >= shield) {
@@ -331,6 +356,9 @@ void signals_serve(struct run *r)
     pthread_mutex_unlock(&r->signal_lock);
     if (fd >= 0)
         close(fd);
+    if (r->clock_fd >= 0)
+        close(r->clock_fd);
+    r->clock_fd = -1;
     faults_block(SIG_UNBLOCK);
     if (warned) {
         r->result.status = TIMEOUT_STATUS;

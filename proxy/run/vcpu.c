@@ -74,6 +74,16 @@ void vcpu_complete(void *ctx, unsigned core)
     vcpu_ring(r, core);
 }
 
+void vcpus_clock_set(struct run *r)
+{
+    if (!timepage_clock_set())
+        return;
+    for (unsigned i = 0; i < r->nvcpus; i++) {
+        __atomic_fetch_or(&isle_core(&r->isle, i)->bell, LULL_BELL_TIMER, __ATOMIC_SEQ_CST);
+        vcpu_ring(r, i);
+    }
+}
+
 /* ---- requests ---- */
 
 static int64_t op_park(struct vcpu *v, uint64_t deadline)

@@ -53,6 +53,8 @@ struct server_config {
     /* A signal may have come: SIGCHLD of a child that it has waited for, or one that it has sent
        itself. To be the program's before the call ends. Any thread. */
     void (*signalled)(void *ctx);
+    /* The program has set a clock, which it is to see before the call ends. Any thread. */
+    void (*clock_set)(void *ctx);
     /* The proxy's user or groups are others now. NULL: they may not be changed. */
     void (*credentials_changed)(void *ctx);
     /*

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -123,6 +124,22 @@ void flight_complete(struct server *s, struct flight *f, int64_t result)
     /* A cancel signal was sent before the lock was free: take it now, not in the next call. */
     if (cancelled)
         syscall(SYS_gettid);
+}
+
+/* True of a call that sets a clock; adjtimex(2) and its like do so at times only. */
+static bool sets_clock(const struct call *c)
+{
+    const struct timex *tx = (const struct timex *)c->arg[c->nr == SYS_clock_adjtime];
+    switch (c->nr) {
+    case SYS_clock_settime:
+    case SYS_settimeofday:
+        return true;
+    case SYS_adjtimex:
+    case SYS_clock_adjtime:
+        return tx->modes & (ADJ_SETOFFSET | ADJ_TAI);
+    default:
+        return false;
+    }
 }
 
 static bool writes_to_stream(uint32_t nr)
@@ -326,6 +343,8 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
         (c.nr == SYS_wait4 || c.nr == SYS_waitid || c.nr == SYS_kill ||
          c.nr == SYS_pidfd_send_signal))
         s->config.signalled(s->config.ctx);
+    if (r >= 0 && s->config.clock_set && sets_clock(&c))
+        s->config.clock_set(s->config.ctx);
     if (f->done) /* as of one write: what it moved before it failed counts */
         r = (int64_t)f->done + (r == -LULL_ESIGPIPE ? LULL_SIGPIPE : r < 0 ? 0 : r);
     call_end(s, f, &c, r);

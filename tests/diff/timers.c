@@ -472,3 +472,129 @@ CASE(timers, files_are_not_older_than_the_coarse_clock)
     SHOW(res);
     SHOW(tick.tv_nsec);
 }
+
+/* Shifts the machine's clock; later calls undo it. */
+static int shift_clock(long ms)
+{
+    struct timex tx = {.modes = ADJ_SETOFFSET | ADJ_NANO};
+    tx.time.tv_sec = ms < 0 ? -1 : 0;
+    tx.time.tv_usec = ms < 0 ? 1000000000 + ms * 1000000 : ms * 1000000;
+    return clock_adjtime(CLOCK_REALTIME, &tx) < 0 ? -1 : 0;
+}
+
+static long long ms_of(const struct timespec *t)
+{
+    return t->tv_sec * 1000ll + t->tv_nsec / 1000000;
+}
+
+static void after_ms(struct timespec *t, clockid_t id, long ms)
+{
+    clock_gettime(id, t);
+    t->tv_nsec += ms * 1000000;
+    t->tv_sec += t->tv_nsec / 1000000000;
+    t->tv_nsec %= 1000000000;
+}
+
+CASE(timers, clock_set_is_seen_at_once)
+{
+    struct timespec before, ahead, back;
+
+    clock_gettime(CLOCK_REALTIME, &before);
+    R(shift_clock(300));
+    clock_gettime(CLOCK_REALTIME, &ahead);
+    R(shift_clock(-300));
+    clock_gettime(CLOCK_REALTIME, &back);
+    SHOW(ms_of(&ahead) - ms_of(&before) >= 300);
+    SHOW(ms_of(&back) < ms_of(&ahead));
+}
+
+CASE(timers, clock_set_back_a_little)
+{
+    struct timespec before, back;
+    int behind = 0;
+
+    for (int i = 0; i < 3 && !behind; i++) {
+        clock_gettime(CLOCK_REALTIME, &before);
+        R(shift_clock(-8));
+        clock_gettime(CLOCK_REALTIME, &back);
+        R(shift_clock(8));
+        behind = back.tv_sec < before.tv_sec ||
+                 (back.tv_sec == before.tv_sec && back.tv_nsec < before.tv_nsec);
+    }
+    SHOW(behind);
+}
+
+enum waits { SLEEPS, WAITS_FUTEX, WAITS_TIMER, SLEEPS_TAI, WAYS };
+
+static void *wait_on_wall_clock(void *p)
+{
+    struct itimerspec it = {{0, 0}, {0, 0}};
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct timespec end;
+    enum waits how = *(enum waits *)p;
+    sigset_t set;
+    timer_t id;
+    int word = 0;
+
+    after_ms(&end, how == SLEEPS_TAI ? CLOCK_TAI : CLOCK_REALTIME, 8000);
+    switch (how) {
+    case SLEEPS:
+        clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &end, NULL);
+        break;
+    case SLEEPS_TAI:
+        clock_nanosleep(CLOCK_TAI, TIMER_ABSTIME, &end, NULL);
+        break;
+    case WAITS_FUTEX: /* FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME */
+        syscall(SYS_futex, &word, 9 | 128 | 256, 0, &end, NULL, ~0u);
+        break;
+    default:
+        sigemptyset(&set);
+        sigaddset(&set, SIGUSR2);
+        timer_create(CLOCK_REALTIME, &e, &id);
+        it.it_value = end;
+        timer_settime(id, TIMER_ABSTIME, &it, NULL);
+        sigwaitinfo(&set, NULL);
+        break;
+    }
+    return NULL;
+}
+
+/* Who waits until a point in time of CLOCK_REALTIME waits shorter when the clock is set ahead. */
+CASE(timers, clock_set_ends_waits)
+{
+    enum waits how[WAYS];
+    pthread_t t[WAYS];
+    sigset_t set;
+    long long start = now_ms();
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    for (int i = 0; i < WAYS; i++) {
+        how[i] = (enum waits)i;
+        pthread_create(&t[i], NULL, wait_on_wall_clock, &how[i]);
+    }
+    sleep_ms(100);
+    for (int i = 0; i < 10; i++)
+        shift_clock(900);
+    for (int i = 0; i < WAYS; i++)
+        pthread_join(t[i], NULL);
+    for (int i = 0; i < 10; i++)
+        shift_clock(-900);
+    SHOW(now_ms() - start < 6000);
+}
+
+/* Not one that began as so many seconds from now. */
+CASE(timers, clock_set_leaves_relative_timers)
+{
+    struct itimerspec it = {{0, 0}, {50, 0}}, left;
+    struct sigevent e = {.sigev_notify = SIGEV_NONE};
+    timer_t id;
+
+    R(timer_create(CLOCK_REALTIME, &e, &id));
+    R(timer_settime(id, 0, &it, NULL));
+    R(shift_clock(900));
+    R(timer_gettime(id, &left));
+    SHOW(left.it_value.tv_sec >= 49 || left.it_value.tv_nsec > 200000000);
+    R(shift_clock(-900));
+}

@@ -201,10 +201,14 @@ struct lull_timepage {
     struct {
         uint64_t sec, nsec; /* nsec < 10^9 */
     } at[LULL_CLOCKS];      /* at tsc_base */
+    /* How often somebody has set Linux's clocks: points in time of CLOCK_REALTIME and CLOCK_TAI are
+       elsewhere after it. */
+    uint64_t sets;
 };
 /* ns. Two ticks: Linux's tick can be late, as where a host takes the CPU away. */
 #define LULL_COARSE_LAG(tick) (2 * (tick))
 LULL_ASSERT_OFF(struct lull_timepage, at, 24);
-LULL_ASSERT_SIZE(struct lull_timepage, 24 + 16 * 5);
+LULL_ASSERT_OFF(struct lull_timepage, sets, 104);
+LULL_ASSERT_SIZE(struct lull_timepage, 112);
 
 #endif
