@@ -151,7 +151,7 @@ void timepage_renew(void)
         return;
     memset(last.ns, 0, sizeof last.ns);
     last.mult = 0;
-    write_page();
+    write_page(false);
 }
 
 void timepage_refresh(void)

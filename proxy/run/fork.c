@@ -9,8 +9,6 @@
 #include <linux/sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "carve/hold.h"
@@ -19,28 +17,6 @@
 #include "run/run_priv.h"
 #include "serve/aio.h"
 #include "serve/path_priv.h"
-
-static void raise_fault(void)
-{
-    volatile char *volatile nowhere = (volatile char *)8;
-    *nowhere = 0;
-}
-
-void run_die_by(int signo)
-{
-    struct rlimit none = {0, 0};
-    sigset_t set;
-    setrlimit(RLIMIT_CORE, &none);
-    prctl(PR_SET_DUMPABLE, 0);
-    signal(signo, SIG_DFL);
-    sigemptyset(&set);
-    sigaddset(&set, signo);
-    raise(signo);
-    sigprocmask(SIG_UNBLOCK, &set, NULL);
-    /* the first process of a namespace dies of a fault alone */
-    if (signo == SIGSEGV)
-        raise_fault();
-}
 
 /* What the threads that are not here any more had open. */
 static void close_parents(struct run *r)
@@ -178,6 +154,7 @@ static _Noreturn void child_main(struct run *r, struct isle_copies *copies)
     }
     limits_lift();
     hold_release(req.hold);
+    run_keep_memory();
     if (n && n->result.signo)
         run_die_by(n->result.signo);
     _exit(status);

@@ -509,7 +509,10 @@ out_stop:
 out_close:
     r->ops->close(r->engine);
     mapped_free(r->mapped);
-    isle_destroy(&r->isle);
+    if (rc == 0 && run_leaves_core(r->result.signo))
+        run_keep_memory();
+    else
+        isle_destroy(&r->isle);
     report_section_free(&r->begin);
     /* whoever is to read the report may take his time: not with the cores */
     hold_release(req->hold);

@@ -39,8 +39,11 @@ struct run_result {
 /* "kvm (why)": what run_isle() would take. 0, or LULL_EXIT_FAILED after one message(). */
 int run_name_engine(const struct run_request *req, char *out, size_t size);
 
-/* Ends this process by the signal, without a core file. */
+/* Ends this process by the signal; with a core file if its program would leave one and its memory
+   is still there, which run_keep_memory() says. */
 void run_die_by(int signo);
+bool run_leaves_core(int signo);
+void run_keep_memory(void);
 
 /* From now on every signal waits for its reader, but those of the proxy's own faults. */
 void run_block_signals(void);
