@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 uint64_t sigstate_ignored(void)
@@ -47,17 +48,23 @@ bool sigstate_is_own(const siginfo_t *info)
     return info->si_code == SI_TKILL && info->si_pid == getpid();
 }
 
-bool sigstate_is_fault(const siginfo_t *info)
-{
-    return info->si_code > 0 || sigstate_is_own(info) || info->si_errno >> 16 == SENT_ON;
-}
-
 static void send_to(pid_t tid, int signo, const siginfo_t *info)
 {
     siginfo_t copy = *info;
-    copy.si_errno = SENT_ON << 16 | (info->si_code & 0xffff);
+    if (info->si_errno >> 16 != SENT_ON)
+        copy.si_errno = SENT_ON << 16 | (info->si_code & 0xffff);
     copy.si_code = SI_QUEUE; /* others only the main thread may say of its own process */
     syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signo, &copy);
+}
+
+bool sigstate_was_sent(int signo, const siginfo_t *info, void *context)
+{
+    if (info->si_code > 0 || sigstate_is_own(info))
+        return false;
+    if (syscall(SYS_gettid) == getpid())
+        sigaddset(&((ucontext_t *)context)->uc_sigmask, signo);
+    send_to(getpid(), signo, info);
+    return true;
 }
 
 void sigstate_send_on(int signo, const siginfo_t *info)

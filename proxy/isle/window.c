@@ -411,11 +411,8 @@ int64_t isle_window_op(struct isle *isle, const uint64_t arg[6])
 static void on_fault(int signo, siginfo_t *info, void *context)
 {
     uint64_t at = (uint64_t)info->si_addr & ~(LULL_PAGE - 1);
-    (void)context;
-    if (!sigstate_is_fault(info)) { /* somebody sent it: the program's */
-        sigstate_send_on(signo, info);
+    if (sigstate_was_sent(signo, info, context))
         return;
-    }
     static const uint64_t sizes[] = {LULL_PAGE, LULL_HUGE, LULL_CHUNK}; /* or a huge page */
     for (size_t i = 0; (in_near(at, LULL_PAGE) || far_had(at)) && i < 3; i++) {
         if (at >= sizes[i] && mmap((void *)(at & ~(sizes[i] - 1)), sizes[i], PROT_READ | PROT_WRITE,

@@ -50,11 +50,8 @@ void run_block_signals(void)
 /* A fault's signal that somebody sent is the program's; one of the proxy's own is its end. */
 static void on_fault_signal(int signo, siginfo_t *info, void *context)
 {
-    (void)context;
-    if (sigstate_is_fault(info))
+    if (!sigstate_was_sent(signo, info, context))
         signal(signo, SIG_DFL); /* it happens again, or is raised again by abort(3) */
-    else
-        sigstate_send_on(signo, info);
 }
 
 static void faults_guard(void)
