@@ -263,6 +263,7 @@ long sys_kill(struct frame *f)
     }
     if (signo) {
         struct sigshort info = signal_own_info(SI_USER);
+        signal_queue_room(signo, false);
         signal_send(NULL, signo, &info);
     }
     return 0;
@@ -279,6 +280,8 @@ static long send_to_thread(i32 tid, int signo)
         return -ESRCH;
     if (signo) {
         struct sigshort info = signal_own_info(SI_TKILL);
+        if (!signal_queue_room(signo, true))
+            return -EAGAIN;
         signal_send(t, signo, &info);
     }
     return 0;
@@ -313,7 +316,7 @@ long sys_rt_sigqueueinfo(struct frame *f)
         return r;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
-    if (signal_queue_full(signo))
+    if (!signal_queue_room(signo, true))
         return -EAGAIN;
     if (signo)
         signal_send(NULL, signo, &info);
@@ -336,7 +339,7 @@ long sys_rt_tgsigqueueinfo(struct frame *f)
         return -ESRCH;
     if (signo < 0 || signo > NSIG)
         return -EINVAL;
-    if (signal_queue_full(signo))
+    if (!signal_queue_room(signo, true))
         return -EAGAIN;
     if (signo)
         signal_send_tid(tid, signo, &info);

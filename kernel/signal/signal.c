@@ -19,66 +19,6 @@ struct sigaction signal_actions[NSIG];
 u64 process_pending;
 struct sigshort process_info[NSIG];
 
-/*
- * Real-time signals queue (signal(7)): the first of a number stands in info[], further ones here.
- * signal_lock.
- */
-#define QUEUE_MAX 1024
-#define SIGRTMIN_KERNEL 32
-static struct queued {
-    struct thread *thread; /* NULL: the process */
-    u32 signo;             /* 0: free */
-    u32 order;
-    struct sigshort info;
-} queue[QUEUE_MAX];
-static u32 queue_used, queue_order;
-
-static void queue_add(struct thread *t, int signo, const struct sigshort *info)
-{
-    for (u32 i = 0; i < QUEUE_MAX; i++) {
-        if (queue[i].signo)
-            continue;
-        queue[i] = (struct queued){t, (u32)signo, queue_order++, *info};
-        queue_used++;
-        return;
-    }
-}
-
-bool signal_queue_full(int signo)
-{
-    return signo >= SIGRTMIN_KERNEL && __atomic_load_n(&queue_used, __ATOMIC_RELAXED) == QUEUE_MAX;
-}
-
-/* The oldest further one, if any, moves up. */
-static bool queue_next(struct thread *t, int signo, struct sigshort *info)
-{
-    struct queued *best = NULL;
-    for (u32 i = 0; queue_used && i < QUEUE_MAX; i++) {
-        struct queued *e = &queue[i];
-        if (e->signo == (u32)signo && e->thread == t &&
-            (!best || (i32)(e->order - best->order) < 0))
-            best = e;
-    }
-    if (!best)
-        return false;
-    *info = best->info;
-    best->signo = 0;
-    queue_used--;
-    return true;
-}
-
-/* A thread has gone, or a signal came to be ignored: `signo` 0 means all of the thread's. */
-void signal_queue_drop(struct thread *t, int signo)
-{
-    for (u32 i = 0; queue_used && i < QUEUE_MAX; i++) {
-        struct queued *e = &queue[i];
-        if (e->signo && (signo ? e->signo == (u32)signo : e->thread == t)) {
-            e->signo = 0;
-            queue_used--;
-        }
-    }
-}
-
 /* Without a handler nothing comes of it. The first process of a namespace has only those signals
    that it has handlers for, and those of faults (pid_namespaces(7)). */
 static bool default_is_nothing(int signo)
@@ -199,8 +139,8 @@ static bool send(struct thread *t, struct thread *near, int signo, const struct 
         u64 *pending = t ? &t->sig.pending : &process_pending;
         if (!(*pending & bit))
             *(t ? &t->sig.info[signo - 1] : &process_info[signo - 1]) = *info;
-        else if (signo >= SIGRTMIN_KERNEL)
-            queue_add(t, signo, info);
+        else
+            signal_queue_add(t, signo, info);
         __atomic_fetch_or(pending, bit, __ATOMIC_SEQ_CST);
         signal_survives(t, signo);
     }
@@ -263,12 +203,7 @@ bool signal_queued(i32 tid, int signo, int code, i32 pid)
     u64 pending = tid ? t ? t->sig.pending : 0 : process_pending;
     const struct sigshort *info = t ? &t->sig.info[signo - 1] : &process_info[signo - 1];
     if (pending & sig_bit(signo)) {
-        found = info->code == code && info->pid == pid;
-        for (u32 i = 0; queue_used && i < QUEUE_MAX && !found; i++) {
-            const struct queued *e = &queue[i];
-            found = e->signo == (u32)signo && e->thread == t && e->info.code == code &&
-                    e->info.pid == pid;
-        }
+        found = (info->code == code && info->pid == pid) || signal_queue_has(t, signo, code, pid);
     }
     spin_unlock(&signal_lock);
     spin_unlock(&threads_lock);
@@ -295,7 +230,9 @@ static bool ring_take(void)
                                 .pid = s->entry[at].pid,
                                 .uid = s->entry[at].uid,
                                 .value = s->entry[at].value};
-        signal_send(NULL, s->entry[at].signo, &info);
+        int signo = s->entry[at].signo;
+        signal_queue_room(signo, false);
+        signal_send(NULL, signo, &info);
         __atomic_store_n(&s->head, s->head + 1, __ATOMIC_RELEASE);
     }
     spin_unlock(&ring_lock);
@@ -313,8 +250,7 @@ void signals_forked(struct thread *t)
     ring_lock = (spinlock){0}; /* of a core that is not here */
     process_pending = 0;
     t->sig.pending = t->sig.waiting = 0;
-    memset(queue, 0, sizeof queue);
-    queue_used = 0;
+    signal_queue_forked();
     for (int s = 1; s <= NSIG; s++)
         signal_action_changed(s);
     signals_show_forked();
@@ -400,11 +336,11 @@ int signal_dequeue(struct thread *t, u64 set, struct sigshort *info)
     int signo = __builtin_ctzl(sync ? sync : all) + 1;
     if (own & sig_bit(signo)) {
         *info = t->sig.info[signo - 1];
-        if (!queue_next(t, signo, &t->sig.info[signo - 1]))
+        if (!signal_queue_next(t, signo, &t->sig.info[signo - 1]))
             __atomic_fetch_and(&t->sig.pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
     } else {
         *info = process_info[signo - 1];
-        if (!queue_next(NULL, signo, &process_info[signo - 1]))
+        if (!signal_queue_next(NULL, signo, &process_info[signo - 1]))
             __atomic_fetch_and(&process_pending, ~sig_bit(signo), __ATOMIC_SEQ_CST);
     }
     signal_survives(NULL, signo);

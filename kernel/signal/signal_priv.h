@@ -14,8 +14,15 @@ extern struct sigaction signal_actions[NSIG];
 extern u64 process_pending;
 extern struct sigshort process_info[NSIG];
 
-/* A hint: no further one of this number can wait. */
-bool signal_queue_full(int signo);
+/* queue.c. False: no further one of this number may wait; `limited`: by RLIMIT_SIGPENDING too.
+   Without locks. */
+bool signal_queue_room(int signo, bool limited);
+/* The rest under signal_lock. Nothing happens for a signal that does not queue. */
+void signal_queue_add(struct thread *t, int signo, const struct sigshort *info);
+/* The oldest that waits for t, NULL: the process; false: none. */
+bool signal_queue_next(struct thread *t, int signo, struct sigshort *info);
+bool signal_queue_has(const struct thread *t, int signo, int code, i32 pid);
+void signal_queue_forked(void);
 
 /*
  * survive.c: what an execve of this thread keeps stands in `p`, and is kept there as it changes;

@@ -171,6 +171,8 @@ static void fire(struct timer *tm)
     bool cpu = p->kind >= CLOCK_PROCESS_CPU;
     spin_unlock(&lock);
     bool sent = true;
+    if (send)
+        signal_queue_room(signo, false);
     if (send && tid)
         sent = signal_send_tid(tid, signo, &info);
     else if (send)
