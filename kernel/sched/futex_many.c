@@ -8,15 +8,17 @@
 #define FUTEX_32 2u
 #define FUTEX_PRIVATE 128u
 
+/* struct futex_waitv */
 struct waitv {
     u64 val, addr;
     u32 flags, reserved;
 };
 
-/* A futex in memory that is shared with Linux would have to be waited for there as well. */
+/* 1: all of them are in memory that is shared with Linux, where they are waited for. Some alone: they
+   would have to be waited for there as well. */
 static long waitv_decode(uaddr list, u32 n, struct futex_waiter *w, u32 *val)
 {
-    bool window = false;
+    u32 windows = 0;
     for (u32 i = 0; i < n; i++) {
         struct waitv v;
         if (copy_in(&v, list + i * sizeof v, sizeof v))
@@ -27,16 +29,16 @@ static long waitv_decode(uaddr list, u32 n, struct futex_waiter *w, u32 *val)
         w[i] = (struct futex_waiter){.thread = current(), .addr = v.addr, .bits = ~0u};
         list_init(&w[i].link);
         val[i] = (u32)v.val;
-        window |= !(v.flags & FUTEX_PRIVATE) && futex_in_window(v.addr);
+        windows += !(v.flags & FUTEX_PRIVATE) && futex_in_window(v.addr);
     }
-    if (window)
+    if (windows && windows < n)
         return refuse(NR_FUTEX_WAITV);
     for (u32 i = 0; i < n; i++) {
         long r = futex_check(w[i].addr);
         if (r)
             return r;
     }
-    return 0;
+    return windows ? 1 : 0;
 }
 
 /* Which of them was woken, the last such; -1: none. */
@@ -93,5 +95,10 @@ long sys_futex_waitv(struct frame *f)
         deadline = futex_deadline(ns, (i32)f->r8 == 0);
     }
     long r = waitv_decode(f->rdi, n, w, val);
+    if (r == 1) {
+        u64 arg[6] = {f->rdi, LULL_FUTEX_WAITV, n, f->r10, f->r8};
+        r = forward_raw(LULL_NR_FUTEX, arg);
+        return r == -ERESTART && f->r10 ? -EINTR : r;
+    }
     return r ? r : wait_for_any(w, val, n, deadline);
 }

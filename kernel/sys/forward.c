@@ -40,7 +40,8 @@ static bool ends_by_itself(u32 nr, const u64 arg[6])
     if (syscall_table[nr].class == LULL_SYS_QUICK)
         return true;
     return syscall_table[nr].class == LULL_SYS_INTERNAL &&
-           (nr != LULL_NR_FUTEX || (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET));
+           (nr != LULL_NR_FUTEX ||
+            (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET && op != LULL_FUTEX_WAITV));
 }
 
 /* Takes what has been answered on this core. */

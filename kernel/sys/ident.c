@@ -147,8 +147,12 @@ long sys_get_robust_list(struct frame *f)
     struct thread *t = tid ? thread_by_tid(tid) : current();
     u64 head = t ? t->robust_list : 0;
     spin_unlock(&threads_lock);
-    if (!t)
-        return -ESRCH;
+    if (!t) {
+        /* another process's: Linux says whether there is one, and that it may not be seen */
+        u64 arg[6] = {f->rdi, LULL_FUTEX_ROBUST};
+        long r = (u32)tid == boot_info()->pid ? -ESRCH : forward_raw(LULL_NR_FUTEX, arg);
+        return r == -EFAULT ? refuse(274) : r;
+    }
     if (copy_out(f->rdx, &len, 8) || copy_out(f->rsi, &head, 8))
         return -EFAULT;
     return 0;

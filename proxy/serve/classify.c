@@ -2,6 +2,7 @@
 /* Which calls may wait. Looks at descriptors and paths as they are now. */
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -205,6 +206,11 @@ static bool breaks_lease(uint32_t nr)
            nr == SYS_truncate;
 }
 
+static bool futex_waits(uint64_t op)
+{
+    return op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == LULL_FUTEX_WAITV;
+}
+
 enum place classify(const struct server *s, const struct lull_sqe *e, struct arena *mem)
 {
     if (leases_made() && breaks_lease(e->nr))
@@ -216,7 +222,7 @@ enum place classify(const struct server *s, const struct lull_sqe *e, struct are
         return PLACE_HERE;
     case LULL_SYS_INTERNAL:
         if (e->nr == LULL_NR_FUTEX) /* those that wait, and those that are over at once */
-            return (e->arg[1] & 127) == 0 || (e->arg[1] & 127) == 9 ? PLACE_AWAY : PLACE_HERE;
+            return futex_waits(e->arg[1] & FUTEX_CMD_MASK) ? PLACE_AWAY : PLACE_HERE;
         return e->nr == LULL_NR_EXEC || e->nr == LULL_NR_AIO_SETTLE ? PLACE_AWAY : PLACE_HERE;
     case LULL_SYS_FDWAIT:
         if (e->nr == SYS_fcntl || e->nr == SYS_ioctl)

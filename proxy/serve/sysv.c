@@ -106,12 +106,49 @@ bool decode_semop(struct call *c, int64_t *answer)
     return true;
 }
 
+/* futex_waitv(2), whose list the kernel has checked: of futexes that Linux sees too. */
+static bool decode_waitv(struct call *c, int64_t *answer)
+{
+    enum { LENGTH_MAX = 128 };
+    struct entry {
+        uint64_t val, addr;
+        uint32_t flags, reserved;
+    } *list;
+    uint32_t n = (uint32_t)c->user[2];
+    bool fault = n == 0 || n > LENGTH_MAX;
+    list = fault ? NULL : call_dup(c, c->user[0], n * sizeof *list, &fault);
+    if (!list)
+        return call_answer(answer, fault ? -EFAULT : -ENOMEM);
+    for (uint32_t i = 0; i < n; i++)
+        list[i].addr = (uint64_t)call_ptr(c, list[i].addr, 4);
+    c->nr = SYS_futex_waitv;
+    c->arg[0] = (long)list;
+    c->arg[1] = n;
+    c->arg[2] = 0;
+    c->arg[4] = (long)c->user[4];
+    if (c->user[3]) {
+        void *own = call_dup(c, c->user[3], sizeof(struct timespec), &fault);
+        if (!own)
+            return call_answer(answer, fault ? -EFAULT : -ENOMEM);
+        c->arg[3] = (long)own;
+    }
+    return true;
+}
+
 /* LULL_NR_FUTEX: a futex(2) on memory that Linux sees too; the kernel has left the private ones. */
 bool decode_futex(struct call *c, int64_t *answer)
 {
     int op = (int)c->user[1] & FUTEX_CMD_MASK;
     bool two = op == FUTEX_REQUEUE || op == FUTEX_CMP_REQUEUE || op == FUTEX_WAKE_OP;
     bool wait = op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET;
+    if (op == LULL_FUTEX_ROBUST) {
+        c->nr = SYS_get_robust_list;
+        c->arg[0] = (int)c->user[0];
+        c->arg[1] = c->arg[2] = (long)LULL_BAD_PTR;
+        return true;
+    }
+    if (op == LULL_FUTEX_WAITV)
+        return decode_waitv(c, answer);
     if (!two && !wait && op != FUTEX_WAKE && op != FUTEX_WAKE_BITSET)
         return call_refuse(c, answer);
     c->nr = SYS_futex;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* From the submission ring to the completion ring: one call's way through the proxy. */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/timex.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -124,6 +127,34 @@ void flight_complete(struct server *s, struct flight *f, int64_t result)
     /* A cancel signal was sent before the lock was free: take it now, not in the next call. */
     if (cancelled)
         syscall(SYS_gettid);
+}
+
+/*
+ * The program has asked for a signal when something happens to a file or a queue: its own calls can
+ * make that happen, and then the signal comes before the call ends.
+ */
+static atomic_bool signals_expected;
+
+static bool asks_for_signals(const struct call *c)
+{
+    if (c->nr == SYS_mq_notify)
+        return true;
+    if (c->nr == SYS_ioctl)
+        return (uint32_t)c->user[1] == FIOASYNC;
+    if (c->nr != SYS_fcntl)
+        return false;
+    switch ((int)c->user[1]) {
+    case F_SETFL:
+        return c->user[2] & O_ASYNC;
+    case F_SETSIG:
+    case F_SETOWN:
+    case F_SETOWN_EX:
+    case F_SETLEASE:
+    case F_NOTIFY:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* True of a call that sets a clock; adjtimex(2) and its like do so at times only. */
@@ -339,9 +370,11 @@ void flight_run(struct server *s, struct flight *f, struct arena *mem)
     agent_act_as(NULL);
     if (g)
         agent_release(s->env.agents, g);
-    if (r >= 0 && s->config.signalled &&
-        (c.nr == SYS_wait4 || c.nr == SYS_waitid || c.nr == SYS_kill ||
-         c.nr == SYS_pidfd_send_signal))
+    if (asks_for_signals(&c))
+        atomic_store(&signals_expected, true);
+    bool waited = c.nr == SYS_wait4 || c.nr == SYS_waitid; /* ECHILD: nothing is left to wait for */
+    bool sent = r >= 0 && (c.nr == SYS_kill || c.nr == SYS_pidfd_send_signal);
+    if (s->config.signalled && (waited || sent || atomic_load(&signals_expected)))
         s->config.signalled(s->config.ctx);
     if (r >= 0 && s->config.clock_set && sets_clock(&c))
         s->config.clock_set(s->config.ctx);

@@ -219,6 +219,8 @@ CASE(inet, interfaces)
     SHOW(r.ifr_flags & IFF_LOOPBACK);
     R(ioctl(s, SIOCGIFMTU, &r));
     SHOW(r.ifr_mtu);
+    R(ioctl(s, SIOCGIFMEM, &r));
+    R(ioctl(s, SIOCGIFPFLAGS, &r));
     strcpy(r.ifr_name, "nonesuch");
     R(ioctl(s, SIOCGIFINDEX, &r));
     R(if_nametoindex("lo"));

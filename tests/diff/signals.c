@@ -2,9 +2,11 @@
 /* Signals: actions, masks, queues, stacks, threads, deaths. */
 #include "diff.h"
 
+#include <mqueue.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 
 static volatile int count, last_code, last_value, order[32];
@@ -674,4 +676,131 @@ CASE(signals, vector_state_in_handlers)
            handler_sum);
     printf("after it: mxcsr %x, x87 %x\n", after, cw_after);
     show_bytes("xmm9", out, sizeof out);
+}
+
+static int status_of_child(int limit, int signo)
+{
+    struct rlimit none = {0, 0}, some = {1 << 20, RLIM_INFINITY};
+    int status = -1;
+    pid_t pid = fork();
+
+    if (!pid) {
+        setrlimit(RLIMIT_CORE, limit ? &some : &none);
+        signal(signo, SIG_DFL);
+        raise(signo);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    return status;
+}
+
+/* A wait says that there is a core file where there is one. */
+CASE(signals, core_file)
+{
+    static const int signo[] = {SIGQUIT, SIGABRT, SIGSEGV, SIGXCPU, SIGTERM};
+
+    for (size_t i = 0; i < sizeof signo / sizeof *signo; i++) {
+        int with = status_of_child(1, signo[i]), without = status_of_child(0, signo[i]);
+        printf("signal %d: ", signo[i]);
+        SHOW(WTERMSIG(with));
+        SHOW(!WCOREDUMP(with));
+        SHOW(!WCOREDUMP(without));
+    }
+    char head[4];
+    int fd = open("core", O_RDONLY); /* where core_pattern is so */
+    if (fd >= 0 && read(fd, head, 4) == 4)
+        show_bytes("core", head, 4);
+}
+
+/* One that comes before the child has begun. */
+CASE(signals, fault_signal_to_a_new_child)
+{
+    static const int signo[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS};
+
+    for (size_t i = 0; i < sizeof signo / sizeof *signo; i++) {
+        int status = -1;
+        pid_t pid = fork();
+        if (!pid) {
+            pause();
+            _exit(0);
+        }
+        kill(pid, signo[i]);
+        waitpid(pid, &status, 0);
+        SHOW(status & 0x7f);
+    }
+}
+
+static int nqueued, in_order = 1;
+
+static void on_queued(int signo, siginfo_t *info, void *context)
+{
+    (void)signo;
+    (void)context;
+    in_order &= info->si_value.sival_int == nqueued++;
+}
+
+CASE(signals, thousands_queue)
+{
+    struct sigaction sa = {.sa_sigaction = on_queued, .sa_flags = SA_SIGINFO};
+    sigset_t set;
+    int sent = 0;
+
+    sigaction(SIGRTMIN, &sa, NULL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    while (sent < 3000 && sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = sent}) == 0)
+        sent++;
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    SHOW(sent);
+    SHOW(nqueued);
+    SHOW(in_order);
+}
+
+static volatile int asked_for;
+
+static void on_asked_for(int signo)
+{
+    (void)signo;
+    asked_for++;
+}
+
+/* A call that makes happen what a signal was asked for comes back after the signal. */
+CASE(signals, own_calls_that_send)
+{
+    struct sigevent e = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct mq_attr a = {.mq_maxmsg = 4, .mq_msgsize = 8};
+    char name[40];
+    int p[2];
+
+    snprintf(name, sizeof name, "/diff-%d", getpid());
+    signal(SIGUSR1, on_asked_for);
+    signal(SIGIO, on_asked_for);
+    mqd_t q = mq_open(name, O_CREAT | O_RDWR, 0600, &a);
+    mq_unlink(name);
+    R(mq_notify(q, &e));
+    R(mq_send(q, "x", 1, 0));
+    SHOW(asked_for);
+    R(pipe(p));
+    R(fcntl(p[0], F_SETOWN, getpid()));
+    R(fcntl(p[0], F_SETFL, O_ASYNC | O_NONBLOCK));
+    R(write(p[1], "x", 1));
+    SHOW(asked_for);
+}
+
+CASE(signals, child_that_leaves_nothing)
+{
+    struct sigaction sa = {.sa_handler = on_asked_for, .sa_flags = SA_NOCLDWAIT | SA_RESTART};
+    int before = 0;
+
+    sigaction(SIGCHLD, &sa, NULL);
+    for (int i = 0; i < 5; i++) {
+        asked_for = 0;
+        pid_t pid = fork();
+        if (!pid)
+            _exit(0);
+        if (wait(NULL) == -1 && errno == ECHILD)
+            before += asked_for;
+    }
+    SHOW(before);
 }

@@ -6,7 +6,9 @@
 #include <linux/membarrier.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 static uint32_t word, other;
 
@@ -465,4 +467,55 @@ CASE(threads, rseq)
     R(syscall(SYS_rseq, &area, sizeof area, 0, 0x53053053)); /* the C library has one already */
     R(syscall(SYS_rseq, &area, sizeof area, 4, 0x53053053));
     R(syscall(SYS_rseq, &area, sizeof area, 1, 0x53053053));
+}
+
+struct waitv_entry {
+    uint64_t val, addr;
+    uint32_t flags, reserved;
+};
+
+/* futex_waitv(2) in memory that two processes share. */
+CASE(threads, waitv_shared)
+{
+    enum { SIZE_32 = 2, NR_WAITV = 449 };
+    int *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct waitv_entry w[3];
+    struct timespec end;
+    int status = 0;
+
+    for (int i = 0; i < 3; i++)
+        w[i] = (struct waitv_entry){0, (uintptr_t)&shared[i], SIZE_32, 0};
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    R(syscall(NR_WAITV, w, 3, 0, &end, CLOCK_MONOTONIC));
+    w[1].val = 1;
+    R(syscall(NR_WAITV, w, 3, 0, NULL, CLOCK_MONOTONIC));
+    w[1].val = 0;
+    end.tv_sec += 30;
+    pid_t pid = fork();
+    if (!pid) {
+        long r = syscall(NR_WAITV, w, 3, 0, &end, CLOCK_MONOTONIC);
+        _exit(r == 2 ? 0 : 1);
+    }
+    while (syscall(SYS_futex, &shared[2], FUTEX_WAKE, 1, NULL, NULL, 0) == 0)
+        sleep_ms(1);
+    waitpid(pid, &status, 0);
+    SHOW(status);
+}
+
+CASE(threads, robust_list_of_others)
+{
+    void *head;
+    size_t len;
+    int status = 0;
+
+    R(syscall(SYS_get_robust_list, 0x3fffffff, &head, &len));
+    pid_t pid = fork();
+    if (!pid) {
+        if (setuid(65534) && geteuid() == 0)
+            _exit(2);
+        long r = syscall(SYS_get_robust_list, 1, &head, &len);
+        _exit(r == -1 && errno == EPERM ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    SHOW(status);
 }

@@ -98,6 +98,8 @@ static const struct lull_ioctl lull_ioctls[] = {
     {0x8919, LULL_IOCTL_OUT, 40},     /* SIOCGIFBRDADDR */
     {0x891b, LULL_IOCTL_OUT, 40},     /* SIOCGIFNETMASK */
     {0x891d, LULL_IOCTL_OUT, 40},     /* SIOCGIFMETRIC */
+    {0x891f, LULL_IOCTL_OUT, 40},     /* SIOCGIFMEM */
+    {0x8935, LULL_IOCTL_OUT, 40},     /* SIOCGIFPFLAGS */
     {0x8921, LULL_IOCTL_OUT, 40},     /* SIOCGIFMTU */
     {0x8927, LULL_IOCTL_OUT, 40},     /* SIOCGIFHWADDR */
     {0x8942, LULL_IOCTL_OUT, 40},     /* SIOCGIFTXQLEN */

@@ -160,8 +160,12 @@ struct lull_sysdesc {
 /* MAP_AGAIN: LULL_FILE_*, start, length, offset: the same of a file that is mapped already. Answers
    the bytes that the file covers; -ENOSYS: it cannot be had any more. */
 #define LULL_NR_MAP_AGAIN 507u
-/* futex(2) on memory that is shared with Linux. */
+/* futex(2) on memory that is shared with Linux; with the operation LULL_FUTEX_WAITV futex_waitv(2):
+   list, operation, its length, timeout, clock. With LULL_FUTEX_ROBUST, about process arg[0]: what
+   get_robust_list(2) answers, -EFAULT for a process that may be asked about. */
 #define LULL_NR_FUTEX 501u
+#define LULL_FUTEX_WAITV 126u
+#define LULL_FUTEX_ROBUST 125u
 /*
  * SPAWN: a child that runs in the program's memory until it executes or ends (vfork(2)): its pid.
  * Its calls carry that pid (lull_sqe.as). EXEC: path, argv, envp, signal mask, ignored signals,
