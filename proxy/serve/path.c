@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <lull/syscalls.h>
 
@@ -324,27 +325,27 @@ static long open_as(const struct opening *o, const char *path, uint64_t flags, u
 }
 
 /*
- * The file that the open means, as a name alone above the program's numbers; -errno. No file: with
+ * The file that the open means, as a name alone; -errno. No file: with
  * O_CREAT one may have been made, *made is the program's descriptor then.
  */
-static long name_of_open(struct opening *o, struct arena *mem, long *made)
+static long name_of_open(const struct call *c, struct opening *o, long *made)
 {
     *made = -1;
     for (int links = 0; links < LINKS_MAX; links++) {
         long fd = open_as(o, o->path, O_PATH | O_CLOEXEC | (o->flags & O_NOFOLLOW), 0, 0);
-        if (fd >= 0) {
-            int up = agent_acting() ? -1 : ownfd_copy((int)fd);
-            if (up >= 0)
-                server_syscall(SYS_close, fd, 0, 0, 0);
-            return up >= 0 ? up : fd; /* finish_opened() */
+        if (call_fd_is_own(c->env, fd)) { /* the program has all that it may have */
+            server_syscall(SYS_close, fd, 0, 0, 0);
+            return -EMFILE;
         }
+        if (fd >= 0)
+            return fd;
         if (fd != -ENOENT || !(o->flags & O_CREAT))
             return fd;
         *made = open_as(o, o->path, o->flags | O_EXCL, o->mode, 0);
         if (*made != -EEXIST)
             return *made < 0 ? *made : -ENOENT;
         /* made by somebody else meanwhile, or a link to a file that is not there */
-        char *target = arena_alloc(mem, 2 * PATH_MAX);
+        char *target = arena_alloc(c->mem, 2 * PATH_MAX);
         const char *slash = strrchr(o->path, '/');
         size_t before = slash ? (size_t)(slash - o->path) + 1 : 0;
         if (!target)
@@ -371,7 +372,7 @@ static long name_of_open(struct opening *o, struct arena *mem, long *made)
  */
 static bool open_by_name(struct call *c, struct opening *o, int64_t *r)
 {
-    long made, fd = name_of_open(o, c->mem, &made);
+    long made, fd = name_of_open(c, o, &made);
     struct stat st;
     char *link = arena_alloc(c->mem, 64);
     if (made >= 0) {
@@ -394,6 +395,11 @@ static bool open_by_name(struct call *c, struct opening *o, int64_t *r)
         c->refused = bad == -ENOSYS;
         return call_answer(r, bad);
     }
+    int up = agent_acting() ? -1 : ownfd_copy((int)fd); /* off the program's numbers */
+    if (up >= 0) {
+        server_syscall(SYS_close, fd, 0, 0, 0);
+        fd = up;
+    }
     c->own_fd = (int)fd;
     c->as = SYS_openat;
     c->arg[0] = path_self(link, "fd/%d", (int)fd);
@@ -407,7 +413,11 @@ int64_t finish_opened(struct call *c, int64_t r)
 {
     if (c->own_fd < 0)
         return r;
-    if (r > c->own_fd && !call_fd_is_own(c->env, c->own_fd)) { /* it has the program's number */
+    if (call_fd_is_own(c->env, c->own_fd)) {
+        close(c->own_fd);
+        return r;
+    }
+    if (r > c->own_fd) { /* it has the program's number */
         long flags = server_syscall(SYS_fcntl, r, F_GETFD, 0, 0);
         long to = server_syscall(SYS_dup3, r, c->own_fd, flags & FD_CLOEXEC ? O_CLOEXEC : 0, 0);
         server_syscall(SYS_close, r, 0, 0, 0);

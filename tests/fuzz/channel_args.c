@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int i = 0; i < 6; i++)
             c.user[i] = take_value(&b, &isle);
         if (call_decode(&c, &r))
-            call_finish(&c, server_syscall_fn(c.nr, c.arg, &(int){0}));
+            call_finish(&c, server_syscall_fn(c.as ? c.as : c.nr, c.arg, &(int){0}));
         arena_reset(&mem);
     } while (b.left);
     arena_free(&mem);
