@@ -156,7 +156,10 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
         return remap_move(was, old, old_len, new_len, to, flags);
     if (new_len < old_len)
         mm_unmap(old + new_len, old + old_len);
-    return move_parts(old, new_len, to);
+    long r = new_len > old_len ? mm_map(to + old_len, to + new_len, was.prot,
+                                        was.flags & ~MEMORY_STATE)
+                               : 0;
+    return r ? r : move_parts(old, min_u64(old_len, new_len), to);
 }
 
 /* 0: a mapping may be moved to [to, to + len). */

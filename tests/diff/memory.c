@@ -251,6 +251,26 @@ CASE(memory, mremap)
     touch("moved away", p, 0);
 }
 
+/* Memory of two states, one after the other, is one mapping to a program. */
+CASE(memory, mremap_two_states)
+{
+    char *base = mmap(NULL, 32 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    R(madvise(base + 6 * PAGE, PAGE, MADV_DONTNEED));
+    SHOW(mremap(base + 5 * PAGE, 2 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                base + 20 * PAGE) == base + 20 * PAGE);
+    for (int i = 0; i < 32; i++) /* ENOMEM where nothing is left */
+        R(msync(base + i * PAGE, PAGE, MS_ASYNC));
+    base = mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(base, 'x', 32 * PAGE);
+    R(mprotect(base, 32 * PAGE, PROT_NONE));
+    R(madvise(base + 6 * PAGE, PAGE, MADV_DONTNEED));
+    SHOW(mremap(base + 5 * PAGE, 2 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                base + 20 * PAGE) == base + 20 * PAGE);
+    R(mprotect(base + 20 * PAGE, 5 * PAGE, PROT_READ | PROT_WRITE));
+    for (int i = 20; i < 25; i++)
+        printf("%d: %d\n", i, base[i * PAGE]);
+}
+
 CASE(memory, mremap_errors)
 {
     char *p = map(8), *q = map(1);
