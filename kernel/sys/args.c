@@ -333,8 +333,17 @@ static bool xattr_args_ok(uaddr p, u64 size, u32 prot)
             usable_all(x.value, x.size, prot));
 }
 
+/* Linux writes up to n bytes there, and often fewer; *have: how many it may, if that is not all. */
+static bool result_ok(uaddr p, u64 n, u64 *have)
+{
+    u64 may = usable(p, n, PROT_WRITE);
+    if (may < n)
+        *have = may;
+    return may || !n;
+}
+
 /* An argument of a call of lull/variants.h. */
-static bool variant_ok(u32 nr, unsigned i, const u64 arg[6])
+static bool variant_ok(u32 nr, unsigned i, u64 arg[6])
 {
     const struct lull_variant *v = lull_variant_find(nr, arg);
     if (!v || !v->kinds[0])
@@ -346,7 +355,9 @@ static bool variant_ok(u32 nr, unsigned i, const u64 arg[6])
     case 'i':
         return usable_all(arg[i], min_u64(arg[i + 1], 0x7ffff000), PROT_READ);
     case 'o':
-        return usable_all(arg[i], min_u64(arg[i + 1], 0x7ffff000), PROT_WRITE);
+        return result_ok(arg[i], min_u64(arg[i + 1], 0x7ffff000), &arg[LULL_ARG_HAVE]);
+    case 'r':
+        return result_ok(arg[i], v->size, &arg[LULL_ARG_HAVE]);
     case 'I':
         return usable_all(arg[i], v->size, PROT_READ);
     case 'O':

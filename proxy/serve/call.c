@@ -27,6 +27,7 @@
 #define NR_LSM_LIST_MODULES 461
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
+#define NR_LISTXATTRAT 465
 #define NR_OPEN_TREE_ATTR 467
 
 #define MODULES_MAX 512           /* bytes: numbers of security modules */
@@ -161,6 +162,7 @@ static bool result_is_short(uint32_t nr)
     case SYS_listxattr:
     case SYS_llistxattr:
     case SYS_flistxattr:
+    case NR_LISTXATTRAT:
     case SYS_mq_timedreceive:
         return true;
     default:
@@ -215,17 +217,22 @@ static int64_t finish_option(struct call *c)
     return 0;
 }
 
-static int64_t finish_bounce(struct call *c, int64_t r)
+int64_t call_bounced(struct call *c, int64_t r)
 {
+    if (!c->bounce)
+        return r;
     if (c->nr == SYS_getsockopt && r == 0)
         return finish_option(c);
-    if (r <= 0)
+    bool variant = c->nr == SYS_keyctl || c->nr == SYS_sysfs;
+    if (r < 0 || (r == 0 && !variant))
         return r;
-    size_t n = (size_t)r * (c->nr == NR_LSM_LIST_MODULES ? sizeof(uint64_t) : 1);
+    size_t n = variant ? variant_written(c, r)
+                       : (size_t)r * (c->nr == NR_LSM_LIST_MODULES ? sizeof(uint64_t) : 1);
     void *dst = n <= c->bounce_have ? call_mem(c, c->bounce_at, n) : NULL;
-    if (!dst)
+    if (n && !dst)
         return -EFAULT;
-    memcpy(dst, c->bounce, n);
+    if (n)
+        memcpy(dst, c->bounce, n);
     return r;
 }
 
@@ -691,8 +698,7 @@ int64_t call_finish(struct call *c, int64_t r)
 {
     if (r >= 0 && call_makes_fd(c->nr, c->user))
         r = call_fd_given(c->env, r);
-    if (c->bounce)
-        r = finish_bounce(c, r);
+    r = call_bounced(c, r);
     if (c->readonly && (r >= 0 || c->nr == SYS_sendfile)) {
         /* done, and no place for what is to be written at the end */
         if (r >= 0 && call_makes_fd(c->nr, c->user))

@@ -102,6 +102,9 @@ struct call {
  */
 bool call_decode(struct call *c, int64_t *answer);
 
+/* Copies what Linux wrote to c->bounce; Linux's answer r, or -EFAULT. */
+int64_t call_bounced(struct call *c, int64_t r);
+
 /*
  * `done` bytes of a write, writev or sendto were already taken by Linux: the decoded call is to
  * send the rest only.

@@ -125,7 +125,7 @@ bool keys_call(struct call *c, int64_t *answer)
         while (keys.call)
             pthread_cond_wait(&keys.changed, &keys.lock);
     }
-    *answer = ok ? keys.result : -ENOMEM;
+    *answer = ok ? call_bounced(c, keys.result) : -ENOMEM;
     pthread_mutex_unlock(&keys.lock);
     pthread_mutex_unlock(&keys.callers);
     return false;

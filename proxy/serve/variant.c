@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/keyctl.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -12,7 +13,36 @@
 
 #include "message.h"
 
+#define RESULT_MAX (1ul << 20) /* bytes of a result that may be written in part */
 #define STRUCT_MAX 4096u /* Linux: E2BIG for what is longer than a page */
+
+/* Up to n bytes of a result: through own memory if not all of it may be written. */
+static long result_at(struct call *c, unsigned i, uint64_t n)
+{
+    uint64_t have = c->user[LULL_ARG_HAVE];
+    if (have && have < n && n <= RESULT_MAX && (c->bounce = arena_alloc(c->mem, n))) {
+        memset(c->bounce, 0, n);
+        c->bounce_at = c->user[i];
+        c->bounce_have = have;
+        return (long)c->bounce;
+    }
+    return (long)call_ptr(c, c->user[i], n);
+}
+
+size_t variant_written(const struct call *c, int64_t r)
+{
+    size_t n = (size_t)c->arg[3]; /* keyctl's; it may be longer than the result */
+    if (c->nr == SYS_sysfs)
+        return strlen(c->bounce) + 1;
+    switch (lull_variant_command(c->nr, c->user)) {
+    case KEYCTL_GET_SECURITY: /* cut off */
+        return (size_t)r < n ? (size_t)r : n;
+    case KEYCTL_CAPABILITIES: /* filled up with zeros */
+        return (size_t)c->arg[2];
+    default: /* nothing if it does not fit */
+        return (size_t)r <= n ? (size_t)r : 0;
+    }
+}
 
 static bool decode_kind(struct call *c, unsigned i, char kind, size_t size, int64_t *answer)
 {
@@ -32,9 +62,12 @@ static bool decode_kind(struct call *c, unsigned i, char kind, size_t size, int6
         uint64_t n = c->user[i + 1];
         if (n > CALL_MAX_RW) /* Linux takes such a length for none of these */
             n = CALL_MAX_RW;
-        c->arg[i] = (long)call_ptr(c, c->user[i], n);
+        c->arg[i] = kind == 'o' ? result_at(c, i, n) : (long)call_ptr(c, c->user[i], n);
         return true;
     }
+    case 'r':
+        c->arg[i] = result_at(c, i, size);
+        return true;
     case 'I':
     case 'O':
         c->arg[i] = (long)call_ptr(c, c->user[i], size);
@@ -108,6 +141,10 @@ bool decode_mount_request(struct call *c, int64_t *answer)
 
 bool decode_mount_setattr(struct call *c, int64_t *answer)
 {
+    if (c->user[LULL_ARG_HAVE]) { /* not all of it may be read */
+        c->arg[3] = (long)LULL_BAD_PTR;
+        return true;
+    }
     void *own = copy_sized(c, 3, c->user[4], 32, answer);
     if (own)
         check_fd(c, own, 24, 8);

@@ -8,6 +8,8 @@
 
 /* sysfs, quotactl, quotactl_fd, keyctl, fsconfig (lull/variants.h) */
 bool decode_variant(struct call *c, int64_t *answer);
+/* How much of c->bounce Linux has written when it answered r >= 0. */
+size_t variant_written(const struct call *c, int64_t r);
 /* statmount, listmount */
 bool decode_mount_request(struct call *c, int64_t *answer);
 bool decode_mount_setattr(struct call *c, int64_t *answer);

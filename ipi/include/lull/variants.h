@@ -12,7 +12,9 @@
 /*
  * One letter for each argument from the first:
  * v: passed as it is; z: 0 is passed; f: descriptor; s: string; p: path;
- * i, o: buffer that is read, written, whose length is the next argument;
+ * i, o: buffer that is read, written, whose length is the next argument; arg[LULL_ARG_HAVE]: how
+ * much of it may be written, if not all (0: all);
+ * r: the same of `size` bytes;
  * I, O: `size` bytes that are read, written.
  */
 struct lull_variant {
@@ -37,7 +39,7 @@ struct lull_variant {
 /* No letters: refused. Ends with number 0. */
 static const struct lull_variant lull_variants[] = {
     {LULL_NR_SYSFS, 0, 1, "vs"},
-    {LULL_NR_SYSFS, 64, 2, "vvO"},
+    {LULL_NR_SYSFS, 64, 2, "vvr"},
     {LULL_NR_SYSFS, 0, LULL_VARIANT_ANY, "vzz"},
 
     LULL_QUOTA(0x800001, 0, "z"),  /* Q_SYNC */
