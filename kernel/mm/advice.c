@@ -204,11 +204,11 @@ static long dontneed(u64 start, u64 end, u32 advice)
     return r ? r : hole ? hole : huge;
 }
 
-/* Advice that changes no answer: 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 14 15 (NO)HUGEPAGE, 16 17
-   (NO)DUMP, 20 21 COLD PAGEOUT; FREE may be done at any time, so also never. */
+/* Advice that changes no answer: 0..3 NORMAL RANDOM SEQUENTIAL WILLNEED, 14 15 (NO)HUGEPAGE, 20 21
+   COLD PAGEOUT; FREE may be done at any time, so also never. */
 static bool is_hint(u32 advice)
 {
-    return advice <= 3 || advice == MADV_FREE || (advice >= 14 && advice <= 17) || advice == 20 ||
+    return advice <= 3 || advice == MADV_FREE || advice == 14 || advice == 15 || advice == 20 ||
            advice == 21;
 }
 

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* What of the memory a forked child gets: MADV_DONTFORK, WIPEONFORK and their opposites. */
+/* What of the memory a forked child gets, and a core file: MADV_DONTFORK, WIPEONFORK, DONTDUMP and
+   their opposites. */
 #include "kernel.h"
 #include "mm/mm.h"
 
 #define MADV_DONTFORK 10
 #define MADV_DOFORK 11
+#define MADV_DONTDUMP 16
+#define MADV_DODUMP 17
 #define MADV_WIPEONFORK 18
 #define MADV_KEEPONFORK 19
 
 bool mm_advice_is_of_fork(u32 advice)
 {
-    return advice == MADV_DONTFORK || advice == MADV_DOFORK || advice == MADV_WIPEONFORK ||
-           advice == MADV_KEEPONFORK;
+    return advice == MADV_DONTFORK || advice == MADV_DOFORK ||
+           (advice >= MADV_DONTDUMP && advice <= MADV_KEEPONFORK);
 }
 
 static void mark(struct lull_map m, u32 advice)
 {
-    u32 bit = advice == MADV_DONTFORK || advice == MADV_DOFORK ? LULL_MAP_DONTFORK : LULL_MAP_WIPE;
-    bool on = advice == MADV_DONTFORK || advice == MADV_WIPEONFORK;
+    u32 bit = advice == MADV_DONTFORK || advice == MADV_DOFORK   ? LULL_MAP_DONTFORK
+              : advice == MADV_DONTDUMP || advice == MADV_DODUMP ? LULL_MAP_DONTDUMP
+                                                                 : LULL_MAP_WIPE;
+    bool on = advice == MADV_DONTFORK || advice == MADV_DONTDUMP || advice == MADV_WIPEONFORK;
     if (!(m.flags & bit) == !on)
         return;
     m.flags ^= bit;

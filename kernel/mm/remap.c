@@ -108,7 +108,7 @@ static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_le
     pt_flush();
     struct lull_map m = {.start = to, .end = to + new_len, .prot = v.prot};
     m.flags = LULL_MAP_WINDOW | LULL_MAP_PRIVATE | (data ? 0 : LULL_MAP_RESERVED) |
-              (v.flags & (LULL_MAP_LOCK | LULL_MAP_DONTFORK | LULL_MAP_WIPE));
+              (v.flags & (LULL_MAP_LOCK | LULL_MAP_DONTFORK | LULL_MAP_WIPE | LULL_MAP_DONTDUMP));
     if (data) {
         long r = window_back(to, to + new_len);
         if (r)
@@ -156,9 +156,9 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
         return remap_move(was, old, old_len, new_len, to, flags);
     if (new_len < old_len)
         mm_unmap(old + new_len, old + old_len);
-    long r = new_len > old_len ? mm_map(to + old_len, to + new_len, was.prot,
-                                        was.flags & ~MEMORY_STATE)
-                               : 0;
+    long r = new_len > old_len
+                 ? mm_map(to + old_len, to + new_len, was.prot, was.flags & ~MEMORY_STATE)
+                 : 0;
     return r ? r : move_parts(old, min_u64(old_len, new_len), to);
 }
 

@@ -202,7 +202,7 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
     if (r == 0 && flags & MAP_FIXED && hugetlb_divides(*out, *out + len))
         r = -EINVAL;
     u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0) |
-               (droppable ? LULL_MAP_DROPPABLE | LULL_MAP_WIPE : 0);
+               (droppable ? LULL_MAP_DROPPABLE | LULL_MAP_WIPE | LULL_MAP_DONTDUMP : 0);
     kind |= flags & MAP_GROWSDOWN ? LULL_MAP_GROWS : 0;
     if (r == 0 && !mm_may_expand(flags & MAP_FIXED ? *out : 0, len, prot, kind))
         r = -ENOMEM;

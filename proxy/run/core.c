@@ -24,8 +24,8 @@ bool run_leaves_core(int signo)
     static const int core[] = {SIGQUIT, SIGILL,  SIGTRAP, SIGABRT, SIGBUS,
                                SIGFPE,  SIGSEGV, SIGXCPU, SIGXFSZ, SIGSYS};
     struct rlimit limit;
-    bool may = getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur > 0 &&
-               prctl(PR_GET_DUMPABLE) == 1;
+    bool may =
+        getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur > 0 && prctl(PR_GET_DUMPABLE) == 1;
     for (unsigned i = 0; may && i < sizeof core / sizeof *core; i++) {
         if (core[i] == signo)
             return true;
@@ -41,12 +41,14 @@ void run_keep_memory(void)
 /* What a core file holds natively: memory, apart from that of files which nobody has written to. */
 static bool is_dumped(const struct lull_map *m)
 {
-    if (m->flags & (LULL_MAP_HOLD | LULL_MAP_BEYOND | LULL_MAP_STUBS | LULL_MAP_WINDOW))
+    if (m->flags & (LULL_MAP_HOLD | LULL_MAP_BEYOND | LULL_MAP_STUBS | LULL_MAP_WINDOW |
+                    LULL_MAP_DONTDUMP | LULL_MAP_GUARD))
         return false;
     return m->file ? m->prot & LULL_PROT_WRITE : m->prot || m->flags & LULL_MAP_TOUCHED;
 }
 
-/* Of the isle's memory only the program's, as the kernel's table says: it is not believed further. */
+/* Of the isle's memory only the program's, as the kernel's table says: it is not believed further.
+ */
 static void choose_memory(void)
 {
     const struct lull_maps *maps = (const struct lull_maps *)LULL_KTABLES;

@@ -98,6 +98,7 @@ static void one(const struct call *c, const struct lull_map *m, const struct lul
                 {LULL_MAP_DONTFORK, "dc "},
                 {LULL_MAP_ONFAULT, "lf "},
                 {LULL_MAP_WIPE, "wf "},
+                {LULL_MAP_DONTDUMP, "dd "},
                 {LULL_MAP_DROPPABLE, "dp "},
                 {LULL_MAP_SEALED, "sl "}};
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)

@@ -633,3 +633,44 @@ CASE(locks, cachestat_of_a_file_of_proc)
     R(syscall(451, fd, NULL, stat, 0));
     R(syscall(451, file_with("f", "x"), &range, pages_before_hole(1) + PAGE - 32, 0));
 }
+
+/* Of VmFlags in smaps those that calls of this file set. */
+static void show_flags(const char *what, const char *p)
+{
+    static const char *const names[] = {" lo ", " dc ", " lf ", " wf ", " dd ", " sl ", " dp "};
+    char line[512];
+    unsigned long start = 0, from, to;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+            start = from;
+        if (start != (unsigned long)p || strncmp(line, "VmFlags:", 8))
+            continue;
+        printf("%s:", what);
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            printf("%s", strstr(line, names[i]) ? names[i] : "");
+        printf("\n");
+    }
+    if (f)
+        fclose(f);
+}
+
+CASE(locks, flags_of_mappings)
+{
+    char *p = map(8);
+
+    R(madvise(p, PAGE, MADV_DONTDUMP));
+    R(madvise(p + PAGE, PAGE, MADV_DONTFORK));
+    R(madvise(p + 2 * PAGE, PAGE, MADV_WIPEONFORK));
+    R(mlock2(p + 3 * PAGE, PAGE, MLOCK_ONFAULT));
+    R(mlock(p + 4 * PAGE, PAGE));
+    R(seal(p + 5 * PAGE, PAGE));
+    for (int i = 0; i < 7; i++)
+        show_flags("page", p + i * PAGE);
+    R(madvise(p, 8 * PAGE, MADV_DODUMP));
+    R(madvise(p, 2 * PAGE, MADV_DOFORK));
+    show_flags("as before", p);
+    p = mmap(NULL, PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+    show_flags("droppable", p);
+    R(munmap(p, PAGE));
+}

@@ -27,7 +27,7 @@
 #define LULL_MAP_WIPE (1u << 14)     /* MADV_WIPEONFORK: there it is zero */
 #define LULL_MAP_PRIVATE (1u << 15)  /* a window that the proxy has mapped MAP_PRIVATE */
 /* A window of huge pages: log2 of their size; 0: ordinary pages. */
-#define LULL_MAP_PAGE_SHIFT 26
+#define LULL_MAP_PAGE_SHIFT 27
 #define LULL_MAP_PAGE(flags) ((flags) >> LULL_MAP_PAGE_SHIFT)
 /* LULL_PROT_* of pages behind a file's end that are no window, and of guard pages: their own prot
    is none */
@@ -41,6 +41,7 @@
 /* MADV_GUARD_INSTALL: an access is SIGSEGV. The rights are in LULL_MAP_BEYOND_PROT. */
 #define LULL_MAP_GUARD (1u << 24)
 #define LULL_MAP_GROWS (1u << 25) /* MAP_GROWSDOWN */
+#define LULL_MAP_DONTDUMP (1u << 26) /* MADV_DONTDUMP: not in a core file */
 #define LULL_MAP_LOCK (LULL_MAP_LOCKED | LULL_MAP_ONFAULT)
 
 struct lull_map {
