@@ -212,6 +212,7 @@ struct thread *program_start(void)
     t->mempolicy = policy_first();
     t->sig.mask = b->sigmask;
     t->slack = t->slack_first = TIMER_SLACK_NS;
+    t->nice = NICE_UNKNOWN;
     t->sig.alt.flags = SS_DISABLE;
     for (u32 i = 0; i < b->ncores; i++)
         t->affinity[i / 64] |= 1ul << (i % 64);

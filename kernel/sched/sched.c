@@ -346,6 +346,45 @@ bool sched_fair_tick(struct percpu *p, struct runq *q)
     return false;
 }
 
+#define NICE_IDLE 26 /* SCHED_IDLE weighs a fifth of nice 19 */
+#define TURN_MAX (64 * SLICE_PARTS)
+
+static i32 nice_of(const struct thread *t)
+{
+    return t->policy == SCHED_IDLE ? NICE_IDLE : t->nice == NICE_UNKNOWN ? 0 : t->nice;
+}
+
+/* A step of niceness is a quarter more of the core, as on Linux (sched(7)): a turn is as many slices
+   longer than that of the nicest thread which waits here. */
+static u32 turn_of(i32 steps)
+{
+    u32 turn = SLICE_PARTS;
+    for (; steps > 0 && turn < TURN_MAX; steps--)
+        turn += turn / 4;
+    return turn;
+}
+
+bool sched_keeps_turn(struct runq *q, struct thread *cur)
+{
+    i32 nicest = nice_of(cur), own = nicest;
+    if (cur->prio)
+        return false;
+    spin_lock(&q->lock);
+    for (struct list *l = q->queue[0].next; l != &q->queue[0]; l = l->next) {
+        i32 other = nice_of(CONTAINER(l, struct thread, rq));
+        nicest = other > nicest ? other : nicest;
+    }
+    spin_unlock(&q->lock);
+    if (nicest == own) {
+        cur->turn = 0;
+        return false;
+    }
+    if (cur->turn < SLICE_PARTS) /* what is left over counts in the next turn */
+        cur->turn += turn_of(nicest - own);
+    cur->turn -= SLICE_PARTS;
+    return cur->turn >= SLICE_PARTS;
+}
+
 /* A thread's rank on this core now. */
 static int rank(const struct runq *q, u32 prio)
 {

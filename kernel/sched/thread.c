@@ -218,6 +218,8 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     memcpy(t->affinity, me->affinity, sizeof t->affinity);
     memcpy(t->name, me->name, sizeof t->name);
     t->slack = t->slack_first = me->slack;
+    t->nice = me->nice;
+    t->turn = 0;
     /* as fork does: the child starts with its parent's vector and control registers */
     cpu_xsave(thread_xsave(t), machine.xcr0);
     if (a->flags & CLONE_CHILD_CLEARTID)

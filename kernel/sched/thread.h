@@ -14,6 +14,7 @@
 #define THREAD_XSAVE 0x1000ul /* offset of the vector state in the slot */
 #define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
 #define SCHED_FIFO 1
+#define SCHED_IDLE 5
 #define TIMER_SLACK_NS 50000 /* of Linux's first process */
 #define PRIO_MAX 99          /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
 
@@ -121,12 +122,17 @@ struct thread {
         u64 end; /* a deadline */
     } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
+    i32 nice;               /* -20 .. 19, NICE_UNKNOWN: as Linux says it of the main thread */
+    u32 turn;               /* what is left of its turn on the core, in SLICE_PARTS of a slice */
     u64 slack, slack_first; /* PR_SET_TIMERSLACK, ns: now, and as it was inherited */
 };
 _Static_assert(offsetof(struct thread, work) == TH_WORK, "TH_WORK");
 _Static_assert(offsetof(struct thread, ksp) == TH_KSP, "TH_KSP");
 _Static_assert(offsetof(struct thread, tid) == TH_TID, "TH_TID");
 _Static_assert(sizeof(struct thread) <= THREAD_XSAVE, "thread slot");
+
+#define NICE_UNKNOWN 99
+#define SLICE_PARTS 16u
 
 struct runq {
     spinlock lock;
@@ -213,6 +219,8 @@ bool thread_block_until(u64 deadline); /* schedule() with a timer; false: it fir
 void slice_arm(unsigned core);
 void slice_disarm(void);
 bool sched_fair_tick(struct percpu *p, struct runq *q); /* somebody else's turn */
+/* Whether the current thread, whose slice is over, keeps the core because it is less nice than others. */
+bool sched_keeps_turn(struct runq *q, struct thread *cur);
 void slice_tick(void);                                  /* the proxy's timer rang on this core */
 void deadline_arm(struct percpu *p, struct runq *q);
 u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */

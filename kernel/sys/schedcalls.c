@@ -19,7 +19,6 @@
 #define NR_GETAFFINITY 204
 #define NR_SETATTR 314
 #define NR_GETATTR 315
-#define SCHED_IDLE 5
 #define SCHED_DEADLINE 6
 
 long sys_sched_yield(struct frame *f)
@@ -235,14 +234,90 @@ static long attr_fetch(uaddr from, struct attr *a)
     return 0;
 }
 
-/* Nice values are of the program, and Linux keeps them. */
-static long nice_set(i32 nice)
+/*
+ * Nice values are of threads. That of the main thread is what Linux shows of the process, so Linux
+ * keeps it, and says whether it may change. 0, or -errno.
+ */
+static long nice_get(i32 tid, i32 *nice)
 {
-    long now = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
-    if (now < 0 || 20 - now == nice)
-        return now < 0 ? now : 0;
-    long r = forward_raw(NR_SETPRIORITY, (const u64[6]){0, 0, (u64)(i64)nice});
-    return r == -EACCES ? -EPERM : r;
+    struct thread *t = lock_thread(tid);
+    if (!t)
+        return -ESRCH;
+    *nice = t->nice;
+    bool linux_has = t->tid == (i32)boot_info()->pid || *nice == NICE_UNKNOWN;
+    spin_unlock(&threads_lock);
+    if (!linux_has)
+        return 0;
+    long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
+    if (r < 0)
+        return r;
+    *nice = 20 - (i32)r;
+    t = lock_thread(tid);
+    if (t) {
+        t->nice = *nice;
+        spin_unlock(&threads_lock);
+    }
+    return 0;
+}
+
+static long nice_set(i32 tid, i32 nice)
+{
+    i32 now;
+    long r = nice_get(tid, &now);
+    if (r || nice == now)
+        return r;
+    struct thread *t = lock_thread(tid);
+    if (!t)
+        return -ESRCH;
+    bool main = t->tid == (i32)boot_info()->pid;
+    spin_unlock(&threads_lock);
+    if (main)
+        r = forward_raw(NR_SETPRIORITY, (const u64[6]){0, 0, (u64)(i64)nice});
+    else if (nice < now && boot_info()->euid != 0) /* RLIMIT_NICE is not looked at */
+        r = -EACCES;
+    t = r ? NULL : lock_thread(tid);
+    if (t) {
+        t->nice = nice;
+        spin_unlock(&threads_lock);
+    }
+    return r;
+}
+
+/* PRIO_PROCESS of one of this program's threads. */
+static bool is_own_thread(const struct frame *f)
+{
+    i32 who = (i32)f->rsi;
+    if ((i32)f->rdi != 0 || current()->child || who < 0)
+        return false;
+    struct thread *t = lock_thread(who);
+    bool own = t && !t->child;
+    if (t)
+        spin_unlock(&threads_lock);
+    return own;
+}
+
+long sys_getpriority(struct frame *f)
+{
+    i32 nice;
+    if (!is_own_thread(f))
+        return forward_call(f, &syscall_table[NR_GETPRIORITY]);
+    long r = nice_get((i32)f->rsi, &nice);
+    return r ? r : 20 - nice;
+}
+
+long sys_setpriority(struct frame *f)
+{
+    i32 nice = (i32)f->rdx;
+    if (is_own_thread(f))
+        return nice_set((i32)f->rsi, nice < -20 ? -20 : nice > 19 ? 19 : nice);
+    long r = forward_call(f, &syscall_table[NR_SETPRIORITY]);
+    if (r == 0 && (i32)f->rdi != 0) { /* of a group or a user: every thread's */
+        spin_lock(&threads_lock);
+        for (struct list *l = threads_all.next; l != &threads_all; l = l->next)
+            CONTAINER(l, struct thread, all)->nice = NICE_UNKNOWN;
+        spin_unlock(&threads_lock);
+    }
+    return r;
 }
 
 static long attr_apply(i32 tid, const struct attr *a)
@@ -271,9 +346,9 @@ static long attr_apply(i32 tid, const struct attr *a)
         return -EOPNOTSUPP;
     bool has_nice = !policy_realtime((u32)filled.policy) && filled.policy != SCHED_IDLE;
     if (has_nice && !(a->flags & ATTR_KEEP_PARAMS && !realtime)) {
-        r = nice_set(a->nice);
+        r = nice_set(tid, a->nice);
         if (r)
-            return r;
+            return r == -EACCES ? -EPERM : r;
     }
     return policy_set(tid, w);
 }
@@ -309,10 +384,9 @@ long sys_sched_getattr(struct frame *f)
     };
     spin_unlock(&threads_lock);
     if (!policy_realtime(a.policy)) {
-        long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
-        if (r < 0)
+        long r = nice_get((i32)f->rdi, &a.nice);
+        if (r)
             return r;
-        a.nice = 20 - (i32)r;
     }
     return copy_out(f->rsi, &a, a.size);
 }

@@ -105,6 +105,8 @@ long sys_sched_setscheduler(struct frame *f);
 long sys_sched_getscheduler(struct frame *f);
 long sys_sched_setparam(struct frame *f);
 long sys_sched_getparam(struct frame *f);
+long sys_getpriority(struct frame *f);
+long sys_setpriority(struct frame *f);
 long sys_sched_get_priority_max(struct frame *f);
 long sys_sched_get_priority_min(struct frame *f);
 long sys_sched_rr_get_interval(struct frame *f);

@@ -4,6 +4,7 @@
 
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <spawn.h>
 #include <sys/mman.h>
 #include <sys/rseq.h>
@@ -632,4 +633,58 @@ CASE(sched, fifo_thread_gets_the_cpu_timers_signal)
 CASE(sched, fifo_thread_leaves_others_a_little)
 {
     yield_until(ITIMER_REAL);
+}
+
+static int share_ends;
+
+struct share {
+    int nice;
+    pid_t tid;
+    long long ns;
+};
+
+static void *takes_its_share(void *p)
+{
+    struct share *s = p;
+    struct timespec t;
+    s->tid = (pid_t)syscall(SYS_gettid);
+    setpriority(PRIO_PROCESS, 0, s->nice);
+    while (!__atomic_load_n(&share_ends, __ATOMIC_RELAXED))
+        ;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    s->ns = t.tv_sec * 1000000000ll + t.tv_nsec;
+    s->nice = getpriority(PRIO_PROCESS, 0);
+    return NULL;
+}
+
+/* A nice value is a thread's, and the less nice one gets more of a CPU that they share. */
+CASE(sched, nice_threads)
+{
+    struct share s[2] = {{.nice = 1}, {.nice = 12}};
+    struct timespec now;
+    cpu_set_t set;
+    pthread_t t[2];
+
+    sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0, found = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (found)
+            CPU_CLR(cpu, &set);
+        found |= CPU_ISSET(cpu, &set);
+    }
+    R(sched_setaffinity(0, sizeof set, &set));
+    for (int i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, takes_its_share, &s[i]);
+    do {
+        sleep_ms(50);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    } while (now.tv_sec == 0 && now.tv_nsec < 600000000);
+    SHOW(getpriority(PRIO_PROCESS, s[0].tid));
+    SHOW(getpriority(PRIO_PROCESS, s[1].tid));
+    SHOW(getpriority(PRIO_PROCESS, 0));
+    __atomic_store_n(&share_ends, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        pthread_join(t[i], NULL);
+    SHOW(s[0].nice);
+    SHOW(s[1].nice);
+    SHOW(s[0].ns > 2 * s[1].ns);
 }
