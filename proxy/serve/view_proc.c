@@ -480,6 +480,11 @@ bool view_proc_self(const struct call *c, int fd, const char *name, struct text 
     if (!strcmp(name, "pagemap")) { /* 8 bytes a page */
         out->zeroes = VIEW_PAGEMAP_BYTES;
         out->maps = view_maps(v, &out->nmaps);
+        for (uint32_t i = 0; out->maps && i < out->nmaps; i++) {
+            struct lull_map *m = &out->maps[i];
+            if (!view_map_sane(m) || !call_mem(c, m->start, m->end - m->start))
+                m->end = m->start; /* nothing of the proxy's own */
+        }
         return out->maps != NULL;
     }
     if (!strcmp(name, "io"))
