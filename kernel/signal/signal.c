@@ -68,6 +68,26 @@ bool signal_pending(struct thread *t)
     return (p & ~t->sig.mask) != 0;
 }
 
+int signal_pending_fatal(struct thread *t)
+{
+    if (!signal_pending(t))
+        return 0;
+    spin_lock(&signal_lock);
+    u64 p = (t->sig.pending | process_pending) & ~t->sig.mask;
+    int signo = 1;
+    while (signo <= NSIG && !(p & sig_bit(signo) && fatal(signo)))
+        signo++;
+    spin_unlock(&signal_lock);
+    return signo <= NSIG ? signo : 0;
+}
+
+void signal_die(int signo)
+{
+    static struct lull_death death;
+    for (;;)
+        proxy_call(LULL_OP_DIE, (u64)signo, (u64)&death, 0);
+}
+
 static bool wants(const struct thread *t, int signo)
 {
     if (t->child)

@@ -113,6 +113,9 @@ void signals_init(void);
 void signalfds_init(void);
 /* Of a signal that the program sends itself: its number and user. */
 struct sigshort signal_own_info(int code);
+/* A signal that waits for t and ends the program; 0: none. */
+int signal_pending_fatal(struct thread *t);
+_Noreturn void signal_die(int signo);
 /* Sends to one thread, or to the process (t == NULL). False: it is ignored, or the thread ended. */
 bool signal_send(struct thread *t, int signo, const struct sigshort *info);
 /* To the process, by preference to the current thread: it is about what that does. */

@@ -7,6 +7,7 @@
 #include "sys/sys.h"
 
 #define SPIN_NS 100000u /* how long a caller looks for its answer itself */
+#define DYING_NS 1000000000ul /* how long a signal that ends the program waits for Linux's answer */
 #define NR_POLL 7
 #define NR_SELECT 23
 #define NR_SEMOP 65
@@ -135,6 +136,7 @@ static long forward_once(u32 nr, const u64 arg[6])
     submit(t, nr, arg);
     spin_for_answer(t);
     bool cancelled = ends_by_itself(nr, arg);
+    u64 patience = NEVER;
     while (!answered(t)) {
         thread_prepare_block();
         if (answered(t)) {
@@ -147,7 +149,12 @@ static long forward_once(u32 nr, const u64 arg[6])
             cancelled = true;
             continue;
         }
-        schedule();
+        /* Linux ends a wait that only death interrupts (TASK_KILLABLE); here nothing else does. */
+        int signo = signal_pending_fatal(t);
+        if (signo && patience == NEVER)
+            patience = clock_mono() + DYING_NS;
+        if (!thread_block_until(signo ? patience : NEVER))
+            signal_die(signo);
     }
     return t->fwd_result;
 }

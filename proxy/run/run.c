@@ -16,6 +16,7 @@
 #include "ownfd.h"
 #include "run/run_priv.h"
 #include "serve/call.h"
+#include "serve/fanotify.h"
 
 #define POLL_NS 2000000ull /* how long the server looks at a silent channel */
 
@@ -165,6 +166,7 @@ int start_server(struct run *r)
     const struct program *p = r->req->program;
     view_fill(r);
     view_io_begin();
+    fanotify_begin(r->req->opt->report_file);
     if (!r->mapped)
         r->mapped = mapped_create(p->path, p->interp);
     if (!r->mapped) {

@@ -527,6 +527,8 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_kcmp(c, answer);
     case SYS_fanotify_init:
         return decode_fanotify_init(c, answer);
+    case SYS_fanotify_mark:
+        return decode_fanotify_mark(c, answer);
     case SYS_io_setup:
         return decode_io_setup(c, answer);
     case SYS_io_destroy:
@@ -724,6 +726,7 @@ int64_t call_finish(struct call *c, int64_t r)
         break;
     case SYS_mount:
     case SYS_chroot:
+    case SYS_fanotify_mark:
         finish_mount(c);
         break;
     case SYS_read:

@@ -14,6 +14,7 @@
 
 #include <lull/syscalls.h>
 
+#include "serve/fanotify.h"
 #include "serve/server_priv.h"
 #include "systable.h"
 
@@ -211,9 +212,21 @@ static bool futex_waits(uint64_t op)
     return op == FUTEX_WAIT || op == FUTEX_WAIT_BITSET || op == LULL_FUTEX_WAITV;
 }
 
+/* Permission events of fanotify: whatever opens or reads may wait for another thread. */
+static bool waits_for_permission(uint32_t nr)
+{
+    if (lull_systable[nr].class != LULL_SYS_INTERNAL)
+        return true;
+    return nr == LULL_NR_MAP_FILE || nr == LULL_NR_MAP_AGAIN;
+}
+
 enum place classify(const struct server *s, const struct lull_sqe *e, struct arena *mem)
 {
     if (leases_made() && breaks_lease(e->nr))
+        return PLACE_AWAY;
+    if (fanotify_counts_errors() && breaks_lease(e->nr))
+        return PLACE_AWAY;
+    if (fanotify_waits() && waits_for_permission(e->nr))
         return PLACE_AWAY;
     if (e->as) /* a child's descriptors are not the proxy's: nothing is known of them */
         return PLACE_AWAY;

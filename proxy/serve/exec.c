@@ -12,10 +12,12 @@
 
 #include <lull/syscalls.h>
 
+#include "message.h"
 #include "program/program.h"
 #include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/fanotify.h"
 #include "serve/serve.h"
 #include "sigstate.h"
 
@@ -176,6 +178,11 @@ int64_t call_exec(struct call *c)
     err = exec_where(c, &req);
     if (err)
         return err;
+    if (!g && fanotify_hinders_exec()) {
+        close(req.file);
+        verbose("refused: execve with a group of fanotify that is not close-on-exec");
+        return -ENOSYS;
+    }
     if (!g)
         return c->env->exec(c->env->exec_ctx, &req);
     agent_act_as(NULL);

@@ -23,6 +23,7 @@
 #include "message.h"
 #include "ownfd.h"
 #include "serve/agent.h"
+#include "serve/fanotify.h"
 #include "serve/path_priv.h"
 #include "serve/view.h"
 
@@ -455,9 +456,11 @@ bool decode_open(struct call *c, int64_t *answer)
     if (!opening_of(c, &o))
         return true;
     int nofollow = o.flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    if ((o.flags & O_ACCMODE || o.flags & O_TRUNC) &&
-        server_syscall(SYS_newfstatat, o.dir, (long)o.path, (long)&st, nofollow) == 0 &&
-        is_running(c, &st) && may_write(o.dir, o.path))
+    bool writes = o.flags & O_ACCMODE || o.flags & O_TRUNC;
+    long r = writes ? server_syscall(SYS_newfstatat, o.dir, (long)o.path, (long)&st, nofollow) : -1;
+    if ((r == -EUCLEAN || r == -EIO) && fanotify_counts_errors())
+        return call_answer(answer, r);
+    if (r == 0 && is_running(c, &st) && may_write(o.dir, o.path))
         return call_answer(answer, -ETXTBSY);
     if (may_be_refused(o.path)) {
         if (open_by_name(c, &o, answer))

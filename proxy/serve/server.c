@@ -14,6 +14,7 @@
 #include <lull/syscalls.h>
 
 #include "serve/agent.h"
+#include "serve/fanotify.h"
 #include "serve/server_priv.h"
 
 static uint64_t now_ns(void)
@@ -245,6 +246,7 @@ void server_interrupt(struct server *s)
 
 void server_stop(struct server *s)
 {
+    fanotify_end();
     if (s->env.agents)
         agents_kill(s->env.agents);
     if (pool_stop(s))
