@@ -220,9 +220,9 @@ bool call_shows_proxy(const struct call *c, long pid);
 /* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
    file. */
 const char *path_proc_rest(const struct call *c, const char *path);
-/* set() for every thread of the proxy, all of which serve the program: 0 or -errno of the first
+/* set() for every thread of a proxy, 0: this one, all of which serve the program: 0 or -errno of the first
    that fails. What concerns a process in the program is each thread's here. */
-int64_t threads_each(int (*set)(pid_t tid, int value), int value);
+int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value);
 bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);

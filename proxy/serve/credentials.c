@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include "serve/call.h"
 #include "serve/everyone.h"
 #include "serve/path_priv.h"
+#include "serve/view.h"
 
 #define GROUPS_MAX 65536
 #define ATTR_SIZE 56 /* struct sched_attr, version 1 (sched_setattr(2)) */
@@ -110,12 +112,18 @@ bool decode_capset(struct call *c, int64_t *answer)
                                                        (long)(own + sizeof head), 0, 0, 0}));
 }
 
-int64_t threads_each(int (*set)(pid_t tid, int value), int value)
+int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value)
 {
-    DIR *d = opendir("/proc/self/task");
+    char name[64];
+    int dir = path_self(name, pid ? "../%d/task" : "task", pid);
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     int64_t r = 0;
-    if (!d)
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
         return -ENOSYS;
+    }
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
         int tid = path_thread(dirfd(d), e->d_name);
         if (tid > 0 && set(tid, value) && errno != ESRCH)
@@ -133,10 +141,12 @@ static int nice_set(pid_t tid, int value)
 bool decode_setpriority(struct call *c, int64_t *answer)
 {
     int which = (int)c->user[0], who = (int)c->user[1];
-    if (which != PRIO_PROCESS || (who != 0 && who != c->env->pid) || agent_acting() ||
-        !c->env->credentials_changed)
+    bool own = who == 0 || who == c->env->pid;
+    if (which != PRIO_PROCESS || agent_acting() || !c->env->credentials_changed)
         return true;
-    return call_answer(answer, threads_each(nice_set, (int)c->user[2]));
+    if (!own && (who < 0 || call_shows_proxy(c, who) || !peer_is_isle(who)))
+        return true;
+    return call_answer(answer, threads_each(own ? 0 : who, nice_set, (int)c->user[2]));
 }
 
 /* The structure says itself how long it is: Linux reads a copy, which says no more than is there.

@@ -19,6 +19,7 @@
 #include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/everyone.h"
+#include "serve/view.h"
 
 #define IOPRIO_WHO_PROCESS 1
 #define PERSONALITY_ASK 0xffffffffu
@@ -199,10 +200,12 @@ bool decode_ioprio(struct call *c, int64_t *answer)
     c->arg[0] = which;
     c->arg[1] = who;
     c->arg[2] = (int)c->user[2];
-    if (!own || agent_acting())
+    bool peer = which == IOPRIO_WHO_PROCESS && who > 0 && !own && !agent_acting() &&
+                c->nr == SYS_ioprio_set && !call_shows_proxy(c, who) && peer_is_isle(who);
+    if ((!own && !peer) || agent_acting())
         return true;
     if (c->nr == SYS_ioprio_set && c->env->credentials_changed)
-        return call_answer(answer, threads_each(ioprio_set, (int)c->user[2]));
+        return call_answer(answer, threads_each(peer ? who : 0, ioprio_set, (int)c->user[2]));
     c->arg[1] = c->env->pid;
     return true;
 }

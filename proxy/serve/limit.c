@@ -17,6 +17,7 @@
 #include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/view.h"
 
 static bool capable(unsigned capability)
 {
@@ -92,6 +93,24 @@ static int64_t files_limit(const struct call *c, bool sets, uint64_t from, uint6
     return 0;
 }
 
+/* A limit of another process: where an isle keeps it, Linux's is the proxy's. */
+static bool decode_peers_limit(struct call *c, int pid, unsigned resource, int64_t *answer)
+{
+    struct rlimit l;
+    if (pid <= 0 || resource >= LULL_LIMITS || !(LULL_LIMITS_KEPT >> resource & 1) ||
+        agent_acting() || !peer_is_isle(pid))
+        return true;
+    if (c->user[2])
+        return call_refuse(c, answer);
+    long r = server_syscall(SYS_prlimit64, pid, (long)resource, 0, (long)&l); /* who may ask */
+    if (r < 0 || !peer_limit(pid, resource, &l))
+        return call_answer(answer, r < 0 ? r : -EPERM);
+    void *dst = call_mem(c, c->user[3], sizeof l);
+    if (dst)
+        memcpy(dst, &l, sizeof l);
+    return call_answer(answer, dst || !c->user[3] ? 0 : -EFAULT);
+}
+
 /* Without room for signals the proxy's own could not be sent: those limits stay as they are. */
 bool decode_limit(struct call *c, int64_t *answer)
 {
@@ -108,7 +127,9 @@ bool decode_limit(struct call *c, int64_t *answer)
             return call_answer(answer, -EFAULT);
         return call_answer(answer, files_limit(c, sets, c->user[1], sets ? 0 : c->user[1]));
     }
-    if (!sets || !own || agent_acting() ||
+    if (!own)
+        return decode_peers_limit(c, pid, resource, answer);
+    if (!sets || agent_acting() ||
         (resource != RLIMIT_SIGPENDING && resource != RLIMIT_RTTIME))
         return true;
     struct rlimit now, want;

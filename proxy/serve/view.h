@@ -120,6 +120,11 @@ bool decode_cachestat(struct call *c, int64_t *answer);
  * change.
  */
 bool view_peer(int fd, const char *path, struct text *out);
+/* The process runs the same file as this one: it is an isle of the same lull. */
+bool peer_is_isle(int pid);
+/* A limit that such a process's isle keeps. False: it cannot be read. */
+struct rlimit;
+bool peer_limit(int pid, unsigned resource, struct rlimit *out);
 
 /* -- view_smaps.c: smaps, smaps_rollup -------------------------------------------------------- */
 bool view_smaps(const struct call *c, const char *name, struct text *out);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -38,8 +39,7 @@ static int peer_of(const char *path, bool *stat)
     return errno || end != name || pid <= 0 || pid > INT_MAX ? 0 : (int)pid;
 }
 
-/* It runs the same file as this process: an isle of the same lull. */
-static bool is_isle(int pid)
+bool peer_is_isle(int pid)
 {
     char path[80];
     struct stat own, peer;
@@ -117,7 +117,7 @@ bool view_peer(int fd, const char *path, struct text *out)
     uint32_t waits;
     struct text real = {0};
     int pid = peer_of(path, &stat);
-    if (!pid || agent_acting() || !is_isle(pid))
+    if (!pid || agent_acting() || !peer_is_isle(pid))
         return false;
     bool ok = view_read(fd, &real) == 0;
     char *at = ok ? stat ? strrchr(real.p, ')') : strstr(real.p, status) : NULL;
@@ -133,4 +133,14 @@ bool view_peer(int fd, const char *path, struct text *out)
     }
     text_free(&real);
     return ok;
+}
+
+bool peer_limit(int pid, unsigned resource, struct rlimit *out)
+{
+    struct iovec to = {out, sizeof *out};
+    struct iovec from = {(char *)LULL_LIMIT_TABLE + offsetof(struct lull_limits, of) +
+                             resource * sizeof *out,
+                         sizeof *out};
+    return server_syscall6(SYS_process_vm_readv, (const long[6]){pid, (long)&to, 1, (long)&from, 1,
+                                                                 0}) == (long)sizeof *out;
 }

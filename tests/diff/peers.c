@@ -3,6 +3,7 @@
 #include "diff.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -263,4 +264,40 @@ CASE(peers, nobody_sleeps_with_a_signal_under_way)
         kill(pid[i], SIGKILL);
         R(waitpid(pid[i], NULL, 0) == pid[i]);
     }
+}
+
+/* Limits and nice of a child, by its number. */
+CASE(peers, limits_and_nice)
+{
+    int up[2], down[2];
+    char byte = 0;
+    if (pipe(up) || pipe(down))
+        return;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_STACK, &(struct rlimit){3 << 20, 5 << 20});
+        setrlimit(RLIMIT_AS, &(struct rlimit){1ul << 40, 1ul << 41});
+        setrlimit(RLIMIT_CORE, &(struct rlimit){4096, 8192});
+        if (write(up[1], "r", 1) != 1 || read(down[0], &byte, 1) != 1)
+            _exit(1);
+        SHOW(getpriority(PRIO_PROCESS, 0));
+        SHOW(getpriority(PRIO_PROCESS, getpid()));
+        fflush(stdout);
+        _exit(0);
+    }
+    SHOW(read(up[0], &byte, 1));
+    static const __rlimit_resource_t which[] = {RLIMIT_STACK, RLIMIT_AS, RLIMIT_CORE};
+    for (int i = 0; i < 3; i++) {
+        struct rlimit l = {0, 0};
+        R(prlimit(pid, which[i], NULL, &l));
+        printf("%llu %llu\n", (unsigned long long)l.rlim_cur, (unsigned long long)l.rlim_max);
+    }
+    R(prlimit(pid, RLIMIT_AS, NULL, (void *)8));
+    R(prlimit(pid, RLIMIT_CORE, &(struct rlimit){1024, 8192}, NULL));
+    R(setpriority(PRIO_PROCESS, (id_t)pid, 7));
+    SHOW(getpriority(PRIO_PROCESS, (id_t)pid));
+    SHOW(write(down[1], "x", 1));
+    waitpid(pid, NULL, 0);
+    R(setpriority(PRIO_PROCESS, (id_t)pid, 7));
 }
