@@ -2,7 +2,9 @@
 /*
  * A private mapping of a file is a copy of it, made when it is mapped: no page is ever missing
  * afterwards. The proxy copies; until it is done the range is held, so that no other thread's mmap
- * finds it free.
+ * finds it free. Large files are windows instead: what is not touched costs nothing, and other
+ * processes share the page cache. So is what lies wholly behind the end of its file, which may
+ * grow.
  */
 #include "kernel.h"
 #include "mm/mm.h"
@@ -10,7 +12,8 @@
 
 #define BYTES_MASK ((1ul << 40) - 1) /* of the answer to LULL_NR_MAP_FILE */
 
-#define ASK_FROM LULL_HUGE /* bytes: from here on it is worth asking before memory is taken */
+#define WINDOW_FROM (16ul << 20) /* bytes of a file: from here on a window */
+#define ASK_FROM LULL_HUGE       /* bytes: from here on it is worth asking before memory is taken */
 
 /*
  * Ranges that the proxy is copying to. No window may come there meanwhile, because the copy would
@@ -166,6 +169,22 @@ static long map_hugetlb_file(struct frame *f, u32 prot, long answer, u64 *out)
                                                     : refuse(9);
 }
 
+/* As a window: where the program wants it, or among the windows. */
+static long map_large_file(struct frame *f, u64 len, u32 prot, u64 *out)
+{
+    u32 flags = (u32)f->r10;
+    u64 hint = mm_hint(f->rdi);
+    mm_lock_unfilled(f->rdi, len, flags);
+    if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+        hint = f->rdi;
+    else if (hint && mm_place(hint, len, 0, out) == 0 && *out == hint)
+        flags |= MAP_FIXED;
+    long r = window_new(f, hint, flags, len, prot, out);
+    pt_flush();
+    spin_unlock(&mm_lock);
+    return r > 0 ? map_hugetlb_file(f, prot, r, out) : r;
+}
+
 long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
 {
     struct filling copy;
@@ -178,6 +197,9 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     if (r & LULL_MAP_FILE_ZERO)
         return map_anonymous(f->rdi, len, prot, (u32)f->r10, out);
     u64 covered = min_u64(ALIGN_UP((u64)r, LULL_PAGE), len);
+    bool windows = boot_info()->flags & LULL_BOOT_F_WINDOWS;
+    if (windows && covered >= WINDOW_FROM && !huge)
+        return map_large_file(f, len, prot, out);
     spin_lock(&mm_lock);
     r = prepare(f->rdi, len, covered, prot, (u32)f->r10, out);
     if (r == 0 && hugetlb_divides(*out, *out + len)) {
@@ -186,9 +208,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     }
     if (r == 0)
         filling_begin(&copy, *out, *out + covered);
-    i64 page = r && boot_info()->flags & LULL_BOOT_F_WINDOWS
-                   ? window_call(LULL_WIN_HUGE, 0, 0, 0, f->r8 & 0xffffffff, 1)
-                   : 0;
+    i64 page = r && windows ? window_call(LULL_WIN_HUGE, 0, 0, 0, f->r8 & 0xffffffff, 1) : 0;
     spin_unlock(&mm_lock);
     if (page > 0) /* there is no room for a copy, but none is needed */
         return map_hugetlb(f, prot, (u32)page, out);
@@ -207,7 +227,10 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
         return map_hugetlb_file(f, prot, r, out);
     }
     blocks_mark_used(start, start + covered);
-    if (r >= 0) {
+    if (r >= 0 && windows && !(r & BYTES_MASK)) {
+        r = window_new(f, start, MAP_PRIVATE | MAP_FIXED, len, prot, out);
+        r = r > 0 ? -EAGAIN : r; /* the descriptor is a file of huge pages by now */
+    } else if (r >= 0) {
         rewrite_forget(start, end);
         struct lull_map m = {
             .start = start, .end = end, .prot = prot, .file = (u32)((u64)r >> 40), .offset = f->r9};

@@ -166,6 +166,8 @@ struct thread *program_start(void);
 
 /* window.c: memory shared with Linux. All but the first under mm_lock. */
 long map_window(struct frame *f, u64 len, u32 prot, u64 *out);
+/* mmap(2) of a window with the descriptor and offset in f. 0, -errno, or LULL_IS_HUGETLB. */
+long window_new(const struct frame *f, u64 hint, u32 flags, u64 len, u32 prot, u64 *out);
 bool in_windows(u64 start, u64 end);
 /* The isle has no memory of its own in [start, end), or not in all of it: any mapping there is a
    window. */

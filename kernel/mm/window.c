@@ -189,16 +189,14 @@ static void window_reserve(struct lull_map m)
     vma_insert(m);
 }
 
-long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
+long window_new(const struct frame *f, u64 hint, u32 flags, u64 len, u32 prot, u64 *out)
 {
-    u32 flags = (u32)f->r10;
     bool droppable = (flags & MAP_TYPE) == MAP_DROPPABLE;
     bool private = (flags & MAP_TYPE) == MAP_PRIVATE || droppable;
     bool reserved = private && !prot && flags & MAP_ANONYMOUS && !droppable;
     u64 fd = flags & MAP_ANONYMOUS ? ~0ul : (u64)(u32)f->r8;
     u64 offset = flags & MAP_ANONYMOUS ? 0 : f->r9;
-    mm_lock_unfilled(f->rdi, len, flags);
-    long r = vma_room(4) ? place(f->rdi, len, flags, 0, reserved, out) : -ENOMEM;
+    long r = vma_room(4) ? place(hint, len, flags, 0, reserved, out) : -ENOMEM;
     if (r == 0 && flags & MAP_FIXED && hugetlb_divides(*out, *out + len))
         r = -EINVAL;
     u32 kind = LULL_MAP_WINDOW | (private ? LULL_MAP_PRIVATE : 0) |
@@ -220,6 +218,14 @@ long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
         else if (r == -ENOSYS)
             refuse(9);
     }
+    return r;
+}
+
+long map_window(struct frame *f, u64 len, u32 prot, u64 *out)
+{
+    u32 flags = (u32)f->r10;
+    mm_lock_unfilled(f->rdi, len, flags);
+    long r = window_new(f, f->rdi, flags, len, prot, out);
     pt_flush();
     spin_unlock(&mm_lock);
     return r > 0 ? map_hugetlb(f, prot, r & 63, out) : r;

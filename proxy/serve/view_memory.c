@@ -28,12 +28,45 @@ void view_memory_forked(void)
     highest = 0;
 }
 
+/* Bytes of a private window of a file that the process has, and the file's own among them.
+   mincore(2) would tell which pages of the file are in memory. */
+static uint64_t present(uint64_t start, uint64_t end, uint64_t *of_file)
+{
+    static _Thread_local uint64_t entry[512];
+    static const char path[] = "/proc/self/pagemap";
+    uint64_t n = 0;
+    long fd = server_syscall(SYS_open, (long)path, O_RDONLY | O_CLOEXEC, 0, 0);
+    for (uint64_t at = start; fd >= 0 && at < end;) {
+        uint64_t pages = (end - at) / LULL_PAGE;
+        pages = pages < 512 ? pages : 512;
+        long got = server_syscall(SYS_pread64, fd, (long)entry, (long)(pages * 8),
+                                  (long)(at / LULL_PAGE * 8));
+        if (got < 8)
+            break;
+        for (long i = 0; i < got / 8; i++) {
+            n += entry[i] >> 63 ? LULL_PAGE : 0;
+            *of_file += entry[i] >> 63 && entry[i] >> 61 & 1 ? LULL_PAGE : 0;
+        }
+        at += (uint64_t)got / 8 * LULL_PAGE;
+    }
+    if (fd >= 0)
+        server_syscall(SYS_close, fd, 0, 0, 0);
+    return n;
+}
+
+static bool is_private_file(const struct lull_map *m)
+{
+    return m->file && m->flags & LULL_MAP_WINDOW && m->flags & LULL_MAP_PRIVATE;
+}
+
 uint64_t view_resident(const struct lull_map *m)
 {
     static _Thread_local unsigned char page[STEP / LULL_PAGE];
     uint64_t n = 0;
     if (!m->prot || LULL_MAP_PAGE(m->flags))
         return 0;
+    if (is_private_file(m))
+        return present(m->start, m->end, &n);
     for (uint64_t at = m->start; at < m->end; at += STEP) {
         uint64_t len = m->end - at < STEP ? m->end - at : STEP;
         if (server_syscall(SYS_mincore, (long)at, (long)len, (long)page, 0) < 0)
@@ -88,6 +121,13 @@ static void add_resident(const struct call *c, const struct lull_map *m, struct 
     }
     if (m->flags & (LULL_MAP_STUBS | LULL_MAP_BEYOND))
         return;
+    if (m->prot && is_private_file(m)) {
+        uint64_t file = 0, all = present(m->start, m->end, &file);
+        out->file += file;
+        out->anon += all - file;
+        *touched += all - file;
+        return;
+    }
     uint64_t bytes = view_resident(m);
     if (!lull_map_shared(m)) {
         out->anon += bytes;

@@ -569,6 +569,84 @@ CASE(memory, around_the_image)
     touch("again", p + PAGE, 0);
 }
 
+#define LARGE (20ul << 20)
+
+/* As a library is mapped, or a large input: what is not touched costs nothing. */
+CASE(memory, large_private_file)
+{
+    int fd = file_with("f", "abc"), p[2];
+    char *q;
+
+    R(ftruncate(fd, LARGE));
+    R(pipe(p));
+    R(pwrite(fd, "middle", 7, LARGE / 2));
+    q = mmap(NULL, LARGE + PAGE, RW, MAP_PRIVATE, fd, 0);
+    MAPPED(q);
+    printf("%s %s\n", q, q + LARGE / 2);
+    R(pwrite(fd, "later", 6, LARGE / 4));
+    printf("%s\n", q + LARGE / 4);
+    q[0] = 'A';
+    R(pwrite(fd, "xyz", 4, 0));
+    printf("%s\n", q);
+    touch("behind the end", q + LARGE, 1);
+    R(write(p[1], "by a call", 10));
+    R(read(p[0], q + 2 * PAGE, 10));
+    R(write(p[1], q + LARGE / 2, 7));
+    in_child("child", q);
+    printf("%s\n", q + 2 * PAGE);
+    R(ftruncate(fd, LARGE / 4));
+    touch("cut off", q + LARGE / 2, 0);
+    touch("still there", q + PAGE, 0);
+    R(ftruncate(fd, LARGE + PAGE));
+    touch("there again", q + LARGE / 2, 0);
+    touch("grown", q + LARGE, 1);
+    R(mprotect(q, PAGE, PROT_READ));
+    touch("protected", q, 1);
+    R(munmap(q + PAGE, PAGE));
+    touch("gone", q + PAGE, 0);
+    touch("not gone", q + 2 * PAGE, 0);
+}
+
+/* As a dynamic loader does it: all at once, then each segment in its place. */
+CASE(memory, segments_of_a_large_file)
+{
+    int fd = file_with("f", "abc");
+    char *q, *data;
+
+    R(ftruncate(fd, LARGE));
+    q = mmap(NULL, LARGE + 10 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    data = q + LARGE / 2;
+    R(mprotect(data, LARGE / 2 + 10 * PAGE, PROT_NONE));
+    SHOW(mmap(data + PAGE, 100 * PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, 0) == data + PAGE);
+    SHOW(mmap(data + 101 * PAGE, 10 * PAGE, RW, ANON | MAP_FIXED, -1, 0) == data + 101 * PAGE);
+    printf("%s\n", data + PAGE);
+    strcpy(data + PAGE, "relocated");
+    touch("bss", data + 101 * PAGE, 1);
+    touch("between", data, 0);
+    R(mprotect(data + PAGE, PAGE, PROT_READ));
+    touch("relro", data + PAGE, 1);
+    printf("%s %s\n", data + PAGE, q);
+    in_child("child", data + 101 * PAGE);
+}
+
+/* A page that the file did not have when it was mapped. */
+CASE(memory, file_grows_into_a_private_mapping)
+{
+    int fd = file_with("f", "abc");
+    char *q = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 7 * PAGE), *at = map(3);
+
+    touch("behind the end", q, 0);
+    SHOW(mmap(at + PAGE, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 3 * PAGE) == at + PAGE);
+    R(pwrite(fd, "more", 5, 7 * PAGE));
+    printf("%s\n", q);
+    R(pwrite(fd, "less", 5, 3 * PAGE));
+    printf("%s\n", at + PAGE);
+    touch("before it", at, 1);
+    R(munmap(at + PAGE, PAGE));
+    touch("gone", at + PAGE, 0);
+    touch("after it", at + 2 * PAGE, 1);
+}
+
 CASE(memory, grows_down)
 {
     char *p = mmap(NULL, 16 * PAGE, RW, ANON | MAP_GROWSDOWN, -1, 0);
