@@ -4,7 +4,9 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -51,11 +53,14 @@ static int64_t op_map(struct run *r, const uint64_t arg[6])
 static int64_t op_shm(struct run *r, const uint64_t arg[6])
 {
     char name[32];
+    struct shmid_ds ds = {0};
     int64_t ret = isle_window_shm(&r->isle, arg[1], arg[2], (int)arg[3], (int)arg[4], arg[5]);
-    snprintf(name, sizeof name, "/SYSV%08x", (unsigned)arg[3]);
-    if (ret >= 0)
-        ret |= (int64_t)mapped_number(r->mapped, 0, arg[3], name) << LULL_WIN_FILE_SHIFT;
-    return ret;
+    if (ret < 0)
+        return ret;
+    shmctl((int)arg[3], IPC_STAT, &ds);
+    snprintf(name, sizeof name, "/SYSV%08x (deleted)", (unsigned)ds.shm_perm.__key);
+    uint64_t number = mapped_number(r->mapped, makedev(0, 1), arg[3], name);
+    return ret | (int64_t)(number << LULL_WIN_FILE_SHIFT);
 }
 
 int64_t window_op(struct run *r, const uint64_t arg[6])

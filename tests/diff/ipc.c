@@ -34,6 +34,26 @@ CASE(ipc, shm_sysv)
     R(shmctl(id, IPC_RMID, NULL));
 }
 
+/* Its line of /proc/self/maps names the key, and the segment's number is the inode. */
+CASE(ipc, shm_sysv_in_maps)
+{
+    char line[256], rights[8], name[64], deleted[16];
+    int id = shmget(0x51de, 2 * PAGE, IPC_CREAT | 0600);
+    char *p = shmat(id, NULL, 0);
+    unsigned long start, end, offset, inode;
+    unsigned major, minor;
+    FILE *f = fopen("/proc/self/maps", "r");
+
+    R(shmctl(id, IPC_RMID, NULL));
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "%lx-%lx %7s %lx %x:%x %lu %63s %15s", &start, &end, rights, &offset,
+                   &major, &minor, &inode, name, deleted) == 9 &&
+            start == (uintptr_t)p)
+            printf("%lu %s %lx %x:%x %d %s %s\n", end - start, rights, offset, major, minor,
+                   inode == (unsigned long)id, name, deleted);
+    }
+}
+
 CASE(ipc, shm_sysv_errors)
 {
     R(shmget(IPC_PRIVATE, 0, 0600));
