@@ -8,6 +8,11 @@
 #define MREMAP_FIXED 2u
 #define MREMAP_DONTUNMAP 4u
 
+static bool has_data(const struct lull_map *v)
+{
+    return v->prot || (v->flags & MEMORY_STATE) == LULL_MAP_TOUCHED;
+}
+
 /* Moves a mapping: memory does not follow its address here, so it is copied. */
 static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64 to, u32 flags)
 {
@@ -17,7 +22,7 @@ static long remap_move(struct lull_map v, u64 old, u64 old_len, u64 new_len, u64
         if (r)
             return r;
     }
-    bool data = v.prot || (v.flags & MEMORY_STATE) == LULL_MAP_TOUCHED;
+    bool data = has_data(&v);
     u32 prot = data ? PROT_READ | PROT_WRITE : 0;
     long r = mm_map(at, at + new_len, prot, v.flags & ~MEMORY_STATE);
     if (r)
@@ -66,7 +71,7 @@ static u64 mapping_end(const struct lull_map *m)
 }
 
 /* A mapping of several parts goes to `to`. */
-static long move_parts(u64 old, u64 len, u64 to)
+static long move_parts(u64 old, u64 len, u64 to, u32 flags)
 {
     for (u64 at = old; at < old + len;) {
         struct lull_map v = *vma_at(at);
@@ -78,7 +83,7 @@ static long move_parts(u64 old, u64 len, u64 to)
             mm_unmap(at, end);
             vma_insert(m);
         } else {
-            long r = remap_move(v, at, end - at, end - at, there, 0);
+            long r = remap_move(v, at, end - at, end - at, there, flags);
             if (r < 0)
                 return r;
         }
@@ -95,29 +100,52 @@ static long grow_parts(struct lull_map was, u64 old, u64 old_len, u64 new_len, u
     long r = mm_place(0, new_len, 0, &to);
     if (r == 0)
         r = mm_map(to + old_len, to + new_len, was.prot, was.flags & ~MEMORY_STATE);
-    return r ? r : move_parts(old, old_len, to);
+    return r ? r : move_parts(old, old_len, to, 0);
+}
+
+static bool any_data(u64 start, u64 end)
+{
+    const struct lull_map *v = vma_next(start);
+    while (v && v->start < end && !has_data(v))
+        v = vma_next(v->end);
+    return v && v->start < end;
+}
+
+/* The data of all parts of a mapping, to memory that is zero. */
+static void copy_parts(u64 old, u64 len, u64 to)
+{
+    for (u64 at = old; at < old + len;) {
+        const struct lull_map *v = vma_at(at);
+        u64 end = min_u64(v->end, old + len);
+        if (has_data(v)) {
+            if (!(v->prot & PROT_READ))
+                pt_map(at, end, PROT_READ);
+            memcpy((void *)(to + (at - old)), (void *)at, end - at);
+        }
+        at = end;
+    }
 }
 
 /* Memory of RAM's goes among the windows, where Linux has memory for it. */
 static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_len)
 {
-    bool data = v.prot || (v.flags & MEMORY_STATE) == LULL_MAP_TOUCHED;
+    u64 len = min_u64(old_len, new_len);
     if (v.file || v.flags & LULL_MAP_BEYOND)
         return refuse(25); /* a copy of a file: Linux does not know of which */
     mm_unmap(to, to + new_len);
     pt_flush();
+    bool data = any_data(old, old + len);
     struct lull_map m = {.start = to, .end = to + new_len, .prot = v.prot};
     m.flags = LULL_MAP_WINDOW | LULL_MAP_PRIVATE | (data ? 0 : LULL_MAP_RESERVED) |
-              (v.flags & (LULL_MAP_LOCK | LULL_MAP_DONTFORK | LULL_MAP_WIPE | LULL_MAP_DONTDUMP));
+              (v.flags & (LULL_MAP_LOCK | LULL_MAP_DONTFORK | LULL_MAP_WIPE | LULL_MAP_DONTDUMP |
+                          LULL_MAP_GROWS));
     if (data) {
         long r = window_back(to, to + new_len);
         if (r)
             return r;
         if (pt_map(to, to + new_len, PROT_READ | PROT_WRITE))
             return -ENOMEM;
-        if (!(v.prot & PROT_READ))
-            pt_map(old, old + old_len, PROT_READ);
-        memcpy((void *)to, (void *)old, min_u64(old_len, new_len));
+        copy_parts(old, len, to);
         if (!v.prot)
             pt_unmap(to, to + new_len);
         else if (pt_map(to, to + new_len, v.prot))
@@ -156,10 +184,10 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
         return remap_move(was, old, old_len, new_len, to, flags);
     if (new_len < old_len)
         mm_unmap(old + new_len, old + old_len);
-    long r = new_len > old_len
-                 ? mm_map(to + old_len, to + new_len, was.prot, was.flags & ~MEMORY_STATE)
-                 : 0;
-    return r ? r : move_parts(old, min_u64(old_len, new_len), to);
+    long r = new_len > old_len ? mm_map(to + old_len, to + new_len, was.prot,
+                                        was.flags & ~(MEMORY_STATE | LULL_MAP_IMAGE))
+                               : 0;
+    return r ? r : move_parts(old, min_u64(old_len, new_len), to, flags);
 }
 
 /* 0: a mapping may be moved to [to, to + len). */

@@ -532,6 +532,51 @@ CASE(memory, low_moves)
     touch("parent", to, 0);
 }
 
+/* A part of a closed mapping that was emptied is no mapping of its own. */
+CASE(memory, closed_memory_moves_and_stays)
+{
+    char *p = mmap(NULL, 8 * PAGE, PROT_NONE, ANON, -1, 0), *to = p + 5 * PAGE;
+
+    R(mprotect(p, 3 * PAGE, RW));
+    strcpy(p, "first");
+    strcpy(p + PAGE, "second");
+    R(mprotect(p, 3 * PAGE, PROT_NONE));
+    R(madvise(p + PAGE, PAGE, MADV_DONTNEED));
+    SHOW(mremap(p, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) == to);
+    touch("stays", p, 0);
+    touch("stays too", p + PAGE, 0);
+    R(mprotect(p, 8 * PAGE, RW));
+    printf("%s%s %s%s\n", p, p + PAGE, to, to + PAGE);
+}
+
+CASE(memory, closed_memory_with_data_moves_far)
+{
+    char *p = mmap(NULL, 3 * PAGE, PROT_NONE, ANON, -1, 0), *to = (char *)0x36000000;
+
+    R(mprotect(p, 3 * PAGE, RW));
+    strcpy(p, "first");
+    strcpy(p + PAGE, "second");
+    R(mprotect(p, 3 * PAGE, PROT_NONE));
+    R(madvise(p, PAGE, MADV_DONTNEED));
+    SHOW(mremap(p, 3 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    R(mprotect(to, 4 * PAGE, RW));
+    printf("%s%s\n", to, to + PAGE);
+    touch("grown", to + 3 * PAGE, 1);
+    touch("gone", p, 0);
+}
+
+CASE(memory, closed_memory_moves_and_grows)
+{
+    char *p = mmap(NULL, 5 * PAGE, PROT_NONE, ANON, -1, 0), *to = map(4);
+
+    R(madvise(p, PAGE, MADV_DONTNEED));
+    SHOW(mremap(p, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    touch("behind it", p + 2 * PAGE, 0);
+    touch("gone", p, 0);
+    touch("moved", to, 0);
+    touch("grown", to + 3 * PAGE, 0);
+}
+
 CASE(memory, low_segment)
 {
     int id = shmget(IPC_PRIVATE, 3 * PAGE, 0600 | IPC_CREAT);
