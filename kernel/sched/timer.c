@@ -4,6 +4,8 @@
 #include "kernel.h"
 #include "sched/thread.h"
 
+#define RUN_LEAST_US 200 /* more than a kick costs, on nested machines too */
+
 u64 deadline_on(u64 clock, u64 ns)
 {
     return clock | min_u64(ns, DEADLINE_NS_MAX);
@@ -171,10 +173,41 @@ void slice_disarm(void)
     spin_unlock(&q->timer_lock);
 }
 
+/* ns until the thread that runs on this core has had it for RUN_LEAST_US. */
+static u64 run_left(const struct percpu *p)
+{
+    u64 khz = boot_info()->tsc_khz, least = khz * RUN_LEAST_US / 1000;
+    u64 ran = rdtsc() - p->cur->switched_in;
+    return p->cur->is_idle || ran >= least ? 0 : (least - ran) * 1000000 / khz;
+}
+
+/*
+ * The time of the next kick for a deadline on this core, NEVER: none. A deadline that only wakes a
+ * thread of no higher priority waits until the running one has had RUN_LEAST_US, because a kick
+ * takes longer than a short sleep: threads that sleep shortly, one after the other, would stop it
+ * each time before it reaches its program.
+ */
+static u64 deadline_next(const struct percpu *p, struct runq *q)
+{
+    if (list_empty(&q->timers))
+        return NEVER;
+    u64 left = run_left(p), least = left ? clock_mono() + left : 0, at = NEVER;
+    spin_lock(&q->lock);
+    for (struct list *l = q->timers.next; l != &q->timers && at == NEVER; l = l->next) {
+        const struct timer *tm = CONTAINER(l, struct timer, link);
+        if (tm->deadline >= least || tm->fire || tm->thread->prio > p->cur->prio)
+            at = tm->deadline;
+    }
+    if (timer_first(q) < least)
+        at = min_u64(at, least);
+    spin_unlock(&q->lock);
+    return at;
+}
+
 /* Is a kick needed for somebody's deadline while this core computes? */
 void deadline_arm(struct percpu *p, struct runq *q)
 {
-    u64 first = timer_first(q);
+    u64 first = deadline_next(p, q);
     if (first == NEVER)
         return;
     spin_lock(&q->timer_lock);
@@ -194,7 +227,7 @@ void slice_tick(void)
         slice_disarm();
     } else if (!p->cur->is_idle) {
         if (sched_fair_tick(p, q) || /* a SCHED_FIFO one runs until it blocks or yields (sched(7)) */
-            (p->cur->policy != SCHED_FIFO && !sched_keeps_turn(q, p->cur)))
+            (p->cur->policy != SCHED_FIFO && !run_left(p) && !sched_keeps_turn(q, p->cur)))
             thread_set_work(p->cur, WORK_RESCHED);
         slice_arm(p->index);
     }

@@ -4,9 +4,11 @@
 
 #include <linux/membarrier.h>
 #include <sched.h>
-#include <sys/resource.h>
 #include <spawn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -687,4 +689,55 @@ CASE(sched, nice_threads)
     SHOW(s[0].nice);
     SHOW(s[1].nice);
     SHOW(s[0].ns > 2 * s[1].ns);
+}
+
+/* ---- threads that sleep shortly, and threads that compute, on one CPU ---- */
+
+#define NAPPERS 6
+#define WORKERS 6
+#define NAPS_MAX_MS 4000
+
+static atomic_int workers_done;
+static atomic_bool naps_over;
+
+static void *naps(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&naps_over))
+        nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+    return NULL;
+}
+
+static void *works(void *arg)
+{
+    (void)arg;
+    for (volatile int i = 0; i < 100000; i++)
+        ;
+    atomic_fetch_add(&workers_done, 1);
+    return NULL;
+}
+
+CASE(sched, threads_that_sleep_shortly_let_others_compute)
+{
+    pthread_t napper[NAPPERS], worker[WORKERS];
+    cpu_set_t before, one;
+    sched_getaffinity(0, sizeof before, &before);
+    CPU_ZERO(&one);
+    for (int c = 0; CPU_COUNT(&one) == 0; c++)
+        if (CPU_ISSET(c, &before))
+            CPU_SET(c, &one);
+    SHOW(sched_setaffinity(0, sizeof one, &one));
+    for (int i = 0; i < NAPPERS; i++) { /* one of each, so that they take turns */
+        pthread_create(&napper[i], NULL, naps, NULL);
+        pthread_create(&worker[i], NULL, works, NULL);
+    }
+    long long end = now_ms() + NAPS_MAX_MS;
+    while (atomic_load(&workers_done) < WORKERS && now_ms() < end)
+        nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL);
+    SHOW(atomic_load(&workers_done));
+    atomic_store(&naps_over, true);
+    for (int i = 0; i < NAPPERS; i++) {
+        pthread_join(napper[i], NULL);
+        pthread_join(worker[i], NULL);
+    }
 }
