@@ -6,8 +6,8 @@
 #include "sched/thread.h"
 #include "sys/sys.h"
 
-#define SPIN_NS 100000u /* how long a caller looks for its answer itself */
-#define DYING_NS 1000000000ul /* how long a signal that ends the program waits for Linux's answer */
+#define SPIN_NS 100000u       /* how long a caller looks for its answer itself */
+#define DYING_NS 1000000000ul /* how long a fatal signal waits for Linux's answer */
 #define NR_POLL 7
 #define NR_SELECT 23
 #define NR_SEMOP 65

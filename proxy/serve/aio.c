@@ -106,7 +106,7 @@ static void context_release(struct context *k)
         context_free(k);
 }
 
-/* Under the lock: no call finds it any more. */
+/* Takes k off the list of contexts. The caller holds the lock. */
 static void context_unlist(struct context *k)
 {
     struct context **at = &contexts;
@@ -553,7 +553,7 @@ int64_t finish_aio(struct call *c, int64_t r)
 
 /* ---- memory that goes away ---- */
 
-/* Under the lock: marks the operations whose events Linux has written. */
+/* Marks the operations whose events are in Linux's ring. The caller holds the lock. */
 static void look_at_ring(struct context *k)
 {
     const struct ring *g = (const struct ring *)k->native;

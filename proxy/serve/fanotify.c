@@ -91,10 +91,10 @@ void fanotify_came(int fd)
         return;
     atomic_store(&some, true);
     atomic_store(&counts, true);
-    atomic_store(&waits, true); /* whatever it is marked for */
+    atomic_store(&waits, true); /* its marks are not known */
 }
 
-/* FAN_CLASS_* of the group behind fd; 0 too if it is none. */
+/* Returns FAN_CLASS_* of the group behind fd; 0 for FAN_CLASS_NOTIF and for what is no group. */
 static unsigned group_class(int fd)
 {
     char name[64], text[256];
@@ -108,7 +108,8 @@ static unsigned group_class(int fd)
     return at ? (unsigned)strtoul(at + strlen("fanotify flags:"), NULL, 16) & CLASSES : 0;
 }
 
-/* Does a mark on `st` match the file at `path`, or, if not `whole`, its directory? */
+/* Returns true if a mark on the object of `st` covers the file at `path`. `whole`: the mark is on
+   the object's mount or file system. A mark on a directory covers the files in it. */
 static bool matches(const struct stat *st, const char *path, bool whole)
 {
     struct stat own;
@@ -136,7 +137,7 @@ static int matches_library(struct dl_phdr_info *info, size_t size, void *arg)
     return strchr(info->dlpi_name, '/') && matches(l->st, info->dlpi_name, l->whole);
 }
 
-/* lull's program and its libraries, which execve(2) opens. */
+/* Returns true if a mark covers lull's program or a library of it, because execve(2) opens them. */
 static bool matches_program(const struct stat *st, bool whole)
 {
     struct looked_for l = {st, whole};
@@ -182,8 +183,8 @@ static bool refuse_mark(struct call *c, const char *why, int64_t *answer)
 }
 
 /*
- * The object is looked at by a descriptor, and that is what is marked: the path may lead elsewhere
- * by then.
+ * Opens the object as a name alone, checks it, and has Linux mark what the descriptor means,
+ * because the path may lead elsewhere by then.
  */
 bool decode_fanotify_mark(struct call *c, int64_t *answer)
 {
@@ -232,7 +233,8 @@ bool decode_fanotify_mark(struct call *c, int64_t *answer)
     return true;
 }
 
-/* Calls see(fd) for each group among the program's descriptors until it returns true. */
+/* Calls see(fd) for each fanotify group of the program until it returns true; returns whether it
+ * did. */
 static bool each_group(bool (*see)(int fd))
 {
     char name[64];

@@ -463,7 +463,8 @@ static bool descriptor_waits(uint32_t nr)
 }
 
 /* What the attempt answered is the answer. False: the call is to be made where it may wait. */
-static bool attempt_counts(const struct server *s, struct flight *f, const struct call *c, int64_t r)
+static bool attempt_counts(const struct server *s, struct flight *f, const struct call *c,
+                           int64_t r)
 {
     if (r == CALL_NOT_BEGUN)
         return false;
