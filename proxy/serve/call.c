@@ -473,8 +473,12 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_setrlimit:
     case SYS_prlimit64:
         return decode_limit(c, answer);
+    case SYS_sched_setparam:
+    case SYS_sched_setscheduler:
+    case SYS_sched_setaffinity:
+        return !schedules_peer(c) || call_refuse(c, answer);
     case SYS_sched_setattr:
-        return decode_sched_setattr(c, answer);
+        return schedules_peer(c) ? call_refuse(c, answer) : decode_sched_setattr(c, answer);
     case SYS_process_vm_readv:
     case SYS_process_vm_writev:
         return decode_process_vm(c, answer);
@@ -708,6 +712,9 @@ int64_t call_finish(struct call *c, int64_t r)
         r = -EFAULT;
     }
     switch (c->nr) {
+    case SYS_futex:
+        finish_futex();
+        break;
     case SYS_open:
     case SYS_openat:
     case SYS_openat2:

@@ -213,6 +213,9 @@ uint64_t signalfd_inherited(void);
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_capset(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
+/* True if it would change how another isle's threads are scheduled, which its kernel does: neither a
+   real-time priority nor cores of theirs are Linux's to give. */
+bool schedules_peer(struct call *c);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
 /* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).
  */
@@ -227,6 +230,7 @@ bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
 void finish_usage(struct call *c);
 /* shmctl, semctl, semop, LULL_NR_FUTEX (sysv.c) */
+void finish_futex(void); /* after a wait, on its thread */
 void decode_shmctl(struct call *c);
 bool decode_semctl(struct call *c, int64_t *answer);
 bool decode_semop(struct call *c, int64_t *answer);

@@ -18,6 +18,7 @@
 
 #include "serve/agent.h"
 #include "serve/call.h"
+#include "serve/view.h"
 #include "serve/everyone.h"
 #include "serve/path_priv.h"
 #include "serve/view.h"
@@ -147,6 +148,18 @@ bool decode_setpriority(struct call *c, int64_t *answer)
     if (!own && (who < 0 || call_shows_proxy(c, who) || !peer_is_isle(who)))
         return true;
     return call_answer(answer, threads_each(own ? 0 : who, nice_set, (int)c->user[2]));
+}
+
+bool schedules_peer(struct call *c)
+{
+    int prio = 0;
+    if (c->nr == SYS_sched_setparam)
+        call_copy_in(c, &prio, c->user[1], sizeof prio);
+    else if (c->nr == SYS_sched_setscheduler)
+        call_copy_in(c, &prio, c->user[2], sizeof prio);
+    else
+        prio = 1;
+    return prio && !agent_acting() && peer_is_isle((int)c->user[0]);
 }
 
 /* The structure says itself how long it is: Linux reads a copy, which says no more than is there.

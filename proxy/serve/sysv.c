@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -135,6 +136,24 @@ static bool decode_waitv(struct call *c, int64_t *answer)
     return true;
 }
 
+static _Thread_local bool waits_as; /* this thread has a real-time priority */
+
+/* Linux wakes who waits for a futex by priority: this thread waits with the program's, if it may. */
+static void wait_as(int prio)
+{
+    struct sched_param p = {.sched_priority = prio};
+    waits_as = prio > 0 && prio <= 99 &&
+               !sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &p);
+}
+
+void finish_futex(void)
+{
+    struct sched_param none = {0};
+    if (waits_as)
+        sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &none);
+    waits_as = false;
+}
+
 /* LULL_NR_FUTEX: a futex(2) on memory that Linux sees too; the kernel has left the private ones. */
 bool decode_futex(struct call *c, int64_t *answer)
 {
@@ -165,5 +184,7 @@ bool decode_futex(struct call *c, int64_t *answer)
             return call_answer(answer, fault ? -EFAULT : -ENOMEM);
         c->arg[3] = (long)own;
     }
+    if (wait)
+        wait_as((int)(c->user[1] >> LULL_FUTEX_PRIO));
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -739,5 +740,49 @@ CASE(sched, threads_that_sleep_shortly_let_others_compute)
     for (int i = 0; i < NAPPERS; i++) {
         pthread_join(napper[i], NULL);
         pthread_join(worker[i], NULL);
+    }
+}
+
+struct line {
+    sem_t free;
+    int place, ended[3];
+};
+
+static int waits_in_line(struct line *l, int prio, int id)
+{
+    struct sched_param p = {.sched_priority = prio};
+    if (sched_setscheduler(0, SCHED_FIFO, &p))
+        return 1;
+    while (sem_wait(&l->free))
+        ;
+    l->ended[__atomic_fetch_add(&l->place, 1, __ATOMIC_SEQ_CST)] = id;
+    return 0;
+}
+
+/* Of processes that wait for a semaphore the one with the highest priority has it first. */
+CASE(sched, shared_semaphore_by_priority)
+{
+    static const int prio[] = {1, 3, 2};
+    struct line *l = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid[3];
+
+    sem_init(&l->free, 1, 0);
+    for (int i = 0; i < 3; i++) {
+        pid[i] = fork();
+        if (!pid[i])
+            _exit(waits_in_line(l, prio[i], i));
+        /* glibc counts who waits in the upper half of the semaphore's word */
+        while (__atomic_load_n((uint64_t *)&l->free, __ATOMIC_SEQ_CST) >> 32 != (unsigned)i + 1)
+            sleep_ms(1);
+        sleep_ms(30);
+    }
+    for (int i = 0; i < 3; i++) {
+        sem_post(&l->free);
+        while (__atomic_load_n(&l->place, __ATOMIC_SEQ_CST) != i + 1)
+            sleep_ms(1);
+    }
+    for (int i = 0; i < 3; i++) {
+        waitpid(pid[i], NULL, 0);
+        SHOW(l->ended[i]);
     }
 }

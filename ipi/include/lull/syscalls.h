@@ -164,6 +164,7 @@ struct lull_sysdesc {
    list, operation, its length, timeout, clock. With LULL_FUTEX_ROBUST, about process arg[0]: what
    get_robust_list(2) answers, -EFAULT for a process that may be asked about. */
 #define LULL_NR_FUTEX 501u
+#define LULL_FUTEX_PRIO 32 /* bits of a wait's operation above it: its real-time priority, 0: none */
 #define LULL_FUTEX_WAITV 126u
 #define LULL_FUTEX_ROBUST 125u
 /*
