@@ -248,7 +248,7 @@ static long nice_get(i32 tid, i32 *nice)
     spin_unlock(&threads_lock);
     if (!linux_has)
         return 0;
-    long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0});
+    long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0, boot_info()->pid});
     if (r < 0)
         return r;
     *nice = 20 - (i32)r;
