@@ -12,6 +12,7 @@
  */
 #include "kernel.h"
 #include "mm/mm.h"
+#include "sched/futex.h"
 
 #define FRUITLESS 8              /* times that no window was found that lacks memory, */
 #define FRUITLESS_NS 100000000ul /* and no more than this between two of them */
@@ -170,6 +171,7 @@ long window_open(struct lull_map m, u64 answer)
     if (beyond.end > beyond.start)
         vma_insert(beyond);
     vma_change_end();
+    robust_list_tell();
     pt_unmap(beyond.start, beyond.end);
     if (!m.prot || m.end == m.start) {
         pt_unmap(m.start, m.end);

@@ -74,6 +74,7 @@ static void thread_reborn(struct thread *t)
     if (forking_wants.set_tls)
         t->fsbase = forking_wants.tls;
     t->robust_list = 0;
+    robust_list_forked();
     t->slack_first = t->slack;
     t->cpu_ticks = t->switched_in = t->nvcsw = t->nivcsw = 0;
     t->timer.queued = false;

@@ -11,6 +11,39 @@
 
 static bool all_end; /* no application code runs any more */
 
+/*
+ * A process that is killed by SIGKILL executes nothing more, and only Linux can look at its robust
+ * lists. It compares the owner in a futex with the number of the Linux thread that registered the
+ * list, and so can do that for the main thread alone: the proxy's main thread has the same number.
+ */
+static uaddr main_list, told_list;
+static bool shares; /* memory is shared, or was */
+
+static void tell(void)
+{
+    uaddr head = __atomic_load_n(&main_list, __ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&shares, __ATOMIC_ACQUIRE) &&
+        __atomic_exchange_n(&told_list, head, __ATOMIC_ACQ_REL) != head)
+        proxy_call(LULL_OP_ROBUST, head, 0, 0);
+}
+
+void robust_list_main(uaddr head)
+{
+    __atomic_store_n(&main_list, head, __ATOMIC_RELEASE);
+    tell();
+}
+
+void robust_list_tell(void)
+{
+    __atomic_store_n(&shares, true, __ATOMIC_RELEASE);
+    tell();
+}
+
+void robust_list_forked(void)
+{
+    main_list = told_list = 0;
+}
+
 /* Who waits in a window, unless privately, waits on Linux's side. */
 static void wake_one(uaddr futex)
 {

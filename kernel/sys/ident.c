@@ -136,6 +136,8 @@ long sys_set_robust_list(struct frame *f)
     if (f->rsi != 24)
         return -EINVAL;
     current()->robust_list = f->rdi;
+    if (current()->tid == (i32)boot_info()->pid && !current()->child)
+        robust_list_main(f->rdi);
     return 0;
 }
 

@@ -500,6 +500,8 @@ void hold_release(struct hold *h)
 {
     const struct journal_isle nothing = {0};
     const bool other = h->held_before >= 0; /* not this journal's */
+    /* else its record alone is left, which the next lull removes */
+    const bool wants = h->opt->exec || !h->journal || journal_wants(h->journal);
     int err = -EPIPE;
     if (h->released)
         return;
@@ -521,7 +523,7 @@ void hold_release(struct hold *h)
         }
     }
     h->taken = false;
-    if (err)
+    if (err && wants)
         message("what was taken from Linux is not given back (%s): lull gc does it",
                 strerror(-err));
 }

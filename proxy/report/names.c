@@ -9,10 +9,10 @@ const char *const exit_cause_name[EXIT_CAUSES] = {
     [LULL_OP_CANCEL] = "cancel",   [LULL_OP_MARK] = "mark",     [LULL_OP_STOP] = "stop",
     [LULL_OP_CLOCK] = "clock",     [LULL_OP_WINDOW] = "window", [LULL_OP_FORK] = "fork",
     [LULL_OP_PENDING] = "pending", [LULL_OP_YIELD] = "yield",   [LULL_OP_NUMA] = "numa",
-    [LULL_OP_ALONE] = "alone",
+    [LULL_OP_ALONE] = "alone",     [LULL_OP_ROBUST] = "robust",
     [EXIT_KICKED] = "kicked",      [EXIT_OTHER] = "other",
 };
-_Static_assert(LULL_OP_COUNT == LULL_OP_ALONE + 1, "a new operation needs a name here");
+_Static_assert(LULL_OP_COUNT == LULL_OP_ROBUST + 1, "a new operation needs a name here");
 
 const char *const kcount_name[LULL_K_COUNT] = {
     [LULL_K_SYSCALL_TRAPPED] = "syscall_trapped",

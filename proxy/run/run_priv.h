@@ -90,6 +90,8 @@ struct run {
     pthread_mutex_t lock;
     bool done; /* lock */
     struct run_result result;
+    atomic_ullong robust_list;      /* of the program's main thread; 0: none */
+    atomic_ullong robust_list_told; /* to Linux, by the main thread */
     struct alone alone;
     int pid_ns;      /* where forked children begin; -1: as the proxy itself */
     bool pid_ns_new; /* the next child begins in a new namespace of processes */
@@ -167,6 +169,8 @@ void death_print(const struct run *r, const struct lull_death *d);
 
 /* signals.c: the main thread's work until the run has ended. */
 void signals_serve(struct run *r);
+/* LULL_OP_ROBUST: waits, but not for long, until signals_serve() has told Linux. */
+void signals_robust_list(struct run *r, uint64_t head);
 /* LULL_OP_PENDING */
 int64_t signals_mark(struct run *r, uint64_t want, uint64_t renew);
 void signals_pass_on(struct run *r, const siginfo_t *info);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -279,6 +280,28 @@ static int clock_watch(int fd)
     return made && fd >= 0 ? ownfd_hide(fd) : fd;
 }
 
+#define ROBUST_HEAD_SIZE 24
+#define ROBUST_TRIES 1000 /* of 50 us: until the main thread has told Linux */
+
+/* Linux follows the list with the rights of this process, when the main thread ends: it changes only
+   words that hold this process's number, and the process has ended then. */
+static void tell_robust_list(struct run *r)
+{
+    unsigned long long head = atomic_load(&r->robust_list);
+    if (head == atomic_load(&r->robust_list_told))
+        return;
+    syscall(SYS_set_robust_list, head, ROBUST_HEAD_SIZE);
+    atomic_store(&r->robust_list_told, head);
+}
+
+void signals_robust_list(struct run *r, uint64_t head)
+{
+    atomic_store(&r->robust_list, head);
+    sigstate_wake_main(KICK_SIGNAL);
+    for (int i = 0; i < ROBUST_TRIES && atomic_load(&r->robust_list_told) != head; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+}
+
 void signals_serve(struct run *r)
 {
     struct deaf deaf = {0};
@@ -318,6 +341,7 @@ void signals_serve(struct run *r)
         if (waits_for_isle(r) && (ts.tv_sec || ts.tv_nsec > DEAF_NS))
             ts = (struct timespec){.tv_nsec = DEAF_NS};
         struct pollfd p[] = {{fd, POLLIN, 0}, {r->clock_fd, POLLIN, 0}};
+        tell_robust_list(r);
         ppoll(p, 2, &ts, NULL);
         if (p[1].revents) {
             clock_watch(r->clock_fd);

@@ -247,6 +247,9 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         return signals_mark(r, arg[0], arg[1]);
     case LULL_OP_WINDOW:
         return window_op(r, arg);
+    case LULL_OP_ROBUST:
+        signals_robust_list(r, arg[0]);
+        return 0;
     case LULL_OP_NUMA:
         return isle_numa_op(&r->isle, arg);
     default:

@@ -519,3 +519,49 @@ CASE(threads, robust_list_of_others)
     waitpid(pid, &status, 0);
     SHOW(status);
 }
+
+/* The holder is killed; `waits`: while another process waits for the mutex. */
+static void killed_with_a_robust_mutex(int waits)
+{
+    pthread_mutexattr_t a;
+    pthread_mutex_t *m = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int held[2], status;
+    char c;
+    pthread_mutexattr_init(&a);
+    pthread_mutexattr_setpshared(&a, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&a, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(m, &a);
+    SHOW(pipe(held));
+    fflush(stdout);
+    pid_t holder = fork();
+    if (holder == 0) {
+        pthread_mutex_lock(m);
+        if (write(held[1], "x", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    SHOW(read(held[0], &c, 1));
+    pid_t waiter = waits ? fork() : -1;
+    if (waiter == 0) {
+        alarm(10);
+        _exit(pthread_mutex_lock(m) == EOWNERDEAD);
+    }
+    if (waits)
+        sleep_ms(100);
+    kill(holder, SIGKILL);
+    waitpid(holder, &status, 0);
+    SHOW(WTERMSIG(status));
+    if (waits) {
+        waitpid(waiter, &status, 0);
+        SHOW(status);
+    }
+    alarm(10);
+    show_result("pthread_mutex_lock(m) == EOWNERDEAD", pthread_mutex_lock(m) == EOWNERDEAD);
+    alarm(0);
+}
+
+CASE(threads, robust_mutex_of_a_killed_process)
+{
+    killed_with_a_robust_mutex(0);
+    killed_with_a_robust_mutex(1);
+}

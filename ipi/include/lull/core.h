@@ -47,6 +47,8 @@ enum lull_op {
                         alone, arg1, arg2: its arguments. -ENOSYS: refused; else the machine is
                         made anew as after LULL_OP_FORK, lull_boot.forks counts it, and the answer
                         is lull_core.ret of the core that asked */
+    LULL_OP_ROBUST,  /* arg0: address of the main thread's struct robust_list_head, 0: none. Linux
+                        looks at it when the process is killed */
     LULL_OP_COUNT
 };
 
