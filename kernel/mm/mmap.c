@@ -169,6 +169,13 @@ static bool among_windows(u64 hint, u64 len, u32 flags)
     return free;
 }
 
+/* vm.overcommit_memory is 1: Linux gives memory as it is touched, however much is mapped. */
+static bool overcommits(void)
+{
+    u64 arg[6] = {LULL_LIMIT_OVERCOMMIT};
+    return forward_raw(LULL_NR_LIMIT, arg) == 1;
+}
+
 static long map_by_kind(struct frame *f, u64 len, u32 prot)
 {
     u32 flags = (u32)f->r10;
@@ -194,10 +201,17 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
         r = map_private_file(f, len, prot, &at);
     else
         r = refuse(9); /* a shared file mapping, and the engine has no windows */
+    bool again = r == -ENOMEM && private && anonymous && !huge && !droppable &&
+                 !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE));
+    if (again && prot && !(flags & MAP_NORESERVE) && overcommits()) {
+        flags |= MAP_NORESERVE;
+        r = map_anonymous(f->rdi, len, prot, flags, &at);
+        if (r == 0 && this_core()->kcount[LULL_K_NOMEM])
+            this_core()->kcount[LULL_K_NOMEM]--; /* it was not refused */
+    }
     /* What RAM has no addresses for goes far away if it is addresses alone, or if Linux may give
        memory as it is touched. */
-    if (r == -ENOMEM && windows && private && anonymous && !huge &&
-        (!prot || flags & MAP_NORESERVE) && !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)))
+    if (again && r == -ENOMEM && windows && (!prot || flags & MAP_NORESERVE))
         r = map_window(f, len, prot, &at);
     return r ? r : (long)at;
 }

@@ -72,6 +72,17 @@ static int64_t locked_pages(void)
     return (int64_t)(l.rlim_cur / LULL_PAGE);
 }
 
+static int64_t overcommit(void)
+{
+    int mode = 0;
+    FILE *f = fopen("/proc/sys/vm/overcommit_memory", "re");
+    if (f && fscanf(f, "%d", &mode) != 1)
+        mode = 0;
+    if (f)
+        fclose(f);
+    return mode;
+}
+
 /* Linux's own limit has room for the proxy's descriptors. */
 static int64_t files_limit(const struct call *c, bool sets, uint64_t from, uint64_t to)
 {
@@ -149,6 +160,8 @@ int64_t call_limit(struct call *c)
         return tasks(c->env->pid);
     if (op == LULL_LIMIT_LOCK)
         return locked_pages();
+    if (op == LULL_LIMIT_OVERCOMMIT)
+        return overcommit();
     if (op == LULL_LIMIT_RAISE && !capable(CAP_SYS_RESOURCE))
         return -EPERM;
     if (op <= LULL_LIMIT_RAISE && c->user[1] == LULL_LIMIT_FSIZE)

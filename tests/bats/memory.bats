@@ -82,6 +82,18 @@ load common
     jq -e '[.run.cores[].exits.memory // 0] | add < 50' r.json
 }
 
+@test "with vm.overcommit_memory=1 a mapping may be larger than --mem" {
+    local setting=/proc/sys/vm/overcommit_memory old
+    need_root
+    old=$(cat $setting)
+    run_to isle "$LULL" --cpus "$FIRST" --mem 320M "$PROGRAMS/oom" overcommitted
+    [ "$old" != 0 ] || expect 1
+    echo 1 >$setting
+    run_to isle "$LULL" --cpus "$FIRST" --mem 320M "$PROGRAMS/oom" overcommitted
+    echo "$old" >$setting
+    expect 0
+}
+
 @test "--mem is a limit, not a cost" {
     local before after
     before=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)

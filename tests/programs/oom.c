@@ -72,6 +72,21 @@ static int refused(void)
     return check_end();
 }
 
+/* Where Linux is told to overcommit, memory that is not touched is no matter. */
+static int overcommitted(void)
+{
+    char *p = mmap(NULL, 1024 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    check_section("more than there is");
+    if (CHECK(p != MAP_FAILED)) {
+        p[0] = 1;
+        p[1024 * MIB - 1] = 2;
+        CHECK(p[0] == 1 && p[1024 * MIB - 1] == 2 && p[512 * MIB] == 0);
+        CHECK(munmap(p, 1024 * MIB) == 0);
+    }
+    return check_end();
+}
+
 int main(int argc, char **argv)
 {
     char *p[MOST + 1];
@@ -81,6 +96,9 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "refused") == 0) {
         return refused();
+    }
+    if (argc > 1 && strcmp(argv[1], "overcommitted") == 0) {
+        return overcommitted();
     }
     check_section("malloc");
     errno = 0;

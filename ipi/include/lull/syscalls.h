@@ -196,9 +196,16 @@ struct lull_sysdesc {
  * limit becomes a higher one)? 0 or -EPERM; of RLIMIT_FSIZE the soft limit holds from then on.
  * TASKS: how many processes and threads the program's user has besides this isle's; -EPERM: who is
  * not bound by their number. LOCK: RLIMIT_MEMLOCK in pages; -EPERM: CAP_IPC_LOCK overrides it.
+ * OVERCOMMIT: vm.overcommit_memory, 0 to 2.
  */
 #define LULL_NR_LIMIT 506u
-enum lull_limit_op { LULL_LIMIT_LOWER, LULL_LIMIT_RAISE, LULL_LIMIT_TASKS, LULL_LIMIT_LOCK };
+enum lull_limit_op {
+    LULL_LIMIT_LOWER,
+    LULL_LIMIT_RAISE,
+    LULL_LIMIT_TASKS,
+    LULL_LIMIT_LOCK,
+    LULL_LIMIT_OVERCOMMIT
+};
 /* Answer of write(2) and pwrite64(2): the buffer is the new name of a thread; its tid below. */
 #define LULL_RENAMES (1l << 62)
 /* EFBIG for the reason of RLIMIT_FSIZE: SIGXFSZ goes with it. */
