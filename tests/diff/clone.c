@@ -335,3 +335,23 @@ CASE(clone, chosen_numbers)
     want = getpid();
     R(clone_three(&a));
 }
+
+/* Nothing is pending for a new process, whatever is for its parent. */
+CASE(clone, vfork_pending)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(SIGUSR1);
+    fflush(stdout);
+    pid_t pid = vfork();
+    if (pid == 0) {
+        uint64_t pending = 1;
+        long r = syscall(SYS_rt_sigpending, &pending, 8);
+        _exit(r ? 1 : pending ? 2 : 3);
+    }
+    show_child("vfork", pid);
+    sigpending(&set);
+    SHOW(sigismember(&set, SIGUSR1));
+}
