@@ -119,6 +119,7 @@ int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value)
     int dir = path_self(name, pid ? "../%d/task" : "task", pid);
     int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    int main = pid ? pid : getpid();
     int64_t r = 0;
     if (!d) {
         if (fd >= 0)
@@ -127,7 +128,8 @@ int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value)
     }
     for (struct dirent *e; r == 0 && (e = readdir(d));) {
         int tid = path_thread(dirfd(d), e->d_name);
-        if (tid > 0 && set(tid, value) && errno != ESRCH)
+        /* a thread of KVM's in the process keeps the user that it was made by: EPERM */
+        if (tid > 0 && set(tid, value) && errno != ESRCH && (errno != EPERM || tid == main))
             r = -errno;
     }
     closedir(d);
@@ -139,9 +141,21 @@ static int nice_set(pid_t tid, int value)
     return setpriority(PRIO_PROCESS, (id_t)tid, value);
 }
 
+/* KVM has a thread in this process that keeps the user it was made by, so Linux says EPERM of the
+   group that this process leads; it is as if that thread was not in it. */
+static bool group_led(int which, int who)
+{
+    return which == PRIO_PGRP && getpgrp() == getpid() && (who == 0 || who == getpid());
+}
+
 bool decode_setpriority(struct call *c, int64_t *answer)
 {
     int which = (int)c->user[0], who = (int)c->user[1];
+    if (!agent_acting() && c->env->credentials_changed && group_led(which, who)) {
+        long r = server_syscall(SYS_setpriority, which, who, (int)c->user[2], 0);
+        return call_answer(answer, r == -EPERM ? threads_each(0, nice_set, (int)c->user[2])
+                                                : r);
+    }
     bool own = who == 0 || who == c->env->pid;
     if (which != PRIO_PROCESS || agent_acting() || !c->env->credentials_changed)
         return true;

@@ -786,3 +786,22 @@ CASE(sched, shared_semaphore_by_priority)
         SHOW(l->ended[i]);
     }
 }
+
+CASE(sched, nice_without_rights)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (!pid) {
+        setpgid(0, 0);
+        if (setuid(65534) && geteuid() == 0)
+            _exit(1);
+        R(setpriority(PRIO_PROCESS, 0, 17));
+        R(setpriority(PRIO_PGRP, 0, 18));
+        R(getpriority(PRIO_PROCESS, 0));
+        R(setpriority(PRIO_PROCESS, 0, -2));
+        R(setpriority(PRIO_PGRP, 0, -2));
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
