@@ -208,9 +208,9 @@ CASE(system, fanotify)
 
 CASE(system, files)
 {
-    struct {
+    union {
         struct fiemap head;
-        struct fiemap_extent extent[4];
+        char room[sizeof(struct fiemap) + 4 * sizeof(struct fiemap_extent)];
     } map;
     int n = 0;
     int fd = file_with("file", "text");
