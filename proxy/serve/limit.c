@@ -113,9 +113,10 @@ static bool decode_peers_limit(struct call *c, int pid, unsigned resource, int64
         return true;
     if (c->user[2])
         return call_refuse(c, answer);
-    long r = server_syscall(SYS_prlimit64, pid, (long)resource, 0, (long)&l); /* who may ask */
-    if (r < 0 || !peer_limit(pid, resource, &l))
-        return call_answer(answer, r < 0 ? r : -EPERM);
+    if (prlimit(pid, (__rlimit_resource_t)resource, NULL, &l)) /* who may ask */
+        return call_answer(answer, -errno);
+    if (!peer_limit(pid, resource, &l))
+        return call_answer(answer, -EPERM);
     void *dst = call_mem(c, c->user[3], sizeof l);
     if (dst)
         memcpy(dst, &l, sizeof l);

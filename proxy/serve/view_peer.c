@@ -46,11 +46,10 @@ bool peer_is_isle(int pid)
     memset(&own, 0, sizeof own);
     memset(&peer, 0, sizeof peer);
     int dir = path_self(path, "exe", 0);
-    if (server_syscall(SYS_newfstatat, dir, (long)path, (long)&own, 0) < 0)
+    if (fstatat(dir, path, &own, 0))
         return false;
     dir = path_self(path, "../%d/exe", pid);
-    return server_syscall(SYS_newfstatat, dir, (long)path, (long)&peer, 0) == 0 &&
-           own.st_dev == peer.st_dev && own.st_ino == peer.st_ino;
+    return fstatat(dir, path, &peer, 0) == 0 && own.st_dev == peer.st_dev && own.st_ino == peer.st_ino;
 }
 
 /* The peer's word for whether its main thread waits; false: it cannot be read. */
@@ -141,6 +140,5 @@ bool peer_limit(int pid, unsigned resource, struct rlimit *out)
     struct iovec from = {(char *)LULL_LIMIT_TABLE + offsetof(struct lull_limits, of) +
                              resource * sizeof *out,
                          sizeof *out};
-    return server_syscall6(SYS_process_vm_readv, (const long[6]){pid, (long)&to, 1, (long)&from, 1,
-                                                                 0}) == (long)sizeof *out;
+    return process_vm_readv(pid, &to, 1, &from, 1, 0) == (ssize_t)sizeof *out;
 }
