@@ -141,6 +141,7 @@ static bool length_is_int(uint32_t nr, unsigned i)
     case SYS_setsockopt:
     case SYS_sethostname:
     case SYS_setdomainname:
+    case SYS_syslog:
     case SYS_readlink:
     case SYS_readlinkat:
         return true;

@@ -21,9 +21,10 @@ static struct timeval to_timeval(uint64_t ns)
     return (struct timeval){(time_t)(ns / 1000000000), (long)(ns % 1000000000 / 1000)};
 }
 
-static uint64_t server_ns(const struct view *v)
+struct view_times view_times(const struct view *v, const struct lull_proc *p)
 {
-    return v->server_ns ? v->server_ns(v->ctx) : 0;
+    uint64_t on_cores = 0, system = v->server_ns ? v->server_ns(v->ctx, &on_cores) : 0;
+    return (struct view_times){p->cpu_ns > on_cores ? p->cpu_ns - on_cores : 0, system};
 }
 
 /* Overwrites n bytes of what Linux wrote to argument i. */
@@ -40,8 +41,9 @@ static void patch_rusage(struct call *c, const struct lull_proc *p)
     if (who != RUSAGE_SELF && who != RUSAGE_THREAD)
         return;
     bool self = who == RUSAGE_SELF;
-    struct timeval own = to_timeval(self ? p->cpu_ns : p->thread_ns),
-                   system = to_timeval(self ? server_ns(c->env->view) : 0);
+    struct view_times all = view_times(c->env->view, p);
+    struct timeval own = to_timeval(self ? all.user_ns : p->thread_ns),
+                   system = to_timeval(self ? all.system_ns : 0);
     patch(c, 1, offsetof(struct rusage, ru_utime), &own, sizeof own);
     patch(c, 1, offsetof(struct rusage, ru_stime), &system, sizeof system);
     struct view_memory memory;
@@ -56,8 +58,8 @@ static void patch_rusage(struct call *c, const struct lull_proc *p)
 
 static void patch_times(struct call *c, const struct lull_proc *p)
 {
-    clock_t own[2] = {(clock_t)(p->cpu_ns / TICKS_NS),
-                      (clock_t)(server_ns(c->env->view) / TICKS_NS)};
+    struct view_times all = view_times(c->env->view, p);
+    clock_t own[2] = {(clock_t)(all.user_ns / TICKS_NS), (clock_t)(all.system_ns / TICKS_NS)};
     if (c->user[0])
         patch(c, 0, offsetof(struct tms, tms_utime), own, sizeof own);
 }

@@ -31,9 +31,17 @@ struct view {
     const struct lull_proc *proc; /* the same */
     const struct lull_threads *threads;
     uint64_t (*populated)(void *ctx); /* bytes of memory that the isle has */
-    uint64_t (*server_ns)(void *ctx); /* CPU time that Linux's side has spent for it */
+    /* CPU time that Linux's side has spent for it; *on_cores: how much of it on the isle's cores,
+       whose time contains that */
+    uint64_t (*server_ns)(void *ctx, uint64_t *on_cores);
     void *ctx;
 };
+
+/* CPU time of the program, and of Linux for it. */
+struct view_times {
+    uint64_t user_ns, system_ns;
+};
+struct view_times view_times(const struct view *v, const struct lull_proc *p);
 
 /* A growing text. */
 struct text {

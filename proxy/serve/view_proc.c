@@ -264,10 +264,10 @@ static bool stat_field(const struct view *v, const struct lull_proc *p, const st
 {
     switch (n) {
     case 14: /* utime */
-        *out = p->cpu_ns / TICKS_NS;
+        *out = view_times(v, p).user_ns / TICKS_NS;
         return true;
     case 15: /* stime */
-        *out = (v->server_ns ? v->server_ns(v->ctx) : 0) / TICKS_NS;
+        *out = view_times(v, p).system_ns / TICKS_NS;
         return true;
     case 20:
         *out = p->threads;

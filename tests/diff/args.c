@@ -469,6 +469,7 @@ static const struct shape {
     {SYS_set_mempolicy_home_node, "-"},
     {SYS_syslog, "3 p64 0"},
     {SYS_syslog, "3 p64 -1"},
+    {SYS_syslog, "3 p64 4294967295"},
     {SYS_syslog, "99 p64 64"},
     {SYS_ustat, "0 p32"},
     {SYS_sysfs, "1 n"},
