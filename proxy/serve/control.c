@@ -11,7 +11,9 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #include <lull/ioctls.h>
 #include <lull/syscalls.h>
@@ -167,6 +169,24 @@ bool ioctl_makes_fd(uint32_t request)
     return known && known->kind == LULL_IOCTL_NEW_FD;
 }
 
+/*
+ * No pseudoterminal and no pipe has this request, and Linux has it for no file: ENOTTY, whatever
+ * the argument (ioctl_tty(2), linux/fs.h, linux/watch_queue.h).
+ */
+static bool nobody_has(const struct call *c, uint32_t request)
+{
+    static const uint8_t types[] = {0, 'T', 'W', 'X', 'f', 'v', 0x15, 0x94};
+    struct stat st;
+    memset(&st, 0, sizeof st);
+    if (memchr(types, (request >> 8) & 0xff, sizeof types) ||
+        server_syscall(SYS_fstat, c->arg[0], (long)&st, 0, 0) < 0)
+        return false;
+    unsigned number = major(st.st_rdev);
+    return S_ISFIFO(st.st_mode) ||
+           (S_ISCHR(st.st_mode) &&
+            ((number >= 136 && number <= 143) || st.st_rdev == makedev(5, 2)));
+}
+
 bool decode_ioctl(struct call *c, int64_t *answer)
 {
     uint32_t request = (uint32_t)c->user[1];
@@ -207,6 +227,8 @@ bool decode_ioctl(struct call *c, int64_t *answer)
     default:
         break;
     }
+    if (nobody_has(c, request))
+        return call_answer(answer, -ENOTTY);
     verbose("refused: ioctl request 0x%x", request);
     return call_refuse(c, answer);
 }

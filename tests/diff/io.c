@@ -7,6 +7,15 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+CASE(io, requests_that_nobody_has)
+{
+    int tty = posix_openpt(O_RDWR | O_NOCTTY), pi[2];
+    R(pipe(pi));
+    R(ioctl(tty, 9999999, 1));
+    R(ioctl(pi[0], 9999999, NULL));
+    R(ioctl(-1, 9999999, NULL));
+}
+
 CASE(io, read_write_errors)
 {
     int fd = file_with("f", "abc"), ro = open("f", O_RDONLY), wo = open("f", O_WRONLY);
