@@ -170,21 +170,21 @@ bool ioctl_makes_fd(uint32_t request)
 }
 
 /*
- * No pseudoterminal and no pipe has this request, and Linux has it for no file: ENOTTY, whatever
- * the argument (ioctl_tty(2), linux/fs.h, linux/watch_queue.h).
+ * -ENOTTY: no pseudoterminal and no pipe has this request, and Linux has it for no file, whatever
+ * the argument (ioctl_tty(2), linux/fs.h, linux/watch_queue.h). -EBADF. 0: somebody may have it.
  */
-static bool nobody_has(const struct call *c, uint32_t request)
+static int64_t nobody_has(const struct call *c, uint32_t request)
 {
     static const uint8_t types[] = {0, 'T', 'W', 'X', 'f', 'v', 0x15, 0x94};
     struct stat st;
     memset(&st, 0, sizeof st);
-    if (memchr(types, (request >> 8) & 0xff, sizeof types) ||
-        server_syscall(SYS_fstat, c->arg[0], (long)&st, 0, 0) < 0)
-        return false;
+    if (server_syscall(SYS_fstat, c->arg[0], (long)&st, 0, 0) == -EBADF)
+        return -EBADF;
     unsigned number = major(st.st_rdev);
-    return S_ISFIFO(st.st_mode) ||
-           (S_ISCHR(st.st_mode) &&
-            ((number >= 136 && number <= 143) || st.st_rdev == makedev(5, 2)));
+    bool closed = S_ISFIFO(st.st_mode) ||
+                  (S_ISCHR(st.st_mode) &&
+                   ((number >= 136 && number <= 143) || st.st_rdev == makedev(5, 2)));
+    return closed && !memchr(types, (request >> 8) & 0xff, sizeof types) ? -ENOTTY : 0;
 }
 
 bool decode_ioctl(struct call *c, int64_t *answer)
@@ -227,8 +227,9 @@ bool decode_ioctl(struct call *c, int64_t *answer)
     default:
         break;
     }
-    if (nobody_has(c, request))
-        return call_answer(answer, -ENOTTY);
+    int64_t err = nobody_has(c, request);
+    if (err)
+        return call_answer(answer, err);
     verbose("refused: ioctl request 0x%x", request);
     return call_refuse(c, answer);
 }
