@@ -31,6 +31,7 @@
 /* Looks after an end without OP_LEAVE, at 10, 20 ... 640 ms, because a child that died before
    OP_JOIN is no member, and its copy of a record's lock may outlive its copy of the socket. */
 #define SWEEPS 7
+#define ASKED_TRIES 6 /* before somebody who waits is told to go: 2 s, each try may take 200 ms */
 #define END_TRIES 2000 /* of 100 us: until the keeper has ended */
 
 enum op { OP_GIVE, OP_MOVE, OP_JOIN, OP_LEAVE };
@@ -294,15 +295,17 @@ static void give_back(struct work *w)
 {
     unsigned restored, dead;
     int err = journal_collect(w->journal, &restored, &dead, NULL, NULL);
+    bool unfinished = journal_unfinished(w->journal);
     w->due = false;
-    for (size_t i = 0; i < w->n; i++) {
+    /* whoever waits finds its cores free when it is answered, if that takes no longer */
+    for (size_t i = 0; i < w->n && (err || !unfinished || w->tries >= ASKED_TRIES); i++) {
         struct member *m = &w->member[i];
         if (m->asks)
             answer(w, m, err);
         m->left |= m->asks;
         m->asks = false;
     }
-    w->pending = err || journal_unfinished(w->journal) || w->sweeps > 0;
+    w->pending = err || unfinished || w->sweeps > 0;
     w->sweeps -= w->sweeps > 0;
     w->tries++;
 }

@@ -324,8 +324,9 @@ static void describe_end(struct engine *e, const siginfo_t *si)
                      "QEMU is of version %d, too old: install 7.0 or newer, or set LULL_QEMU",
                      major);
         else
-            snprintf(e->end, sizeof e->end, "QEMU ended with status %d: %s", si->si_status,
-                     *words ? words : "it did not say why");
+            snprintf(e->end, sizeof e->end, "QEMU ended with status %d: %s%s", si->si_status,
+                     *words ? words : "it did not say why",
+                     strstr(words, "allocate memory") ? " (ulimit -v, or the machine's memory)" : "");
     }
 }
 

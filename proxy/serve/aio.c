@@ -459,7 +459,7 @@ bool decode_io_getevents(struct call *c, int64_t *answer)
     n = n < (int64_t)LULL_AIO_EVENTS ? n : (int64_t)LULL_AIO_EVENTS;
     c->arg[1] = least < n ? least : n;
     c->arg[2] = n;
-    size_t room = (size_t)(have && (int64_t)have <= n ? (int64_t)have - 1 : n) * sizeof *a->events;
+    size_t room = (have && have <= (uint64_t)n ? have - 1 : (uint64_t)n) * sizeof *a->events;
     a->events = have ? guarded(a, room) : arena_alloc(c->mem, room);
     if (!a->events) {
         aio_end(c);

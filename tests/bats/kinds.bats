@@ -124,7 +124,10 @@ load common
     expect 0
     cat isle.out
     local all=20
-    [ "$(id -u)" != 0 ] || all=26 # a second name for /proc/self, and in a namespace of processes
+    if [ "$(id -u)" = 0 ]; then
+        all=24 # a second name for /proc/self
+        [[ ${LULL_ENGINE:-} == qemu* ]] || all=26 # a child in a namespace of processes
+    fi
     [ "$(wc -l <isle.out)" = "$all" ]
     [ "$(grep -c ': ENOSYS$' isle.out)" = "$all" ]
 }
