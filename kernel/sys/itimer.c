@@ -131,7 +131,8 @@ static bool expire(struct ptimer *p, u64 now, struct sigshort *info)
     }
     p->sent = p->interval != 0;
     *info = (struct sigshort){.code = SI_TIMER, .pid = p->id, .uid = p->missed, .value = p->value};
-    p->overrun = p->missed;
+    if (!p->interval) /* otherwise until that signal is taken, those of the last one count */
+        p->overrun = p->missed;
     p->missed = 0;
     return true;
 }
