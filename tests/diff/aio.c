@@ -214,12 +214,15 @@ CASE(aio, events)
 {
     aio_context_t ctx = 0;
     int fd = file_with("f", "0123456789");
-    char a[4], *hole = pages_before_hole(1);
+    char a[4];
     struct iocb o = op(IOCB_CMD_PREAD, fd, a, 4, 0), *list[4] = {&o, &o, &o, &o};
-    struct io_event e[8], *last = (struct io_event *)(hole + PAGE) - 2;
+    struct io_event e[8];
     struct timespec none = {0, 0}, ms = {0, 1000000};
 
     R(setup(8, &ctx));
+    void *closed = page_with(PROT_NONE), *ro = page_with(PROT_READ);
+    /* last: nothing may be mapped from here on, for it could be mapped behind it */
+    struct io_event *last = (struct io_event *)(pages_before_hole(1) + PAGE) - 2;
     R(get(ctx, 0, 4, e, NULL));
     R(get(ctx, 1, 4, e, &none));
     R(get(ctx, 1, 4, e, &ms));
@@ -227,10 +230,10 @@ CASE(aio, events)
     R(get(ctx, 4, 1, e, &none));
     R(get(ctx, 0, -1, e, &none));
     R(get(ctx, 0, 0, e, &none));
-    R(get(ctx, 1, 4, e, (struct timespec *)page_with(PROT_NONE)));
+    R(get(ctx, 1, 4, e, closed));
     R(submit(ctx, 4, list));
     R(get(ctx, 1, 1, NULL, NULL));
-    R(get(ctx, 1, 1, (struct io_event *)page_with(PROT_READ), NULL));
+    R(get(ctx, 1, 1, ro, NULL));
     R(get(ctx, 0, 4, last, NULL)); /* room for two */
     R(get(ctx, 2, 2, last, NULL));
     SHOW(last[1].res);
