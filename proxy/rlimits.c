@@ -16,7 +16,8 @@
 _Static_assert(LULL_LIMITS == RLIM_NLIMITS && LULL_UNLIMITED == RLIM_INFINITY, "as Linux's");
 _Static_assert(LULL_LIMIT_CPU == RLIMIT_CPU && LULL_LIMIT_FSIZE == RLIMIT_FSIZE &&
                    LULL_LIMIT_DATA == RLIMIT_DATA && LULL_LIMIT_STACK == RLIMIT_STACK &&
-                   LULL_LIMIT_NPROC == RLIMIT_NPROC && LULL_LIMIT_AS == RLIMIT_AS,
+                   LULL_LIMIT_NPROC == RLIMIT_NPROC && LULL_LIMIT_AS == RLIMIT_AS &&
+                   LULL_LIMIT_SIGPENDING == RLIMIT_SIGPENDING,
                "as Linux's");
 
 #define STACK_OF_PROXY (8ul << 20) /* bytes, as is usual */

@@ -10,7 +10,6 @@
 #include "signal/signal_priv.h"
 
 #define SIGRTMIN_KERNEL 32
-#define RLIMIT_SIGPENDING 11
 
 struct queued {
     struct list link;
@@ -80,7 +79,7 @@ bool signal_queue_room(int signo, bool limited)
 {
     if (signo < SIGRTMIN_KERNEL)
         return true;
-    if (limited && pending_count() >= limit_table()->of[RLIMIT_SIGPENDING].cur)
+    if (limited && pending_count() >= limit_table()->of[LULL_LIMIT_SIGPENDING].cur)
         return false;
     /* one for each core that may be here */
     if (__atomic_load_n(&nunused, __ATOMIC_RELAXED) <= boot_info()->ncores)

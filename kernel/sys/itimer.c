@@ -17,7 +17,6 @@
 #define LOOK_AGAIN_NS 1000000u
 #define REARM_NS 100000u     /* between a signal and the next one of its timer, at least */
 #define IGNORED_NS 10000000u /* the same while it is ignored, so that nobody takes it */
-#define RLIMIT_SIGPENDING 11
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1
 #define SIGEV_THREAD 2 /* for the C library: to Linux it is SIGEV_SIGNAL */
@@ -422,7 +421,7 @@ static struct ptimer *timer_new(void)
     static u32 hint;
     spin_lock(&lock);
     u32 n = npages * PER_PAGE;
-    if (nused < n && nused < limit_table()->of[RLIMIT_SIGPENDING].cur) {
+    if (nused < n && nused < limit_table()->of[LULL_LIMIT_SIGPENDING].cur) {
         while (pages[hint / PER_PAGE][hint % PER_PAGE].used)
             hint = (hint + 1) % n;
         struct ptimer *p = &pages[hint / PER_PAGE][hint % PER_PAGE];

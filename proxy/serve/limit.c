@@ -123,7 +123,7 @@ static bool decode_peers_limit(struct call *c, int pid, unsigned resource, int64
     return call_answer(answer, dst || !c->user[3] ? 0 : -EFAULT);
 }
 
-/* Without room for signals the proxy's own could not be sent: those limits stay as they are. */
+/* RLIMIT_RTTIME would count the time of the proxy's threads: it stays as it is. */
 bool decode_limit(struct call *c, int64_t *answer)
 {
     bool any = c->nr == SYS_prlimit64;
@@ -141,8 +141,7 @@ bool decode_limit(struct call *c, int64_t *answer)
     }
     if (!own)
         return decode_peers_limit(c, pid, resource, answer);
-    if (!sets || agent_acting() ||
-        (resource != RLIMIT_SIGPENDING && resource != RLIMIT_RTTIME))
+    if (!sets || agent_acting() || resource != RLIMIT_RTTIME)
         return true;
     struct rlimit now, want;
     if (!call_copy_in(c, &want, c->user[any ? 2 : 1], sizeof want))

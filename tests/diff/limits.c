@@ -404,6 +404,25 @@ CASE(limits, files)
     R(setrlimit(RLIMIT_NOFILE, &l));
 }
 
+CASE(limits, signals_that_wait)
+{
+    struct rlimit l = {2, 2};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGRTMIN);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    R(setrlimit(RLIMIT_SIGPENDING, &l));
+    R(getrlimit(RLIMIT_SIGPENDING, &l));
+    SHOW(l.rlim_cur == 2 && l.rlim_max == 2);
+    l.rlim_cur = 0;
+    R(setrlimit(RLIMIT_SIGPENDING, &l));
+    R(sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = 1}));
+    R(kill(getpid(), SIGUSR1));
+    R(sigtimedwait(&set, NULL, &(struct timespec){0, 0}) == SIGUSR1);
+}
+
 /* Set to what they are. */
 CASE(limits, same_again)
 {

@@ -123,12 +123,14 @@ LULL_ASSERT_SIZE(struct lull_proc, 144 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 #define LULL_LIMIT_STACK 3
 #define LULL_LIMIT_NPROC 6
 #define LULL_LIMIT_AS 9
+#define LULL_LIMIT_SIGPENDING 11
 #define LULL_LIMITS 16
 #define LULL_UNLIMITED (~0ul)
 /* Bit n: limit n is the isle's, because on Linux it would bind the proxy instead of the program. */
 #define LULL_LIMITS_KEPT                                                                           \
     (1u << LULL_LIMIT_CPU | 1u << LULL_LIMIT_FSIZE | 1u << LULL_LIMIT_DATA |                       \
-     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS)
+     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS |                        \
+     1u << LULL_LIMIT_SIGPENDING)
 struct lull_limits {
     struct {
         uint64_t cur, max; /* as struct rlimit64 */
