@@ -15,6 +15,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "rawcall.h"
 #include "run/run_priv.h"
 #include "sigstate.h"
 
@@ -24,7 +25,7 @@
 #define DISPATCH_OFF 0
 #define DISPATCH_ON 1
 #define RESTORER_SIZE 16 /* bytes: a mov and a syscall */
-#define CODE_DISPATCH 2 /* si_code: SYS_USER_DISPATCH */
+#define CODE_DISPATCH 2  /* si_code: SYS_USER_DISPATCH */
 
 /* Linux's struct clone_args, whose last fields older headers do not have. */
 struct clone3_args {
@@ -34,17 +35,6 @@ struct clone3_args {
 
 static _Thread_local volatile char selector; /* Linux reads it at each system call; 1: dispatch */
 static _Thread_local const struct fork_wants *wants;
-
-static long raw(long nr, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-    long r;
-    __asm__ volatile("syscall"
-                     : "=a"(r)
-                     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return r;
-}
 
 /* fork() calls clone(flags | SIGCHLD, 0, parent_tid, child_tid, tls). */
 static long clone_with_flags(const greg_t *g)
@@ -60,7 +50,7 @@ static long clone_with_flags(const greg_t *g)
         .set_tid_size = w->set_tid_size,
         .cgroup = w->flags & CLONE_INTO_CGROUP ? (uint64_t)w->cgroup : 0,
     };
-    return raw(SYS_clone3, (long)&a, sizeof a, 0, 0, 0, 0);
+    return rawcall(SYS_clone3, (long)&a, sizeof a, 0, 0, 0, 0);
 }
 
 /* The mask that is in force when the handler returns, without SIGSYS, which must not be blocked. */
@@ -95,8 +85,8 @@ static void on_call(int signo, siginfo_t *info, void *context)
     }
     g[REG_RAX] = info->si_syscall == SYS_rt_sigprocmask
                      ? change_mask(u, g)
-                     : raw(info->si_syscall, g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10],
-                           g[REG_R8], g[REG_R9]);
+                     : rawcall(info->si_syscall, g[REG_RDI], g[REG_RSI], g[REG_RDX], g[REG_R10],
+                               g[REG_R8], g[REG_R9]);
     selector = DISPATCH_ON;
 }
 

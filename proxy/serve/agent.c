@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "rawcall.h"
 #include "serve/call.h"
 #include "serve/serve.h"
 #include "sigstate.h"
@@ -54,31 +55,20 @@ struct agent *agent_acting(void)
     return acting;
 }
 
-/* The agent has its creator's thread-local storage: no errno, no library here. */
-static long raw(long nr, long a, long b, long c, long d, long e, long f)
-{
-    register long r10 __asm__("r10") = d, r8 __asm__("r8") = e, r9 __asm__("r9") = f;
-    long r;
-    __asm__ volatile("syscall"
-                     : "=a"(r)
-                     : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return r;
-}
-
+/* The agent has its creator's thread-local storage: no errno, no library in become(). */
 static long become(struct agent *g)
 {
     const struct exec_request *q = g->exec;
     for (int s = 1; s <= 64; s++) {
         struct kernel_sigaction sa = {q->ignored >> (s - 1) & 1 ? SIG_IGN : SIG_DFL, 0, NULL, 0};
-        raw(SYS_rt_sigaction, s, (long)&sa, 0, 8, 0, 0);
+        rawcall(SYS_rt_sigaction, s, (long)&sa, 0, 8, 0, 0);
     }
-    raw(SYS_prctl, PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0, 0);
-    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&q->mask, 0, 8, 0, 0);
-    long r = raw(SYS_execveat, q->at, (long)q->path, (long)q->argv, (long)q->envp, q->flags, 0);
+    rawcall(SYS_prctl, PR_SET_PDEATHSIG, g->death_signal, 0, 0, 0, 0);
+    rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&q->mask, 0, 8, 0, 0);
+    long r = rawcall(SYS_execveat, q->at, (long)q->path, (long)q->argv, (long)q->envp, q->flags, 0);
     uint64_t all = ~0ull;
-    raw(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8, 0, 0);
-    raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+    rawcall(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, 0, 8, 0, 0);
+    rawcall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
     return r;
 }
 
@@ -86,22 +76,22 @@ static __attribute__((noreturn)) int agent_main(void *arg)
 {
     struct agent *g = arg;
     uint32_t seen = 0;
-    raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
-    raw(SYS_sched_setaffinity, 0, sizeof g->cpus, (long)&g->cpus, 0, 0, 0);
+    rawcall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+    rawcall(SYS_sched_setaffinity, 0, sizeof g->cpus, (long)&g->cpus, 0, 0, 0);
     if (identity_no_new_privs())
-        raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
-    raw(SYS_personality, identity_persona(), 0, 0, 0, 0, 0);
+        rawcall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0);
+    rawcall(SYS_personality, identity_persona(), 0, 0, 0, 0, 0);
     for (;;) {
         uint32_t now = __atomic_load_n(&g->request, __ATOMIC_ACQUIRE);
         if (now == seen) {
-            raw(SYS_futex, (long)&g->request, FUTEX_WAIT, seen, 0, 0, 0);
+            rawcall(SYS_futex, (long)&g->request, FUTEX_WAIT, seen, 0, 0, 0);
             continue;
         }
         seen = now;
         long *a = g->arg;
-        g->result = g->nr < 0 ? become(g) : raw(g->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+        g->result = g->nr < 0 ? become(g) : rawcall(g->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         __atomic_store_n(&g->state, DONE, __ATOMIC_RELEASE);
-        raw(SYS_futex, (long)&g->state, FUTEX_WAKE, 1, 0, 0, 0);
+        rawcall(SYS_futex, (long)&g->state, FUTEX_WAKE, 1, 0, 0, 0);
     }
 }
 

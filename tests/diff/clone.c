@@ -218,15 +218,6 @@ static long cloned_as(unsigned long flags, unsigned long signo)
     return clone_three(&a);
 }
 
-static void link_of(const char *name, char out[64])
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
-    memset(out, 0, 64);
-    if (readlink(path, out, 63) < 0)
-        strcpy(out, strerrorname_np(errno));
-}
-
 CASE(clone, namespaces)
 {
     static const struct {
@@ -239,11 +230,11 @@ CASE(clone, namespaces)
                 {"mnt", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET}};
     for (unsigned i = 0; i < sizeof kind / sizeof *kind; i++) {
         char before[64], after[64], here[64];
-        link_of(kind[i].name, before);
+        namespace_of(kind[i].name, before);
         long pid = cloned_as(kind[i].flags, SIGCHLD);
         if (pid == 0) {
             int st = 0;
-            link_of(kind[i].name, after);
+            namespace_of(kind[i].name, after);
             printf("%s: another %d, first %d, parent %d, user %d; ", kind[i].name,
                    strcmp(before, after) != 0, getpid() == 1, getppid() > 0, (int)getuid());
             fflush(stdout);
@@ -256,7 +247,7 @@ CASE(clone, namespaces)
             _exit(5);
         }
         show_child(kind[i].name, (pid_t)pid);
-        link_of(kind[i].name, here);
+        namespace_of(kind[i].name, here);
         SHOW(strcmp(before, here));
     }
 }

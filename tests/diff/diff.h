@@ -60,6 +60,8 @@ char *pages_before_hole(size_t n);
 int file_with(const char *name, const char *content);
 
 void sleep_ms(long ms);
+/* What /proc/self/ns/NAME names, or the name of the error. */
+void namespace_of(const char *name, char out[64]);
 long long now_ms(void);
 
 /* SIGUSR1 for the calling thread every `ms` until poke_end(); its handler has these flags. */

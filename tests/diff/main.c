@@ -69,6 +69,15 @@ int file_with(const char *name, const char *content)
     return fd;
 }
 
+void namespace_of(const char *name, char out[64])
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
+    memset(out, 0, 64);
+    if (readlink(path, out, 63) < 0)
+        strcpy(out, strerrorname_np(errno));
+}
+
 void sleep_ms(long ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000};

@@ -18,15 +18,6 @@ static void on_alarm(int signo)
     alarms++;
 }
 
-static void link_of(const char *name, char out[64])
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/ns/%s", name);
-    memset(out, 0, 64);
-    if (readlink(path, out, 63) < 0)
-        strcpy(out, strerrorname_np(errno));
-}
-
 static void show_status(const char *what, pid_t pid)
 {
     int st = 0;
@@ -44,9 +35,9 @@ CASE(namespaces, unshare)
                 {"mnt", CLONE_NEWNS},  {"cgroup", CLONE_NEWCGROUP}, {"user", CLONE_NEWUSER}};
     for (unsigned i = 0; i < sizeof kind / sizeof *kind; i++) {
         char before[64], after[64];
-        link_of(kind[i].name, before);
+        namespace_of(kind[i].name, before);
         R(unshare(kind[i].flags));
-        link_of(kind[i].name, after);
+        namespace_of(kind[i].name, after);
         printf("%s: another %d\n", kind[i].name, strcmp(before, after) != 0);
     }
     R(unshare(0));
