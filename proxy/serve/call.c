@@ -11,8 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <limits.h>
+#include <linux/kcmp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -31,7 +31,7 @@
 #define NR_LISTXATTRAT 465
 #define NR_OPEN_TREE_ATTR 467
 
-#define MODULES_MAX 512           /* bytes: numbers of security modules */
+#define MODULES_MAX 512               /* bytes: numbers of security modules */
 #define SHORT_RESULT_MAX (16ul << 20) /* bytes: a message of a POSIX queue */
 
 void *call_mem(const struct call *c, uint64_t va, uint64_t len)
@@ -152,6 +152,17 @@ static bool length_is_int(uint32_t nr, unsigned i)
     }
 }
 
+bool call_bounce(struct call *c, unsigned i, uint64_t n, uint64_t have)
+{
+    c->bounce = arena_alloc(c->mem, n);
+    if (!c->bounce)
+        return false;
+    c->bounce_at = c->user[i];
+    c->bounce_have = have;
+    c->arg[i] = (long)c->bounce;
+    return true;
+}
+
 /* Who fills a buffer only as far as there is something to tell: what is behind need not be there.
  */
 static bool result_is_short(uint32_t nr)
@@ -199,13 +210,8 @@ static void decode_short_buffer(struct call *c, unsigned i, unsigned by, uint64_
         return;
     if (n > SHORT_RESULT_MAX)
         n = SHORT_RESULT_MAX;
-    c->bounce = arena_alloc(c->mem, n);
-    if (!c->bounce)
-        return;
-    c->bounce_at = c->user[i];
-    c->bounce_have = have;
-    c->arg[i] = (long)c->bounce;
-    c->arg[by] = (long)n;
+    if (call_bounce(c, i, n, have))
+        c->arg[by] = (long)n;
 }
 
 static int64_t finish_option(struct call *c)
@@ -336,16 +342,11 @@ static bool decode_modules(struct call *c, int64_t *answer)
 {
     if (!c->user[0])
         return true;
-    c->bounce = arena_alloc(c->mem, MODULES_MAX);
-    if (!c->bounce)
-        return call_answer(answer, -ENOMEM);
-    c->bounce_at = c->user[0];
-    c->bounce_have = c->user[LULL_ARG_HAVE] < MODULES_MAX ? c->user[LULL_ARG_HAVE] : MODULES_MAX;
-    c->arg[0] = (long)c->bounce;
-    return true;
+    uint64_t have = c->user[LULL_ARG_HAVE];
+    return call_bounce(c, 0, MODULES_MAX, have < MODULES_MAX ? have : MODULES_MAX) ||
+           call_answer(answer, -ENOMEM);
 }
 
-/* What the kinds cannot say. */
 /* The threads of /proc/self/task are the isle's. */
 static bool decode_getdents(struct call *c, int64_t *answer)
 {
@@ -362,6 +363,7 @@ static bool decode_getdents(struct call *c, int64_t *answer)
                        view_list_threads(c, (int)c->arg[0], c->nr == SYS_getdents64, to, room));
 }
 
+/* What the kinds cannot say. */
 static bool decode_special(struct call *c, int64_t *answer)
 {
     switch (c->nr) {

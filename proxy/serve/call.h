@@ -102,6 +102,9 @@ struct call {
  */
 bool call_decode(struct call *c, int64_t *answer);
 
+/* Linux gets n bytes of own memory as argument i, for a result that goes to the program's, where it
+   may use `have`. False: there is no memory. */
+bool call_bounce(struct call *c, unsigned i, uint64_t n, uint64_t have);
 /* Copies what Linux wrote to c->bounce; Linux's answer r, or -EFAULT. */
 int64_t call_bounced(struct call *c, int64_t r);
 

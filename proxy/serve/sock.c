@@ -223,14 +223,9 @@ bool decode_getsockopt(struct call *c, int64_t *answer)
     uint64_t have = c->user[LULL_ARG_HAVE];
     if (*len > 0)
         c->arg[3] = (long)call_ptr(c, c->user[3], (uint64_t)*len);
-    if (*len > 0 && *len <= OPTION_MAX && have && have - 1 < (uint64_t)*len) {
-        c->bounce = arena_alloc(c->mem, (size_t)*len);
-        if (!c->bounce)
-            return call_answer(answer, -ENOMEM);
-        c->bounce_at = c->user[3];
-        c->bounce_have = have - 1;
-        c->arg[3] = (long)c->bounce;
-    }
+    if (*len > 0 && *len <= OPTION_MAX && have && have - 1 < (uint64_t)*len &&
+        !call_bounce(c, 3, (uint64_t)*len, have - 1))
+        return call_answer(answer, -ENOMEM);
     c->arg[4] = (long)len;
     if (!c->readonly)
         call_back(c, call_mem(c, c->user[4], sizeof *len), len, sizeof *len, true);

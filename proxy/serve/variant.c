@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls whose arguments depend on a command (lull/variants.h), and structures of their own length. */
+/* Calls whose arguments depend on a command (lull/variants.h), and structures of their own length.
+ */
 #include "serve/variant.h"
 
 #include <errno.h>
@@ -14,19 +15,16 @@
 #include "message.h"
 
 #define RESULT_MAX (1ul << 20) /* bytes of a result that may be written in part */
-#define STRUCT_MAX 4096u /* Linux: E2BIG for what is longer than a page */
+#define STRUCT_MAX 4096u       /* Linux: E2BIG for what is longer than a page */
 
 /* Up to n bytes of a result: through own memory if not all of it may be written. */
-static long result_at(struct call *c, unsigned i, uint64_t n)
+static void decode_result(struct call *c, unsigned i, uint64_t n)
 {
     uint64_t have = c->user[LULL_ARG_HAVE];
-    if (have && have < n && n <= RESULT_MAX && (c->bounce = arena_alloc(c->mem, n))) {
+    if (have && have < n && n <= RESULT_MAX && call_bounce(c, i, n, have))
         memset(c->bounce, 0, n);
-        c->bounce_at = c->user[i];
-        c->bounce_have = have;
-        return (long)c->bounce;
-    }
-    return (long)call_ptr(c, c->user[i], n);
+    else
+        c->arg[i] = (long)call_ptr(c, c->user[i], n);
 }
 
 size_t variant_written(const struct call *c, int64_t r)
@@ -62,11 +60,14 @@ static bool decode_kind(struct call *c, unsigned i, char kind, size_t size, int6
         uint64_t n = c->user[i + 1];
         if (n > CALL_MAX_RW) /* Linux takes such a length for none of these */
             n = CALL_MAX_RW;
-        c->arg[i] = kind == 'o' ? result_at(c, i, n) : (long)call_ptr(c, c->user[i], n);
+        if (kind == 'o')
+            decode_result(c, i, n);
+        else
+            c->arg[i] = (long)call_ptr(c, c->user[i], n);
         return true;
     }
     case 'r':
-        c->arg[i] = result_at(c, i, size);
+        decode_result(c, i, size);
         return true;
     case 'I':
     case 'O':
