@@ -392,7 +392,7 @@ void windows_recheck(void)
     spin_lock(&mm_lock);
     for (struct lull_map *m = vma_next(0); m; m = vma_next(m->end)) {
         /* Huge pages are not looked at, because that would take some from the pool. */
-        u32 whole = LULL_MAP_WINDOW | LULL_MAP_BEYOND | LULL_MAP_RESERVED;
+        u32 whole = LULL_MAP_WINDOW | LULL_MAP_BEYOND | LULL_MAP_RESERVED | LULL_MAP_GUARD;
         if ((m->flags & whole) != LULL_MAP_WINDOW)
             continue;
         if (!LULL_MAP_PAGE(m->flags) &&

@@ -439,6 +439,27 @@ CASE(locks, guard_pages_of_a_shared_file)
     SHOW(p[PAGE]);
 }
 
+CASE(locks, guard_pages_behind_a_files_end)
+{
+    int fd = file_with("short", "x");
+    char *p = mmap(NULL, 6 * PAGE, RW, MAP_SHARED, file_with("other", "x"), 0), *q;
+
+    MAPPED(p);
+    R(ftruncate(fd, PAGE));
+    q = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
+    MAPPED(q);
+    q[0] = 'y';
+    R(madvise(p + 2 * PAGE, 2 * PAGE, MADV_GUARD_INSTALL));
+    R(ftruncate(fd, 0));
+    touch("of a file that became shorter", q, 0);
+    touch("guarded", p + 3 * PAGE, 0);
+    touch("behind the file's end", p + 5 * PAGE, 0);
+    touch("guarded still", p + 3 * PAGE, 0);
+    touch("guarded still", p + 3 * PAGE, 1);
+    R(madvise(p, 6 * PAGE, MADV_GUARD_REMOVE));
+    touch("open", p + 3 * PAGE, 0);
+}
+
 CASE(locks, droppable)
 {
     char *p = mmap(NULL, 4 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
