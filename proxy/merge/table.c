@@ -132,7 +132,7 @@ static void print_figures(FILE *f, const double *v)
 
 static void print_ranks(FILE *f, const struct job *job)
 {
-    double least[FIGURES], most[FIGURES], sum[FIGURES] = {0};
+    double least[FIGURES] = {0}, most[FIGURES] = {0}, sum[FIGURES] = {0};
     fprintf(f, "%6s %-12s %6s", "rank", "host", "status");
     for (int i = 0; i < FIGURES; i++)
         fprintf(f, " %9s", figure_title[i]);
