@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Debian's python3 by its own tests (package libpython3.11-testsuite), each module whole, apart from
+# Debian's python3 by its own tests (package libpython3.N-testsuite), each module whole, apart from
 # what is named here with its reason. One test of ctest for each: isle.kvm.python.MODULE.
 load common
 
@@ -10,7 +10,9 @@ module() {
     local name=$1
     shift
     need_engine "it has children, and memory shared with QEMU cannot be copied" kvm
-    [ -e /usr/lib/python3.11/test/$name.py ] || fail "$name is missing: run make deps"
+    local library
+    library=$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
+    [ -e "$library/test/$name.py" ] || fail "$name is missing: run make deps"
     run_to isle env TMPDIR="$PWD" "$LULL" --cpus "$LIST" /usr/bin/python3 -m test -v "$@" "$name"
     grep -E '^(ERROR|FAIL): ' isle.out | sort -u >&2 || true
     expect 0
