@@ -137,6 +137,14 @@ bool signal_pending(struct thread *t); /* deliverable now */
 /* Before returning to the application: enter handlers, default actions, restart calls. */
 void signals_deliver(struct frame *f);
 void signals_from_proxy(void);
+
+/* True if the proxy has passed on signals that signals_from_proxy() has not taken. */
+static inline bool signals_wait_in_ring(void)
+{
+    const struct lull_signals *s = (const struct lull_signals *)LULL_SIGNALS;
+    return __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE) !=
+           __atomic_load_n(&s->head, __ATOMIC_RELAXED);
+}
 void signals_thread_exit(struct thread *t);
 void signals_forked(struct thread *t); /* nothing is pending for a new process */
 /* The current thread's mask. What it no longer takes of the process's signals, others take. */

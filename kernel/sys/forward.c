@@ -250,7 +250,7 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
             return name_written((i32)r, arg);
         if (r == -LULL_E_SIGNALFD)
             return signalfd_read(nr, arg);
-        if (r == 0 && (nr == 62 || nr == 424)) /* kill, pidfd_send_signal: if it was to ourselves */
+        if (signals_wait_in_ring()) /* the call itself may have raised them: kill, F_NOTIFY ... */
             signals_from_proxy();
         /* A close that Linux ended with EINTR has closed the descriptor: never again. */
         if ((r != -EINTR && r != -LULL_E_INTR_FINAL) || syscall_table[nr].class == LULL_SYS_QUICK)

@@ -15,7 +15,7 @@
 #include "serve/serve.h"
 #include "serve/view.h"
 
-#define KICK_SIGNAL (SIGRTMIN + 2)
+#define KICK_SIGNAL (SIGRTMAX - 5)
 
 struct run;
 

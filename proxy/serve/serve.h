@@ -19,7 +19,7 @@
  * The signal that interrupts a call (server_cancel, server_stop). Its handler is process-wide and
  * does nothing outside a call; threads that call server_kicked() get it unblocked.
  */
-#define SERVER_CANCEL_SIGNAL (SIGRTMIN + 1)
+#define SERVER_CANCEL_SIGNAL (SIGRTMAX - 6)
 
 struct server;
 

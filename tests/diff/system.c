@@ -178,6 +178,33 @@ CASE(system, dnotify)
     R(fcntl(file, F_NOTIFY, DN_CREATE));
 }
 
+static volatile int events;
+
+static void on_event(int signo)
+{
+    (void)signo;
+    events++;
+}
+
+/* The signal of a change that the program makes itself is there when the call returns. */
+CASE(system, dnotify_before_the_call_ends)
+{
+    mkdir("dir", 0700);
+    for (int signo = SIGRTMIN; signo < SIGRTMIN + 4; signo++) {
+        int dir = open("dir", O_RDONLY | O_DIRECTORY), late = 0;
+        signal(signo, on_event);
+        R(fcntl(dir, F_SETSIG, signo));
+        R(fcntl(dir, F_NOTIFY, DN_ATTRIB | DN_MULTISHOT));
+        for (int i = 0; i < 500; i++) {
+            events = 0;
+            if (chmod("dir", 0700 + (i & 7)) || events != 1)
+                late++;
+        }
+        SHOW(late);
+        close(dir);
+    }
+}
+
 CASE(system, fanotify)
 {
     struct fanotify_event_metadata event[4];
