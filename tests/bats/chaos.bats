@@ -2,9 +2,19 @@
 # Isles that end in every way, proxies that are killed at any moment, alone and beside others: shortly
 # afterwards the host is as before, without lull gc.
 # CHAOS_LAUNCHES=500 is the full run; CHAOS_SEED another order of things.
+# Whatever goes wrong is printed at once, with the launch that it happened to: a run that is ended from
+# outside has said so far what it saw.
 LAUNCHES=${CHAOS_LAUNCHES:-60}
+STALL=${CHAOS_STALL:-120} # seconds without progress before watch() ends what the test waits for
+BAD_ROUNDS=5 # after so many rounds that left something the others are not run
 RANDOM=${CHAOS_SEED:-1}
 load common
+watcher=0
+
+teardown() {
+    [ "$watcher" = 0 ] || kill "$watcher" 2>/dev/null || true
+    [ "$pid" = 0 ] || kill -KILL "$pid" 2>/dev/null || true
+}
 
 # Everything that could be left.
 state_of_host() {
@@ -58,6 +68,60 @@ launch() {
     pid=$!
 }
 
+# What the test does now, for watch().
+step() {
+    echo "$*" >progress
+}
+
+# below PID [EXCEPT]: it and the processes below it, without EXCEPT and those below that.
+below() {
+    local child children
+    [ "$1" != "${2:-}" ] || return 0
+    echo "$1"
+    read -ra children < <(cat "/proc/$1/task/"*/children 2>/dev/null | tr '\n' ' ') || true
+    for child in "${children[@]}"; do
+        below "$child" "${2:-}"
+    done
+}
+
+# describe PID...: what each thread of them does and where it waits.
+describe() {
+    local task
+    for task in $(printf '/proc/%s/task/*\n' "$@"); do
+        [ -r "$task/status" ] || continue
+        grep -sE '^(Name|State|PPid|SigPnd|ShdPnd|SigBlk):' "$task/status" | tr '\n' ' '
+        echo "[${task#/proc/}]"
+        tr '\0' ' ' <"$task/cmdline" 2>/dev/null | cut -c 1-200 || true
+        cat "$task/stack" 2>/dev/null || cat "$task/wchan" 2>/dev/null || true
+    done
+}
+
+# watch SHELL: ends what the test waits for if SHELL makes no progress for STALL seconds, and says
+# what that was; the third time, SHELL too.
+watch() {
+    local now before='' still=0 times=0 found self
+    while sleep 5 5>&- && [ -d "/proc/$1" ]; do
+        now=$(cat progress)
+        [ "$now" = "$before" ] && still=$((still + 5)) || still=0
+        before=$now
+        [ "$still" -ge "$STALL" ] || continue
+        still=0
+        self=$BASHPID
+        found=$({
+            lull_pids
+            below "$1" "$self"
+        } | sort -un | grep -vx "$1")
+        echo "no progress for $STALL s: $now" >&5
+        # shellcheck disable=SC2086
+        describe "$1" $found >&5
+        touch stuck
+        # shellcheck disable=SC2086
+        kill -KILL $found 2>/dev/null || true
+        times=$((times + 1))
+        [ $times -lt 3 ] || kill -KILL "$1"
+    done
+}
+
 # After a random time up to 200 ms: many die while they start. $2: it does not end by itself.
 kill_one() {
     local signo
@@ -97,16 +161,42 @@ as_before() {
     cmp -s before after
 }
 
+# ends N KIND PID: waits for a launch, which ends by itself or was killed.
+ends() {
+    step "launch $1 ($2, process $3): waits for its end"
+    code=0
+    if ! patiently 15 gone "$3"; then
+        echo "launch $1 ($2) has not ended after 15 s:" >&3
+        # shellcheck disable=SC2046
+        describe $(below "$3") >&3
+        patiently 30 gone "$3" || {
+            echo "launch $1 ($2) never ended" >&3
+            kill -KILL "$3"
+            wait "$3" || true
+            return 1
+        }
+    fi
+    wait "$3" || code=$?
+    [ "$code" != 124 ] || { # that of --timeout
+        echo "launch $1 ($2) was ended by --timeout" >&3
+        return 1
+    }
+}
+
 @test "launches that end in any way, or are killed at random moments, leave nothing" {
-    local n=0 together i all last round kind
+    local n=0 bad=0 late=0 together i all last round kind shell
     local kinds=(hello omp compute shell require fds children drop dropexec exec fifo full)
     declare -A signals launched left
+    step "looks at the machine"
+    shell=$BASHPID # of the watcher it would be another
+    watch "$shell" 2>/dev/null 4>&- 5>&3 3>&- &
+    watcher=$!
     patiently 20 nobody || true
     "$LULL" gc
     mkfifo fifo
     touch stamp
     state_of_host >before
-    while [ "$n" -lt "$LAUNCHES" ]; do
+    while [ "$n" -lt "$LAUNCHES" ] && [ "$bad" -lt "$BAD_ROUNDS" ] && [ ! -e stuck ]; do
         # two records of the same settings are for one at a time
         together=$((1 + RANDOM % 3))
         all=() last=() round=()
@@ -122,18 +212,30 @@ as_before() {
         for i in "${!all[@]}"; do
             kill_one "${all[i]}" "${last[i]}"
         done
-        for pid in "${all[@]}"; do
-            patiently 20 gone "$pid" || kill -KILL "$pid" # an early INT may be lost on a shell
-            wait "$pid" 2>/dev/null || true
+        for i in "${!all[@]}"; do
+            pid=${all[i]}
+            ends $((n - ${#all[@]} + i + 1)) "${round[i]}" "$pid" || late=$((late + 1))
         done
         pid=0
+        step "launches up to $n (${round[*]}): waits until nothing is left"
         # nobody but the keeper gives back
         patiently 20 as_before || {
             for kind in "${round[@]}"; do # whichever of them it was
                 left[$kind]=$((${left[$kind]:-0} + 1))
             done
-            diff before after >&2 || true
-            "$LULL" gc >&2 || true
+            bad=$((bad + 1))
+            {
+                echo "launches up to $n (${round[*]}) left something:"
+                diff before after || true
+                # shellcheck disable=SC2046
+                describe $(lull_pids)
+            } >&3
+            step "launches up to $n (${round[*]}): lull gc"
+            "$LULL" gc >&3 2>&1 || true
+            patiently 5 as_before || {
+                echo "lull gc does not help: nothing more can be seen" >&3
+                break
+            }
         }
     done
     echo "$n launches, killed by TERM ${signals[TERM]:-0}, INT ${signals[INT]:-0}," \
@@ -144,5 +246,5 @@ as_before() {
     "$LULL" gc
     state_of_host >after
     diff before after >&2
-    [ ${#left[@]} = 0 ]
+    [ ${#left[@]} = 0 ] && [ "$late" = 0 ] && [ ! -e stuck ]
 }
