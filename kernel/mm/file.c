@@ -4,7 +4,8 @@
  * afterwards. The proxy copies; until it is done the range is held, so that no other thread's mmap
  * finds it free. Large files are windows instead: what is not touched costs nothing, and other
  * processes share the page cache. So is what lies wholly behind the end of its file, which may
- * grow.
+ * grow, and every mapping by a descriptor that can also write: the program may cut the file short
+ * or write to it, and Linux shows that in pages that are not changed yet.
  */
 #include "kernel.h"
 #include "mm/mm.h"
@@ -208,6 +209,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     }
     if (r == 0)
         filling_begin(&copy, *out, *out + covered);
+    u32 live = windows && !r && !in_image(*out, *out + len) ? LULL_PROT_LIVE : 0;
     i64 page = r && windows ? window_call(LULL_WIN_HUGE, 0, 0, 0, f->r8 & 0xffffffff, 1) : 0;
     spin_unlock(&mm_lock);
     if (page > 0) /* there is no room for a copy, but none is needed */
@@ -215,7 +217,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     if (r)
         return r;
     u64 start = *out, end = start + len;
-    u64 arg[6] = {f->r8, start, covered, f->r9, prot | huge};
+    u64 arg[6] = {f->r8, start, covered, f->r9, prot | huge | live};
     r = covered ? forward_raw(LULL_NR_MAP_FILE, arg) : 0; /* 0: nothing but pages beyond its end */
     spin_lock(&mm_lock);
     filling_end(&copy);
@@ -225,6 +227,11 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
         vma_change_end();
         spin_unlock(&mm_lock);
         return map_hugetlb_file(f, prot, r, out);
+    }
+    if (r >= 0 && r & LULL_MAP_FILE_LIVE) {
+        vma_change_end();
+        spin_unlock(&mm_lock);
+        return map_large_file(f, len, prot, out);
     }
     blocks_mark_used(start, start + covered);
     if (r >= 0 && windows && !(r & BYTES_MASK)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* LULL_NR_MAP_FILE: a private mapping of a file, as a copy at the place of the mapping. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -93,6 +94,11 @@ static bool is_zero(const struct stat *st)
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5);
 }
 
+static bool is_writable(int fd)
+{
+    return (server_syscall(SYS_fcntl, fd, F_GETFL, 0, 0) & O_ACCMODE) == O_RDWR;
+}
+
 /* What Linux says of the mapping: 0 and what file it is, or -errno. */
 static long check(const struct call *c, int fd, struct stat *st)
 {
@@ -134,6 +140,8 @@ int64_t map_file(struct call *c)
         memset(to, 0, len);
         return (int64_t)len;
     }
+    if (c->user[4] & LULL_PROT_LIVE && is_writable(fd))
+        return LULL_MAP_FILE_LIVE;
     int64_t bytes = copy_file(c, fd, to, len, offset);
     if (bytes < 0)
         return bytes;

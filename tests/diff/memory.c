@@ -839,16 +839,17 @@ CASE(memory, advice_about_fork_counts)
 CASE(memory, private_file_thrown_away)
 {
     char *p, *q;
-    int fd = file_with("f", "first page");
+    int fd = file_with("f", "first page"), ro = open("f", O_RDONLY);
 
     R(pwrite(fd, "third page", 10, 2 * PAGE));
-    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0);
-    q = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 2 * PAGE);
+    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, ro, 0);
+    q = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, ro, 2 * PAGE);
     p[0] = 'X';
     p[PAGE] = 'Y';
     p[2 * PAGE] = 'Z';
     R(pwrite(fd, "F", 1, 0));
     R(close(fd));
+    R(close(ro));
     R(unlink("f"));
     R(madvise(p, PAGE, MADV_DONTNEED));
     show_bytes("first", p, 4);
@@ -864,11 +865,11 @@ CASE(memory, private_file_thrown_away)
 
 CASE(memory, private_file_cut_short)
 {
-    int fd = file_with("f", "");
+    int fd = file_with("f", ""), ro = open("f", O_RDONLY);
     char *p;
 
     R(ftruncate(fd, 4 * PAGE));
-    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0);
+    p = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, ro, 0);
     p[3 * PAGE] = 'x';
     R(ftruncate(fd, PAGE + 5));
     R(madvise(p, 4 * PAGE, MADV_DONTNEED));
@@ -879,10 +880,10 @@ CASE(memory, private_file_cut_short)
 CASE(memory, private_file_made_longer)
 {
     char *p, *q, *wall;
-    int fd = file_with("f", "first page");
+    int fd = file_with("f", "first page"), ro = open("f", O_RDONLY);
 
     R(pwrite(fd, "third page", 10, 2 * PAGE));
-    p = mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 0);
+    p = mmap(NULL, PAGE, RW, MAP_PRIVATE, ro, 0);
     p[1] = 'X';
     q = mremap(p, PAGE, 4 * PAGE, MREMAP_MAYMOVE);
     MAPPED(q);
@@ -891,7 +892,7 @@ CASE(memory, private_file_made_longer)
     touch("behind the end", q + 3 * PAGE, 0);
     p = mmap(NULL, 3 * PAGE, RW, ANON, -1, 0);
     wall = p + PAGE;
-    p = mmap(p, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 2 * PAGE);
+    p = mmap(p, PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, ro, 2 * PAGE);
     *wall = 'w';
     R(mremap(p, PAGE, 2 * PAGE, 0));
     q = mremap(p, PAGE, 2 * PAGE, MREMAP_MAYMOVE);
@@ -902,6 +903,47 @@ CASE(memory, private_file_made_longer)
     touch("behind the end", q + PAGE, 0);
     touch("read-only", q, 1);
     R(munmap(q, 2 * PAGE));
+}
+
+/* By a descriptor that can write the mapping shows what becomes of the file. */
+CASE(memory, private_file_of_a_writable_descriptor)
+{
+    int fd = memfd_create("m", 0);
+    char *at = map(5), *p, *q;
+
+    R(ftruncate(fd, 3 * PAGE));
+    p = mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE, fd, 0);
+    q = mmap(at + PAGE, 3 * PAGE, RW, MAP_PRIVATE | MAP_FIXED, fd, 0);
+    R(q == at + PAGE);
+    *at = 'a';
+    for (int i = 0; i < 3; i++)
+        p[i * (long)PAGE] = q[i * (long)PAGE] = 'p';
+    R(pwrite(fd, "file", 4, PAGE + 8));
+    SHOW(p[PAGE + 8]);
+    R(ftruncate(fd, PAGE));
+    touch("kept", p, 0);
+    touch("cut off", p + PAGE, 0);
+    touch("cut off", q + PAGE, 1);
+    R(ftruncate(fd, 3 * PAGE));
+    SHOW(p[PAGE]);
+    SHOW(q[2 * PAGE]);
+    R(pwrite(fd, "F", 1, PAGE));
+    SHOW(p[PAGE]);
+    SHOW(q[PAGE]);
+    R(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, PAGE));
+    SHOW(p[PAGE]);
+    SHOW(p[0]);
+    in_child("child", q + PAGE);
+    R(munmap(q + PAGE, PAGE));
+    touch("gone", q + PAGE, 0);
+    touch("before it", at, 0);
+    touch("after it", at + 4 * PAGE, 1);
+    q = mremap(p, 3 * PAGE, 2 * PAGE, 0);
+    R(q == p);
+    R(mprotect(p, PAGE, PROT_READ));
+    touch("read-only", p, 1);
+    R(madvise(p, 2 * PAGE, MADV_DONTNEED));
+    SHOW(p[0]);
 }
 
 /* A private mapping takes the place of a shared one; the file that was there stays as it is. */

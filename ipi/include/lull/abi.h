@@ -65,6 +65,7 @@ LULL_ASSERT_SIZE(struct lull_kernel_header, 120);
 #define LULL_PROT_NORESERVE 0x20u   /* MAP_NORESERVE, with LULL_PROT_PAGE only */
 #define LULL_PROT_POPULATE 0x40u    /* MAP_POPULATE, the same */
 #define LULL_PROT_ASK 0x80u         /* LULL_NR_MAP_FILE: checks the mapping and copies nothing */
+#define LULL_PROT_LIVE 0x4000u      /* LULL_NR_MAP_FILE may answer LULL_MAP_FILE_LIVE */
 #define LULL_PROT_DROPPABLE 0x8000u /* LULL_WIN_MAP: MAP_DROPPABLE, anonymous and private */
 /* log2 of the size of a huge page: address, length and offset are multiples of it; 0: ordinary. */
 #define LULL_PROT_PAGE_SHIFT 8

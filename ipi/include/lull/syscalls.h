@@ -153,9 +153,11 @@ struct lull_sysdesc {
  * MAP_FILE: descriptor, start, length, offset in the file, LULL_PROT_*: copies the file to where it
  * is to be mapped, zeroes the rest of its last page. Answers LULL_FILE_* << 40 | bytes that the
  * file covers, or what mmap(2) would. With LULL_PROT_ASK nothing is copied, the answer has no
- * LULL_FILE_*, and LULL_MAP_FILE_ZERO says that the file is /dev/zero.
+ * LULL_FILE_*, and LULL_MAP_FILE_ZERO says that the file is /dev/zero. With LULL_PROT_LIVE the answer
+ * for a descriptor that can also write is LULL_MAP_FILE_LIVE alone, and nothing is copied.
  */
 #define LULL_MAP_FILE_ZERO (1l << 61)
+#define LULL_MAP_FILE_LIVE (1l << 60)
 #define LULL_NR_MAP_FILE 500u
 /* MAP_AGAIN: LULL_FILE_*, start, length, offset: the same of a file that is mapped already. Answers
    the bytes that the file covers; -ENOSYS: it cannot be had any more. */
