@@ -16,8 +16,8 @@
 #include <lull/syscalls.h>
 
 #include "serve/call.h"
-#include "serve/path_priv.h"
 #include "serve/mapped.h"
+#include "serve/path_priv.h"
 #include "serve/view.h"
 
 #define ANCHORS_NEW 64u
