@@ -196,6 +196,10 @@ int64_t run_fork(struct run *r, const uint64_t arg[6])
         return rc;
     }
     mapped_lock(r->mapped, true);
+    /* No core of the isle runs. The child's copy says from the start that its main thread does not
+       wait, because this process may look as soon as there is a child. */
+    uint32_t *waits = &((struct lull_threads *)LULL_THREAD_TABLE)->main_waits, waited = *waits;
+    *waits = 0;
     pid_t pid = run_fork_in(r, &wants);
     int err = errno;
     mapped_lock(r->mapped, false);
@@ -203,6 +207,7 @@ int64_t run_fork(struct run *r, const uint64_t arg[6])
         hold_after_fork(r->req->hold);
     if (pid == 0)
         child_main(r, copies);
+    *waits = waited;
     isle_fork_parent(copies);
     pthread_mutex_unlock(&r->isle.lock);
     return pid < 0 ? -err : pid;

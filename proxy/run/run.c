@@ -192,6 +192,7 @@ int start_server(struct run *r)
         .exe_fd = r->req->program->fd,
         .mapped = r->mapped,
         .view = &r->view,
+        .queued = &((struct lull_threads *)LULL_THREAD_TABLE)->queued,
         .limits = (const struct lull_limits *)LULL_LIMIT_TABLE,
         .exec = run_exec,
         .signalled = signals_catch_up,

@@ -16,6 +16,13 @@
 
 #define WORKER_STACK (256u << 10)
 
+/* Counts a call that is queued, before any thread may take it, or (-1) that has begun. */
+static void count_queued(const struct server *s, int change)
+{
+    if (s->config.queued)
+        __atomic_fetch_add(s->config.queued, change, __ATOMIC_SEQ_CST);
+}
+
 static struct flight *dequeue(struct server *s)
 {
     struct flight *f = s->queue_head;
@@ -36,6 +43,7 @@ static void worker_run(struct worker *w, struct flight *f)
     f->state = FLIGHT_RUNNING;
     pthread_mutex_unlock(&k->lock);
     count(&s->stats.handed_over);
+    count_queued(s, -1);
     flight_run(s, f, &w->mem);
 }
 
@@ -165,6 +173,7 @@ bool pool_queue(struct server *s, struct flight *f)
     bool taken;
     pthread_mutex_lock(&k->lock);
     pthread_mutex_lock(&s->pool_lock);
+    count_queued(s, 1);
     /* At the limit somebody will be free; without any thread but a leader nobody would. */
     taken = worker_summon(s) || s->nalive > (s->leading ? 1 : 0);
     if (taken) {
@@ -175,6 +184,8 @@ bool pool_queue(struct server *s, struct flight *f)
         else
             s->queue_head = f;
         s->queue_tail = f;
+    } else {
+        count_queued(s, -1);
     }
     pthread_mutex_unlock(&s->pool_lock);
     pthread_mutex_unlock(&k->lock);

@@ -230,6 +230,8 @@ int server_start(const struct server_config *config, struct server **out)
         pthread_mutex_init(&s->core[i].take_lock, NULL);
     }
     set_asleep(s, s->poller ? 0 : 1);
+    if (s->config.queued)
+        __atomic_store_n(s->config.queued, 0, __ATOMIC_SEQ_CST); /* a forked child has a copy */
     /* Without a poller threads come with the first call that may wait. */
     if (s->poller && (!pool_start(s) || !pool_start(s))) {
         server_stop(s);

@@ -52,14 +52,22 @@ bool peer_is_isle(int pid)
     return fstatat(dir, path, &peer, 0) == 0 && own.st_dev == peer.st_dev && own.st_ino == peer.st_ino;
 }
 
-/* The peer's word for whether its main thread waits; false: it cannot be read. */
-static bool main_waits(int pid, uint32_t *waits)
+/* The peer's word for whether its main thread waits for something that has begun; false: it cannot be
+   read. */
+static bool main_waits(int pid, bool *waits)
 {
-    struct iovec to = {waits, sizeof *waits};
+    uint32_t word[2] = {0, 0}; /* main_waits, queued */
+    _Static_assert(offsetof(struct lull_threads, queued) ==
+                       offsetof(struct lull_threads, main_waits) + sizeof word[0],
+                   "both are read at once");
+    struct iovec to = {word, sizeof word};
     struct iovec from = {(char *)LULL_THREAD_TABLE + offsetof(struct lull_threads, main_waits),
-                         sizeof *waits};
-    return server_syscall6(SYS_process_vm_readv, (const long[6]){pid, (long)&to, 1, (long)&from, 1,
-                                                                 0}) == (long)sizeof *waits;
+                         sizeof word};
+    bool read = server_syscall6(SYS_process_vm_readv,
+                                (const long[6]){pid, (long)&to, 1, (long)&from, 1, 0}) ==
+                (long)sizeof word;
+    *waits = word[0] && !word[1];
+    return read;
 }
 
 /* A signal that was sent to the peer has left Linux, and its kernel has not taken it yet. */
@@ -109,25 +117,31 @@ static bool serving(int pid)
     return yes;
 }
 
+/*
+ * The file as it is now, with the state of the peer's program: a descriptor of Linux's would show that
+ * of the proxy when it is read. A stopped peer and a dead one stay what they are.
+ */
 bool view_peer(int fd, const char *path, struct text *out)
 {
-    static const char status[] = "\nState:\tS (sleeping)\n", running[] = "\nState:\tR (running)\n";
-    bool stat;
-    uint32_t waits;
+    static const char waiting[] = "S (sleeping)", running[] = "R (running)";
+    bool stat, waits;
     struct text real = {0};
     int pid = peer_of(path, &stat);
     if (!pid || agent_acting() || !peer_is_isle(pid))
         return false;
     bool ok = view_read(fd, &real) == 0;
-    char *at = ok ? stat ? strrchr(real.p, ')') : strstr(real.p, status) : NULL;
-    ok = at && (!stat || !strncmp(at, ") S ", 4)); /* a stopped one and a dead one stay so */
-    /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs. */
-    if (ok && !signal_under_way(pid))
-        ok = main_waits(pid, &waits) && (!waits || serving(pid));
+    char *at = ok ? stat ? strrchr(real.p, ')') : strstr(real.p, "\nState:\t") : NULL;
+    if (at)
+        at += stat ? strlen(") ") : strlen("\nState:\t");
+    ok = at && strchr("RSD", *at);
     if (ok) {
+        /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs. */
+        bool asleep = *at == 'S' && !signal_under_way(pid);
+        if (asleep && main_waits(pid, &waits))
+            asleep = waits && !serving(pid);
         text_add(out, real.p, (size_t)(at - real.p));
-        text_printf(out, "%s", stat ? ") R " : running);
-        at += stat ? 4 : sizeof status - 1;
+        text_printf(out, "%.*s", stat ? 1 : INT_MAX, asleep ? waiting : running);
+        at += stat ? 1 : strcspn(at, "\n");
         text_add(out, at, real.len - (size_t)(at - real.p));
     }
     text_free(&real);

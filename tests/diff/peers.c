@@ -3,6 +3,7 @@
 #include "diff.h"
 
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -267,6 +268,28 @@ CASE(peers, nobody_sleeps_with_a_signal_under_way)
 }
 
 /* Limits and nice of a child, by its number. */
+/* A new child sleeps only when the call that it waits in has begun. */
+CASE(peers, nobody_sleeps_before_its_call_waits)
+{
+    int early = 0;
+    for (int round = 0; round < 30; round++) {
+        int q = msgget(IPC_PRIVATE, 0600), status = -1;
+        struct {
+            long type;
+            char byte;
+        } m;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(msgrcv(q, &m, 1, 0, 0) < 0 && errno == EIDRM ? 0 : 1);
+        while (state_of(pid) != 'S')
+            ;
+        msgctl(q, IPC_RMID, NULL);
+        waitpid(pid, &status, 0);
+        early += status != 0;
+    }
+    SHOW(early);
+}
+
 CASE(peers, limits_and_nice)
 {
     int up[2], down[2];

@@ -156,6 +156,7 @@ struct lull_threads {
     LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
     uint32_t count;
     uint32_t main_waits; /* 1: the main thread waits; always up to date, other isles read it */
+    uint32_t queued;     /* calls that no server thread has begun yet; written by the proxy, atomic */
     LULL_LINE struct lull_thread thread[LULL_THREADS_SHOWN];
 };
 #define LULL_THREAD_TABLE (LULL_KTABLES + LULL_MAPS_SIZE)
