@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := build
-.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich check-ltp check-stress-ng install format tidy syscalls-doc clean
+.PHONY: help deps build debug sanitize sanitize-address demo check mpich-static check-mpich check-ltp check-stress-ng install deb format tidy syscalls-doc clean
 
 help:
 	@echo "make deps      install the Debian packages in deps.txt that are missing"
@@ -20,6 +20,7 @@ help:
 	@echo "               natively and on isles; LISTS=\"syscalls mm hugetlb posix\": these; see the script"
 	@echo "make check-stress-ng   each stressor of Debian's stress-ng for a second, both ways"
 	@echo "make install   into PREFIX ($(PREFIX)), below DESTDIR"
+	@echo "make deb       a Debian package, into $(BUILD)/deb/"
 	@echo "make debug     unoptimised build into $(BUILD)-debug/"
 	@echo "make sanitize  proxy with the undefined-behaviour sanitizer, $(BUILD)-sanitize/;"
 	@echo "               sanitize-address: its units with the address sanitizer too"
@@ -78,3 +79,7 @@ syscalls-doc:
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-debug $(BUILD)-sanitize $(BUILD)-sanitize-address
+
+# A Debian package in $(BUILD)/deb/, built from what git tracks, and checked by lintian.
+deb:
+	@scripts/deb $(BUILD)

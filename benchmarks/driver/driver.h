@@ -21,7 +21,8 @@ struct driver_options {
     struct cpus allowed;
     struct cpus cpus; /* what both sides get */
     bool cpus_given;
-    char lull[PATH_MAX], bin[PATH_MAX], dir[PATH_MAX - 64];
+    char lull[PATH_MAX], dir[PATH_MAX - 64];
+    char bin[PATH_MAX]; /* folder of the benchmark programs */
     bool json, mpirun, verbose, no_plot;
     double timeout_s; /* of one run */
     const char *name;

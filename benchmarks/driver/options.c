@@ -63,6 +63,25 @@ static bool set_path(const char *option, char *to, size_t size, const char *from
     return false;
 }
 
+/* Where `make install` puts what it runs, from the folder of lull-bench. */
+#define INSTALLED "/../lib/lull/bin"
+
+/* The benchmark programs lie beside lull-bench, in a build folder, or below lib. */
+static bool find_programs(struct driver_options *o)
+{
+    char fwq[PATH_MAX + 32];
+    size_t n = strlen(o->bin);
+    snprintf(fwq, sizeof fwq, "%s/fwq", o->bin);
+    if (!access(fwq, X_OK))
+        return true;
+    if (n + sizeof INSTALLED > sizeof o->bin)
+        return false;
+    snprintf(fwq, sizeof fwq, "%s" INSTALLED "/fwq", o->bin);
+    if (!access(fwq, X_OK))
+        memcpy(o->bin + n, INSTALLED, sizeof INSTALLED);
+    return true;
+}
+
 static bool defaults(struct driver_options *o)
 {
     memset(o, 0, sizeof *o);
@@ -81,7 +100,8 @@ static bool defaults(struct driver_options *o)
     }
     o->bin[n] = 0;
     *strrchr(o->bin, '/') = 0;
-    return (size_t)snprintf(o->lull, sizeof o->lull, "%s/lull", o->bin) < sizeof o->lull;
+    return (size_t)snprintf(o->lull, sizeof o->lull, "%s/lull", o->bin) < sizeof o->lull &&
+           find_programs(o);
 }
 
 static bool set_option(int c, struct driver_options *o)
