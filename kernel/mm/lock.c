@@ -104,6 +104,13 @@ static void let_go(u64 start, u64 end)
     }
 }
 
+long lock_clear(u64 start, u64 end)
+{
+    long r = lock_mark(start, end, 0);
+    let_go(start, end);
+    return r;
+}
+
 static u64 locked_bytes(u64 start, u64 end)
 {
     u64 sum = 0;
@@ -198,8 +205,7 @@ long sys_munlock(struct frame *f)
     if (end < start)
         return -EINVAL;
     spin_lock(&mm_lock);
-    long r = lock_mark(start, end, 0);
-    let_go(start, end);
+    long r = lock_clear(start, end);
     spin_unlock(&mm_lock);
     return r;
 }

@@ -119,6 +119,8 @@ u64 lock_limit(void); /* RLIMIT_MEMLOCK in bytes, LULL_UNLIMITED with CAP_IPC_LO
 u64 lock_first(u64 start, u64 end); /* the first locked page, or end */
 /* The mappings get these flags of LULL_MAP_LOCK; as Linux, those before a hole. 0 or -ENOMEM. */
 long lock_mark(u64 start, u64 end, u32 flags);
+/* As munlock(2): 0, or -ENOMEM if there is a hole. */
+long lock_clear(u64 start, u64 end);
 void lock_forked(void); /* in the child nothing is locked */
 
 /* seal.c, under mm_lock */

@@ -308,9 +308,15 @@ long sys_mremap(struct frame *f)
     if (flags & MREMAP_FIXED)
         aio_settle(f->r8, new_len);
     mm_lock_unfilled(f->r8, new_len, flags & MREMAP_FIXED ? MAP_FIXED : 0);
+    const struct lull_map *v = vma_at(old);
+    bool unlock = v && v->flags & LULL_MAP_LOCKED && flags & MREMAP_DONTUNMAP;
+    u64 from = v ? v->start : 0, to = v ? mapping_end(v) : 0;
     r = remap_locked(f, old, old_len, new_len, flags, limit);
     if (r >= 0 && new_len > old_len)
         lock_grown((u64)r + old_len, (u64)r + new_len);
+    /* Linux does not divide the mapping for this, and unlocks the whole of it. */
+    if (r >= 0 && unlock && ((u64)r >= to || (u64)r + new_len <= from))
+        lock_clear(from, to);
     pt_flush();
     spin_unlock(&mm_lock);
     return r;

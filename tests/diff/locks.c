@@ -460,6 +460,19 @@ CASE(locks, guard_pages_behind_a_files_end)
     touch("open", p + 3 * PAGE, 0);
 }
 
+CASE(locks, what_stays_behind_a_move_is_unlocked)
+{
+    char *p = map(6), *q = map(2);
+
+    R(mlock(p, 6 * PAGE));
+    R(mremap(p + 2 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+             q) == q);
+    R(madvise(p, PAGE, MADV_DONTNEED));
+    R(madvise(p + 2 * PAGE, PAGE, MADV_DONTNEED));
+    R(madvise(p + 5 * PAGE, PAGE, MADV_DONTNEED));
+    R(madvise(q, PAGE, MADV_DONTNEED));
+}
+
 CASE(locks, droppable)
 {
     char *p = mmap(NULL, 4 * PAGE, RW, MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
