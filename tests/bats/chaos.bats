@@ -9,7 +9,7 @@ STALL=${CHAOS_STALL:-120} # seconds without progress before watch() ends what th
 BAD_ROUNDS=5 # after so many rounds that left something the others are not run
 RANDOM=${CHAOS_SEED:-1}
 load common
-watcher=0
+watcher=0 since=0 doing=start
 
 teardown() {
     [ "$watcher" = 0 ] || kill "$watcher" 2>/dev/null || true
@@ -23,7 +23,7 @@ state_of_host() {
     # of this lull, its forked isles and its QEMUs; nothing of what it starts
     find /proc/[0-9]*/exe -lname "$(readlink -f "$LULL")" 2>/dev/null | sed 's/^/process /' || true
     find /sys/fs/cgroup -maxdepth 4 -type d -name 'lull*' 2>/dev/null | sed 's/^/cgroup /' || true
-    find /dev/shm /dev/hugepages /tmp -maxdepth 1 -iname '*lull*' -newer stamp 2>/dev/null || true
+    lull_files stamp
     # a record without a process, unless it wants nothing; those of others' isles come and go
     for record in /run/lull/*; do
         of=${record##*/isle.}
@@ -68,8 +68,11 @@ launch() {
     pid=$!
 }
 
-# What the test does now, for watch().
+# What the test does now, for watch(). What took long is printed.
 step() {
+    [ $((SECONDS - since)) -lt 10 ] || echo "$doing: $((SECONDS - since)) s" >&3
+    since=$SECONDS
+    doing=$*
     echo "$*" >progress
 }
 
@@ -161,6 +164,13 @@ as_before() {
     cmp -s before after
 }
 
+# What is not as before(), and what lull's processes do.
+differs() {
+    diff before after || true
+    # shellcheck disable=SC2046
+    describe $(lull_pids)
+}
+
 # ends N KIND PID: waits for a launch, which ends by itself or was killed.
 ends() {
     step "launch $1 ($2, process $3): waits for its end"
@@ -184,6 +194,7 @@ ends() {
 }
 
 @test "launches that end in any way, or are killed at random moments, leave nothing" {
+    since=$SECONDS
     local n=0 bad=0 late=0 together i all last round kind shell
     local kinds=(hello omp compute shell require fds children drop dropexec exec fifo full)
     declare -A signals launched left
@@ -209,6 +220,7 @@ ends() {
             n=$((n + 1))
             [ "$kind" != full ] || break
         done
+        step "launches up to $n (${round[*]})"
         for i in "${!all[@]}"; do
             kill_one "${all[i]}" "${last[i]}"
         done
@@ -219,17 +231,17 @@ ends() {
         pid=0
         step "launches up to $n (${round[*]}): waits until nothing is left"
         # nobody but the keeper gives back
-        patiently 20 as_before || {
+        patiently 8 as_before || {
+            echo "$doing: there is still, after 8 s" >&3
+            differs >&3
+        }
+        patiently 12 as_before || {
             for kind in "${round[@]}"; do # whichever of them it was
                 left[$kind]=$((${left[$kind]:-0} + 1))
             done
             bad=$((bad + 1))
-            {
-                echo "launches up to $n (${round[*]}) left something:"
-                diff before after || true
-                # shellcheck disable=SC2046
-                describe $(lull_pids)
-            } >&3
+            echo "launches up to $n (${round[*]}) left something:" >&3
+            differs >&3
             step "launches up to $n (${round[*]}): lull gc"
             "$LULL" gc >&3 2>&1 || true
             patiently 5 as_before || {

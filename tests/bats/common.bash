@@ -170,12 +170,17 @@ qemu_pids() {
     done
 }
 
+# Files of lull's that are newer than STAMP; not those of unit tests, which may run at the same time.
+lull_files() {
+    find /dev/shm /dev/hugepages /tmp -maxdepth 1 -iname '*lull*' ! -name 'lull-unit.*' \
+        ! -name 'lull-flip-*' -newer "$1" 2>/dev/null || true
+}
+
 # What could be left behind on this machine: one line each.
 traces() {
     lull_pids | sed 's/^/process /'
     qemu_pids | sed 's/^/QEMU /'
-    find /dev/shm /dev/hugepages /tmp -maxdepth 1 -iname '*lull*' -newer "$1" 2>/dev/null |
-        sed 's/^/file /'
+    lull_files "$1" | sed 's/^/file /'
     find /run/lull -type f ! -name lock -newer "$1" 2>/dev/null | sed 's/^/file /'
     find /sys/fs/cgroup -maxdepth 3 -type d -iname '*lull*' 2>/dev/null | sed 's/^/cgroup /'
     sed -n 's/^HugePages_\(Total\|Free\|Rsvd\)/pages &/p' /proc/meminfo
