@@ -76,7 +76,7 @@ static void isle_start(void)
         panic("boot information of another version", b->abi_version, LULL_ABI_VERSION);
     if (!b->forks)
         machine_init();
-    memset(runqs, 0, sizeof runqs);
+    memset(runqs, 0, b->ncores * sizeof *runqs);
     /* a thread may be placed on a core whose vCPU has not had its turn yet */
     for (unsigned i = 0; i < b->ncores; i++) {
         sched_init_core(i);

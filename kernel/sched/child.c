@@ -18,17 +18,19 @@ static struct child *const children = (struct child *)(LULL_KTABLES + LULL_UL(0x
 _Static_assert(LULL_UL(0x980000) + CHILDREN_MAX * sizeof(struct child) <= LULL_UL(0x9f0000),
                "room");
 static spinlock children_lock;
+static u32 children_seen; /* no child from here on has ever been used; children_lock */
 
 static struct child *child_alloc(void)
 {
     struct child *c = NULL;
     spin_lock(&children_lock);
     for (u32 i = 0; i < CHILDREN_MAX && !c; i++) {
-        if (!children[i].used)
-            c = &children[i];
-    }
-    if (c)
+        if (i < children_seen && children[i].used)
+            continue;
+        c = &children[i];
         c->used = true;
+        children_seen = children_seen > i ? children_seen : i + 1;
+    }
     spin_unlock(&children_lock);
     return c;
 }
@@ -43,7 +45,7 @@ static void child_free(struct child *c)
 void children_reset(void)
 {
     children_lock = (spinlock){0};
-    for (u32 i = 0; i < CHILDREN_MAX; i++)
+    for (u32 i = 0; i < children_seen; i++)
         children[i].used = false;
 }
 

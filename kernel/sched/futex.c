@@ -23,7 +23,11 @@
 #define FUTEX_CMD_MASK (~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME))
 
 #define BUCKETS 1024
-static struct bucket buckets[BUCKETS];
+static struct bucket buckets[BUCKETS] __attribute__((aligned(LULL_PAGE)));
+/* Pages of `buckets` that may have been written; a forked child clears no others, because each page
+   that it writes has to be copied. Set before the bucket is locked. */
+#define BUCKETS_PER_PAGE (LULL_PAGE / sizeof(struct bucket))
+static bool page_used[BUCKETS / BUCKETS_PER_PAGE];
 
 static struct bucket *bucket_of(uaddr addr)
 {
@@ -35,6 +39,9 @@ static struct bucket *bucket_of(uaddr addr)
 struct bucket *bucket_lock(uaddr addr)
 {
     struct bucket *b = bucket_of(addr);
+    bool *used = &page_used[(u64)(b - buckets) / BUCKETS_PER_PAGE];
+    if (!__atomic_load_n(used, __ATOMIC_RELAXED))
+        __atomic_store_n(used, true, __ATOMIC_SEQ_CST);
     spin_lock(&b->lock);
     if (!b->waiters.next)
         list_init(&b->waiters);
@@ -43,7 +50,11 @@ struct bucket *bucket_lock(uaddr addr)
 
 void futexes_reset(void)
 {
-    memset(buckets, 0, sizeof buckets);
+    for (u64 i = 0; i < BUCKETS / BUCKETS_PER_PAGE; i++) {
+        if (page_used[i])
+            memset(&buckets[i * BUCKETS_PER_PAGE], 0, BUCKETS_PER_PAGE * sizeof *buckets);
+        page_used[i] = false;
+    }
     futex_pi_reset();
 }
 
