@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* First state of a core: long mode, ring 3. Intel SDM vol. 3A and vol. 4 (MSRs). */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -55,29 +56,49 @@ void kvm_features(struct engine *e, struct engine_features *out)
 
 #define CPUID_MAX 256
 
+/* What set_cpuid() has made, by core. A forked child's machine has the same cores on the same CPUs,
+   and where Linux itself is a guest, each CPUID instruction is an exit to its hypervisor. Written
+   by the core's own thread. */
+static struct kvm_cpuid2 *cpuid_made[LULL_MAX_CORES];
+
 /* On the thread of core i, on its CPU: that is how the core's numbers in the topology come out. */
 static int set_cpuid(struct engine *e, unsigned i)
 {
-    struct kvm_cpuid2 *l = calloc(1, sizeof *l + CPUID_MAX * sizeof *l->entries);
-    if (!l)
-        return -ENOMEM;
-    l->nent = CPUID_MAX;
-    int r = ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, l) < 0 ? -errno : 0;
-    if (r == 0) {
+    struct kvm_cpuid2 *l = cpuid_made[i];
+    if (!l) {
+        l = calloc(1, sizeof *l + CPUID_MAX * sizeof *l->entries);
+        if (!l)
+            return -ENOMEM;
+        l->nent = CPUID_MAX;
+        if (ioctl(e->kvm, KVM_GET_SUPPORTED_CPUID, l) < 0) {
+            int err = errno;
+            free(l);
+            return -err;
+        }
         l->nent = cpuid_complete(l->entries, l->nent, CPUID_MAX, cpuid, xgetbv() & XCR0_KNOWN);
-        r = ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, l) < 0 ? -errno : 0;
+        cpuid_made[i] = l;
     }
-    free(l);
-    return r;
+    return ioctl(e->vcpu[i].fd, KVM_SET_CPUID2, l) < 0 ? -errno : 0;
+}
+
+static atomic_int rdtscp_known, segment_known; /* of this machine; 0: nobody has looked yet */
+
+static bool has_rdtscp(void)
+{
+    uint32_t r[4];
+    if (!rdtscp_known) {
+        cpuid(0x80000001, 0, r);
+        rdtscp_known = r[3] >> 27 & 1 ? 1 : -1;
+    }
+    return rdtscp_known > 0;
 }
 
 /* What RDTSCP and RDPID give besides the time: CPU and node, as Linux has set it on this CPU. Some
    KVMs run ring 3 with the processor's own value, and have no such register. */
 static void set_tsc_aux(int fd)
 {
-    uint32_t r[4], lo, hi, aux;
-    cpuid(0x80000001, 0, r);
-    if (!(r[3] >> 27 & 1))
+    uint32_t lo, hi, aux;
+    if (!has_rdtscp())
         return;
     __asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
     struct kvm_msrs *m = calloc(1, sizeof *m + sizeof *m->entries);
@@ -107,11 +128,14 @@ static void set_xcr0(struct engine *e, unsigned i)
 static uint8_t task_segment_type(void)
 {
     uint32_t r[4];
-    cpuid(1, 0, r);
-    if (!(r[2] >> 31)) /* no hypervisor says its name */
-        return 11;
-    cpuid(0x40000000, 0, r);
-    return memcmp(&r[1], "TCGTCGTCGTCG", 12) ? 11 : 9;
+    if (!segment_known) {
+        cpuid(1, 0, r);
+        bool named = r[2] >> 31; /* a hypervisor says its name */
+        if (named)
+            cpuid(0x40000000, 0, r);
+        segment_known = named && memcmp(&r[1], "TCGTCGTCGTCG", 12) == 0 ? 9 : 11;
+    }
+    return (uint8_t)segment_known;
 }
 
 static void set_segments(struct kvm_sregs *s, unsigned i)
