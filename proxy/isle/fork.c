@@ -73,7 +73,8 @@ int isle_fork_child(struct isle *isle, struct isle_copies *c)
             return -errno;
     }
     free(c);
-    memset(isle->huge, 0, sizeof isle->huge);
+    if (isle->hugetlb_used)
+        memset(isle->bits->huge, 0, sizeof isle->bits->huge);
     isle->hugetlb = isle->hugetlb_used = false;
     return 0;
 }

@@ -96,6 +96,11 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
     struct lull_numa told;
     memset(isle, 0, sizeof *isle);
     pthread_mutex_init(&isle->lock, NULL);
+    isle->bits = calloc(1, sizeof *isle->bits);
+    if (!isle->bits) {
+        message("out of memory");
+        return LULL_EXIT_FAILED;
+    }
     isle_numa_init(&isle->numa, wants->numa, &wants->nodes, &told);
     isle->ncores = ncores;
     isle->mem_limit = mem_limit;
@@ -148,6 +153,7 @@ void isle_destroy(struct isle *isle)
             munmap((void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
     }
     far_destroy();
+    free(isle->bits);
     pthread_mutex_destroy(&isle->lock);
 }
 
@@ -157,16 +163,8 @@ int isle_attach(struct isle *isle, isle_add_memory add, void *engine)
     if (r == 0 && isle->low_end > isle->low_start)
         r = add(engine, lull_gpa(isle->low_start), (void *)isle->low_start,
                 isle->low_end - isle->low_start);
-    for (size_t i = 0; r == 0 && i < ISLE_CHUNKS; i++) {
-        uint64_t at = LULL_RAM_BASE + i * LULL_CHUNK;
-        if (isle->chunk[i])
-            r = add(engine, lull_gpa(at), (void *)at, LULL_CHUNK);
-    }
-    for (size_t i = 0; r == 0 && i < ISLE_WIN_CHUNKS; i++) {
-        if (isle->win_chunk[i])
-            r = add(engine, isle->win_gpa + i * LULL_CHUNK,
-                    (void *)(LULL_WIN_BASE + i * LULL_CHUNK), LULL_CHUNK);
-    }
+    if (r == 0)
+        r = isle_announce_all(isle, add, engine);
     if (r == 0)
         r = far_attach(add, engine);
     if (r) {
@@ -208,13 +206,7 @@ static int chunk_need(struct isle *isle, size_t i)
     if (fixed_map(isle, at, LULL_CHUNK) == MAP_FAILED)
         return -errno;
     memory_made(isle, at, LULL_CHUNK);
-    if (isle->add_memory) {
-        int r = isle->add_memory(isle->engine, lull_gpa(at), (void *)at, LULL_CHUNK);
-        if (r) {
-            munmap((void *)at, LULL_CHUNK);
-            return r;
-        }
-    }
+    isle->nchunks++;
     isle->chunk[i] = 1;
     return 0;
 }
@@ -229,7 +221,10 @@ static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
             return r;
         }
     }
-    return 0;
+    int r = isle_announce(isle, start, len);
+    if (r)
+        isle->refused = r;
+    return r;
 }
 
 /* Blocks that the program uses in part already: their mapping must stay as it is. */
@@ -239,7 +234,7 @@ static bool any_lazy(const struct isle *isle, uint64_t start, uint64_t len)
         return false;
     for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE;
          i < (start + len - LULL_RAM_BASE) / LULL_HUGE; i++) {
-        if (isle->lazy[i / 8] >> (i % 8) & 1)
+        if (isle->bits->lazy[i / 8] >> (i % 8) & 1)
             return true;
     }
     return false;
@@ -258,7 +253,7 @@ static void huge_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
                   end = (start + len - LULL_RAM_BASE) / LULL_HUGE;
          i < end; i++) {
         uint8_t bit = (uint8_t)(1u << (i % 8));
-        isle->huge[i / 8] = (uint8_t)(on ? isle->huge[i / 8] | bit : isle->huge[i / 8] & ~bit);
+        isle->bits->huge[i / 8] = (uint8_t)(on ? isle->bits->huge[i / 8] | bit : isle->bits->huge[i / 8] & ~bit);
     }
 }
 
@@ -377,7 +372,7 @@ int isle_populate(struct isle *isle, uint64_t start, uint64_t len)
 
 static bool block_bit(const struct isle *isle, uint64_t i)
 {
-    return isle->block[i / 8] >> (i % 8) & 1;
+    return isle->bits->block[i / 8] >> (i % 8) & 1;
 }
 
 /* Marks whole blocks in [start, start + len) as populated or not, and counts them. */
@@ -388,7 +383,7 @@ static void blocks_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
     for (uint64_t i = first; i < end; i++) {
         if (block_bit(isle, i) == on)
             continue;
-        isle->block[i / 8] ^= (uint8_t)(1u << (i % 8));
+        isle->bits->block[i / 8] ^= (uint8_t)(1u << (i % 8));
         isle->populated += on ? LULL_HUGE : -LULL_HUGE;
     }
 }
@@ -538,7 +533,7 @@ int64_t isle_memory_op(struct isle *isle, uint64_t start, uint64_t len, uint64_t
         if (r == 0 && how == LULL_MEM_LAZY) {
             for (uint64_t i = (start - LULL_RAM_BASE) / LULL_HUGE;
                  i < (start + len - LULL_RAM_BASE) / LULL_HUGE; i++)
-                isle->lazy[i / 8] |= (uint8_t)(1u << (i % 8));
+                isle->bits->lazy[i / 8] |= (uint8_t)(1u << (i % 8));
             if (isle->thp)
                 madvise((void *)start, len, MADV_NOHUGEPAGE);
         } else if (r == 0) {

@@ -14,6 +14,22 @@
 #define ISLE_CHUNKS ((LULL_RAM_MAX - LULL_RAM_BASE) / LULL_CHUNK)
 #define ISLE_WIN_CHUNKS (LULL_WIN_SIZE / LULL_CHUNK)
 
+/*
+ * The engine knows of a small isle's memory in pieces, because KVM needs some MiB for a memory slot
+ * of 1 GiB, zeroed when a machine is made: more than a forked child's whole life takes. RAM behind
+ * the first ISLE_SMALL_CHUNKS chunks, and windows behind the first, it knows as whole chunks: old
+ * kernels have 509 slots.
+ */
+#define ISLE_PIECE (LULL_CHUNK / 16)
+#define ISLE_SMALL_CHUNKS 4u
+
+/* A bit for each block of RAM. */
+struct isle_bits {
+    uint8_t block[ISLE_BLOCKS / 8]; /* populated */
+    uint8_t lazy[ISLE_BLOCKS / 8];  /* may hold data in small pages */
+    uint8_t huge[ISLE_BLOCKS / 8];  /* mapped from the hugetlb pool */
+};
+
 /* Tells the engine of host memory at `host` that the isle sees at guest-physical `gpa`; NULL: what
  * it sees there goes. 0/-errno. */
 typedef int (*isle_add_memory)(void *engine, uint64_t gpa, void *host, uint64_t len);
@@ -28,17 +44,18 @@ struct isle {
     uint64_t mem_limit;
     int refused; /* -errno of the last memory that Linux, not mem_limit, refused; 0: none */
     uint64_t mem_loaded;                        /* bytes of the program's image in RAM or LOW */
-    _Atomic uint8_t chunk[ISLE_CHUNKS];         /* 1: mapped here and known to the engine */
+    _Atomic uint8_t chunk[ISLE_CHUNKS];         /* 1: mapped here */
     bool windows;                               /* memory can be shared with Linux */
     uint64_t win_gpa;                           /* guest-physical address of LULL_WIN_BASE */
     _Atomic uint8_t win_chunk[ISLE_WIN_CHUNKS]; /* as chunk */
     uint64_t far_gpa;               /* guest-physical address of the room for far windows */
     uint64_t far_size;              /* bytes of it; 0: none */
     pthread_mutex_t lock;           /* of everything below */
-    uint64_t populated;             /* bytes of RAM, by what follows */
-    uint8_t block[ISLE_BLOCKS / 8]; /* bit: populated */
-    uint8_t lazy[ISLE_BLOCKS / 8];  /* bit: may hold data in small pages */
-    uint8_t huge[ISLE_BLOCKS / 8];  /* bit: mapped from the hugetlb pool */
+    unsigned nchunks;               /* of RAM */
+    uint16_t piece[ISLE_CHUNKS];    /* bit: of a chunk, known to the engine or to be told to it */
+    uint16_t win_piece[ISLE_WIN_CHUNKS]; /* the same, of windows */
+    uint64_t populated;                  /* bytes of RAM, by what follows */
+    struct isle_bits *bits; /* a forked child's struct isle has its copy, on the same pages */
     bool hugetlb_used;
     atomic_bool moving; /* a block is closed for writing, for a moment */
     bool hugetlb;       /* worth trying */
@@ -53,7 +70,7 @@ struct isle {
 
 static inline bool isle_block_huge(const struct isle *isle, uint64_t i)
 {
-    return isle->huge[i / 8] >> (i % 8) & 1;
+    return isle->bits->huge[i / 8] >> (i % 8) & 1;
 }
 
 /* Something else is mapped there now; a part of a block of the pool cannot be. */
@@ -77,6 +94,11 @@ int isle_create(struct isle *isle, unsigned ncores, uint64_t mem_limit,
 void isle_destroy(struct isle *isle);
 /* Names the engine; what exists already is announced to it. 0 or LULL_EXIT_FAILED. */
 int isle_attach(struct isle *isle, isle_add_memory add, void *engine);
+
+/* pieces.c: under isle->lock. The engine knows of [start, start + len), which lies in RAM or in the
+   windows and is mapped here. 0 or -errno. */
+int isle_announce(struct isle *isle, uint64_t start, uint64_t len);
+int isle_announce_all(struct isle *isle, isle_add_memory add, void *engine); /* to a new engine */
 
 /* Memory for [start, end) of LOW, zero. 0 or -errno. */
 int isle_map_low(struct isle *isle, uint64_t start, uint64_t end);

@@ -53,14 +53,9 @@ static int chunks_need(struct isle *isle, uint64_t start, uint64_t len)
         int r = reserve(at, LULL_CHUNK, MAP_FIXED_NOREPLACE);
         if (r)
             return r;
-        r = isle->add_memory(isle->engine, isle->win_gpa + i * LULL_CHUNK, (void *)at, LULL_CHUNK);
-        if (r) {
-            munmap((void *)at, LULL_CHUNK);
-            return r;
-        }
         isle->win_chunk[i] = 1;
     }
-    return 0;
+    return isle_announce(isle, start, len);
 }
 
 /* [start, start + len) may be replaced by a window. */
@@ -74,7 +69,9 @@ static int range_need(struct isle *isle, uint64_t start, uint64_t len)
         return 0;
     if (start < LULL_RAM_BASE || !isle_app_range(isle, (isle_addr){start}, len))
         return -EINVAL;
-    int r = start % LULL_HUGE ? isle_huge_break(isle, start) : 0;
+    int r = isle_announce(isle, start, len);
+    if (r == 0 && start % LULL_HUGE)
+        r = isle_huge_break(isle, start);
     return r == 0 && (start + len) % LULL_HUGE ? isle_huge_break(isle, start + len) : r;
 }
 
