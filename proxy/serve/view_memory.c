@@ -19,7 +19,7 @@
     (33 * LULL_PAGE) /* what Linux maps of a stack before the program needs more                   \
                       */
 #define QUICK_MAPS 1024u
-#define STEP (256ul << 20) /* bytes that Linux is asked about at once */
+#define STEP (16ul << 20) /* bytes that Linux is asked about at once */
 
 static _Atomic uint64_t highest; /* bytes: the most that was seen resident */
 

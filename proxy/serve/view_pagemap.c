@@ -12,7 +12,7 @@
 #include "serve/path_priv.h"
 #include "serve/view.h"
 
-#define ENTRIES 8192u                          /* that are read at once */
+#define ENTRIES 512u                           /* that are read at once; of each thread */
 #define GUARD_REGION (1ull << 62 | 1ull << 58) /* since Linux 6.15, and marked as swapped out */
 
 static bool has_pages(const struct lull_map *m)
