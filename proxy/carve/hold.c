@@ -509,6 +509,11 @@ void hold_release(struct hold *h)
     if (h->held_before >= 0)
         close(h->held_before);
     h->held_before = -1;
+    if (h->journal && !other && journal_leave_parent(h->journal)) {
+        keeper_quit(&h->keeper);
+        h->taken = false;
+        return;
+    }
     if (h->keeper.fd >= 0) {
         if (h->journal && !other)
             journal_let_go(h->journal);

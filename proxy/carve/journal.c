@@ -251,6 +251,7 @@ int journal_fork(struct journal *j)
         return err;
     char parent[sizeof j->self.name];
     memcpy(parent, j->self.name, sizeof parent);
+    j->parent[0] = '\0';
     const int shared = j->held; /* until there is an own record the parent's stands for both */
     j->held = -1;
     self_name(j);
@@ -259,6 +260,8 @@ int journal_fork(struct journal *j)
         /* what the parent wants is as it should be, as long as it is on record */
         bool settled = faccessat(j->dir, parent, F_OK, 0) == 0;
         err = settled ? journal_write_self(j) : journal_load(j);
+        if (err == 0 && settled)
+            memcpy(j->parent, parent, sizeof parent);
         if (err == 0 && !settled)
             err = balance(j, &(struct balance){.leaving = false});
         journal_unload(j);
@@ -269,6 +272,49 @@ int journal_fork(struct journal *j)
     else if (shared >= 0)
         close(shared);
     return err;
+}
+
+/* Does the other isle want all that this one wants? */
+static bool wants_covered(const struct isle *mine, const struct isle *other)
+{
+    cpu_set_t own, both;
+    isle_kept(mine, &own);
+    isle_kept(other, &both);
+    CPU_AND(&both, &both, &own);
+    if (!CPU_EQUAL(&both, &own))
+        return false;
+    for (size_t k = 0, n; k < mine->n; k++) {
+        const struct want *w = &mine->want[k];
+        bool nothing = w->kind == JOURNAL_ADD && strcmp(w->value, "0") == 0;
+        for (n = 0; !nothing && n < other->n; n++) {
+            const struct want *v = &other->want[n];
+            if (v->kind == w->kind && strcmp(v->path, w->path) == 0 && w->kind != JOURNAL_ADD &&
+                (!w->value || strcmp(v->value, w->value) == 0))
+                break;
+        }
+        if (!nothing && n == other->n)
+            return false;
+    }
+    return true;
+}
+
+bool journal_leave_parent(struct journal *j)
+{
+    struct isle parent;
+    if (!j->entered || !j->parent[0] || journal_lock(j))
+        return false;
+    bool covered = j->self.n == 0;
+    if (!covered && journal_load_isle(j->dir, j->parent, &parent, geteuid(), j->boot) == 0) {
+        covered = parent.alive && parent.space == j->space && wants_covered(&j->self, &parent);
+        isle_free(&parent);
+    }
+    if (covered) {
+        journal_remove(j, j->self.name);
+        journal_let_go(j);
+        j->entered = false;
+    }
+    journal_unlock(j);
+    return covered;
 }
 
 /* Its JOURNAL_DIR right below a directory; NULL: none. */

@@ -321,7 +321,7 @@ static int parse_isle(struct isle *i, char *text, const char *boot, bool foreign
     return 0;
 }
 
-static int load_isle(int dir, const char *name, struct isle *i, uid_t owner, const char *boot)
+int journal_load_isle(int dir, const char *name, struct isle *i, uid_t owner, const char *boot)
 {
     char *text;
     uid_t uid;
@@ -354,7 +354,7 @@ int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const
         struct isle one;
         if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 || strlen(e->d_name) >= sizeof one.name)
             continue;
-        int bad = load_isle(dir, e->d_name, &one, owner, boot);
+        int bad = journal_load_isle(dir, e->d_name, &one, owner, boot);
         if (bad == -ENOMEM)
             err = bad;
         if (bad == -ESTALE && owner != (uid_t)-1)

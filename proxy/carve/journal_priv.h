@@ -51,6 +51,7 @@ struct journal {
     uint64_t space;
     struct isle self;
     bool entered, unfinished;
+    char parent[64]; /* a forked child's: the record of which its own is a copy; "": none */
     /* loaded, under the lock */
     struct isle *isle;
     size_t nisles;
@@ -82,6 +83,8 @@ int journal_write_settings(struct journal *j); /* none left: the file goes */
 /* Gives up the room that the lock's file has kept. False: it had none. */
 bool journal_spend_reserve(struct journal *j);
 void journal_remove(struct journal *j, const char *name);
+/* One record, alive or not. -errno, -ESTALE: of another boot. */
+int journal_load_isle(int dir, const char *name, struct isle *i, uid_t owner, const char *boot);
 int journal_load_isles(int dir, struct isle **out, size_t *n, uid_t owner, const char *boot);
 bool want_has_value(enum journal_kind kind);
 int want_add(struct isle *i, enum journal_kind kind, const char *path, const char *value);

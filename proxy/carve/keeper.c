@@ -34,7 +34,7 @@
 #define ASKED_TRIES 6 /* before somebody who waits is told to go: 2 s, each try may take 200 ms */
 #define END_TRIES 2000 /* of 100 us: until the keeper has ended */
 
-enum op { OP_GIVE, OP_MOVE, OP_JOIN, OP_LEAVE };
+enum op { OP_GIVE, OP_MOVE, OP_JOIN, OP_LEAVE, OP_QUIT };
 
 struct question {
     int op, tid, where;
@@ -130,7 +130,7 @@ static int ask(struct keeper *k, const struct question *q, struct answer *a)
 struct member {
     int fd, pidfd; /* -1: its end was seen, or, for pidfd, cannot be */
     bool asks;     /* it waits for an answer to OP_LEAVE */
-    bool left;     /* and has had one: what it had is given back */
+    bool left;     /* and has had one, or OP_QUIT: what it had is given back */
     bool closed;   /* the end of its messages was seen once */
     bool gone;
 };
@@ -214,6 +214,9 @@ static void take(struct work *w, size_t i, const struct question *q, const int *
     case OP_LEAVE:
         w->member[i].asks = w->due = true;
         w->tries = 0;
+        break;
+    case OP_QUIT:
+        w->member[i].left = true;
         break;
     }
     for (; used < nfds; used++)
@@ -531,6 +534,13 @@ int keeper_leave(struct keeper *k)
     for (int i = 0; ends && i < END_TRIES && waitpid(pid, NULL, __WALL | WNOHANG) == 0; i++)
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     return err ? err : a.err;
+}
+
+void keeper_quit(struct keeper *k)
+{
+    if (k->fd >= 0 && !k->shared)
+        put(k->fd, &(struct question){.op = OP_QUIT}, NULL, 0);
+    keeper_close(k);
 }
 
 void keeper_close(struct keeper *k)

@@ -54,6 +54,9 @@ int keeper_join(struct keeper *k);
  */
 int keeper_leave(struct keeper *k);
 
+/* As keeper_leave(), for a process that has nothing to give back: no answer is waited for. */
+void keeper_quit(struct keeper *k);
+
 void keeper_close(struct keeper *k);
 
 #endif

@@ -760,6 +760,65 @@ static void test_fork_keeps(void **state)
     as_before();
 }
 
+/* Forks the isle, and lets the child leave after `meanwhile` (may be NULL) was called here. 0: the
+   child read no other record than its parent's; 1: it left the long way. */
+static int forked_leaves(struct holding *x, void (*meanwhile)(struct holding *x))
+{
+    int status, ready[2], go[2];
+    char c = 0;
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        hold_fork(x->h);
+        if (write(ready[1], &c, 1) != 1 || read(go[0], &c, 1) != 1)
+            _exit(2);
+        bool left = journal_leave_parent(hold_journal(x->h));
+        give(x);
+        _exit(left ? 0 : 1);
+    }
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    if (meanwhile)
+        meanwhile(x);
+    assert_int_equal(write(go[1], &c, 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(go[i]);
+    }
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void other_value(struct holding *x)
+{
+    struct journal *j = hold_journal(x->h);
+    assert_int_equal(journal_want(j, JOURNAL_VALUE, "/proc/sys/vm/stat_interval", "30"), 0);
+    assert_int_equal(journal_apply(j, &x->s), 0);
+}
+
+/* A child whose parent holds the same has nothing to give back. */
+static void test_fork_leaves(void **state)
+{
+    (void)state;
+    struct holding x;
+    struct journal_isle *isle = NULL;
+    size_t n = 0;
+    take(&x, 2, 3);
+    assert_int_equal(forked_leaves(&x, NULL), 0);
+    assert_int_equal(journal_scan(root, "/run/lull", &isle, &n), 0);
+    assert_int_equal(n, 1);
+    free(isle);
+    assert_string_equal(get("/proc/irq/default_smp_affinity"), "f3");
+    assert_string_equal(get("/proc/sys/vm/stat_interval"), "60");
+    assert_int_equal(forked_leaves(&x, other_value), 1); /* it wants 60 still */
+    assert_string_equal(get("/proc/sys/vm/stat_interval"), "30");
+    assert_int_equal(forked_leaves(&x, give), 1);
+    assert_int_equal(*get(CPUSET "/tasks"), '0'); /* a child's thread went home */
+    put(CPUSET "/tasks", "2\n3\n4\n5\n101\n102\n103\n");
+    as_before();
+}
+
 static void test_masks(void **state)
 {
     (void)state;
@@ -818,6 +877,7 @@ int main(void)
         T(test_require),
         T(test_ps),
         T(test_fork_keeps),
+        T(test_fork_leaves),
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_may_preempt),
     };
