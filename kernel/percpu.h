@@ -45,6 +45,7 @@ struct percpu {
     u64 armed_ns;             /* next kick that the proxy's timer is set to, 0: none; timer_lock */
     bool slice_on;            /* the timer repeats every time slice; timer_lock */
     u32 resting;              /* atomic; this core does nothing until cores_rest(false) */
+    bool child_due;           /* when it is idle next it does not spin: a child wants the core */
 };
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, ktop) == PC_KTOP, "PC_KTOP");
 _Static_assert(LULL_CORE_PRIVATE + offsetof(struct percpu, scratch_rsp) == PC_RSP, "PC_RSP");

@@ -522,19 +522,20 @@ void idle_loop(void)
 {
     struct percpu *p = this_cpu();
     struct lull_core *c = core_of(p->index);
-    u64 spin = boot_info()->spin_tsc;
+    u64 spin = boot_info()->flags & LULL_BOOT_F_FORKED ? 0 : boot_info()->spin_tsc;
     for (;;) {
         u64 start = rdtsc(), last = 0;
         while (!idle_has_work(p, &last)) {
             u32 section = __atomic_load_n(&c->watch, __ATOMIC_RELAXED);
             last = section ? idle_watch(c, section, last) : 0;
-            if (spin != NEVER && rdtsc() - start > spin) {
+            if (spin != NEVER && (p->child_due || rdtsc() - start > spin)) {
                 idle_park(p);
                 start = rdtsc();
                 last = 0;
             }
             cpu_relax();
         }
+        p->child_due = false;
         schedule();
     }
 }

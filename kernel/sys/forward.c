@@ -7,6 +7,7 @@
 #include "sys/sys.h"
 
 #define SPIN_NS 100000u       /* how long a caller looks for its answer itself */
+#define SPIN_CHILD_NS 20000u  /* the same, of one that waits for a child, which wants the core */
 #define DYING_NS 1000000000ul /* how long a fatal signal waits for Linux's answer */
 #define NR_POLL 7
 #define NR_SELECT 23
@@ -75,12 +76,18 @@ static bool answered(const struct thread *t)
     return __atomic_load_n(&t->fwd_done, __ATOMIC_SEQ_CST);
 }
 
+/* wait4, waitid: without WNOHANG. Children have the cores of their parent. */
+static bool waits_for_child(u32 nr, const u64 arg[6])
+{
+    return (nr == 61 && !(arg[2] & 1)) || (nr == 247 && !(arg[3] & 1));
+}
+
 /* The answer is likely to come soon, and nobody else wants the core: look for it here. */
-static void spin_for_answer(struct thread *t)
+static void spin_for_answer(struct thread *t, u64 most_ns)
 {
     struct percpu *p = this_cpu();
     struct runq *q = &runqs[p->index];
-    u64 end = rdtsc() + min_u64(boot_info()->spin_tsc, boot_info()->tsc_khz * SPIN_NS / 1000000);
+    u64 end = rdtsc() + min_u64(boot_info()->spin_tsc, boot_info()->tsc_khz * most_ns / 1000000);
     forward_reap();
     while (!answered(t) && rdtsc() < end && !__atomic_load_n(&q->nready, __ATOMIC_RELAXED) &&
            !__atomic_load_n(&core_of(p->index)->bell, __ATOMIC_RELAXED)) {
@@ -134,7 +141,9 @@ static long forward_once(u32 nr, const u64 arg[6])
     struct thread *t = current();
     wait_for_room();
     submit(t, nr, arg);
-    spin_for_answer(t);
+    bool child = waits_for_child(nr, arg);
+    spin_for_answer(t, child ? SPIN_CHILD_NS : SPIN_NS);
+    this_cpu()->child_due = child;
     bool cancelled = ends_by_itself(nr, arg);
     u64 patience = NEVER;
     while (!answered(t)) {

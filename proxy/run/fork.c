@@ -70,6 +70,8 @@ void run_reset_shared(struct run *r, bool forked)
     b->egid = getegid();
     b->forks++;
     timepage_renew();
+    if (forked && r->req->opt->spin_us == OPTIONS_SPIN_DEFAULT)
+        b->flags |= LULL_BOOT_F_FORKED;
     if (forked) {
         memset((void *)LULL_SIGNALS, 0, sizeof(struct lull_signals));
         memset((void *)LULL_SYSSTAT, 0, sizeof(struct lull_sysstat));

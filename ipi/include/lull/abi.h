@@ -111,6 +111,7 @@ struct lull_itimer {
 #define LULL_BOOT_F_ASK_USER (1u << 7)   /* user and group numbers change without a call of the
                                             program: a user namespace without all maps */
 #define LULL_BOOT_F_CHILD_NS (1u << 8)   /* children begin in another namespace of processes */
+#define LULL_BOOT_F_FORKED (1u << 9)     /* its parent has the cores too: an idle one parks at once */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only
