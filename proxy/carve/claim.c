@@ -233,10 +233,13 @@ static void put_on_record(struct journal *j, struct view *v, const char *program
         verbose("the plan is not on record: %s", strerror(-err));
 }
 
-/* Without an own record nothing is known of the other ranks, and they are planned for as ever. */
-static const cpu_set_t *busy_of(const struct view *v, const struct options *opt)
+/*
+ * Cores to plan around. After an execve without an own record (a user without a directory for it)
+ * nothing is known of the other ranks: where there are some, they are planned for as ever.
+ */
+static const cpu_set_t *busy_of(const struct view *v, const struct options *opt, unsigned ranks)
 {
-    return opt->exec && !v->known ? NULL : &v->busy;
+    return opt->exec && !v->known && ranks > 1 ? NULL : &v->busy;
 }
 
 int claim_plan(const char *root, struct hold *hold, const struct options *opt, const char *program,
@@ -261,7 +264,7 @@ int claim_plan(const char *root, struct hold *hold, const struct options *opt, c
     look(&v, root, j, opt, &m);
     census_check(&l, m.allowed, &m.group);
     tell_holder(&v, &m);
-    rc = carve_plan_on(opt, &m, busy_of(&v, opt), out);
+    rc = carve_plan_on(opt, &m, busy_of(&v, opt, l.ranks), out);
     if (rc == 0)
         rc = settle(&v, opt, out);
     if (rc == 0 && locked)

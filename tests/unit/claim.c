@@ -363,6 +363,25 @@ static void test_exec(void **state)
     use(true, true);
 }
 
+/* A user without a directory for records has none after an execve either: no core that another isle
+   has is left to Linux, as before the execve. */
+static void test_exec_without_record(void **state)
+{
+    (void)state;
+    struct other o;
+    struct carve_plan plan;
+    const char *const image[] = {NULL, "/bin/other"};
+    other_start(&o, ANY(.cpus = list(a)));
+    for (int k = 0; k < 2; k++) {
+        struct options opt = {.cpus = list(b), .exec = image[k]};
+        assert_int_equal(claim_plan(root, NULL, &opt, "/bin/prog", &plan), 0);
+        assert_true(plan.cpu[0] == b && !plan.shares);
+        assert_false(CPU_ISSET(a, &plan.linux_cpus));
+    }
+    other_end(&o, 0);
+    assert_int_equal(on_record(), 0);
+}
+
 /* Ranks that are told the same CPU share it, before an execve and after. */
 static void test_exec_of_ranks(void **state)
 {
@@ -485,9 +504,9 @@ static bool find_cores(void)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        T(test_around), T(test_require),  T(test_nothing_left),  T(test_crowd),
-        T(test_ranks),  T(test_exec),     T(test_exec_of_ranks), T(test_old_record),
-        T(test_fork),   T(test_identity),
+        T(test_around), T(test_require),  T(test_nothing_left),        T(test_crowd),
+        T(test_ranks),  T(test_exec),     T(test_exec_of_ranks),       T(test_old_record),
+        T(test_fork),   T(test_identity), T(test_exec_without_record),
     };
     static const char *const unwanted[] = {
         "OMP_NUM_THREADS", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_RANK",
