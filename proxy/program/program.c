@@ -129,6 +129,9 @@ static int open_step(const struct step *s, int *fd, uint64_t *size, uint8_t **he
         return say_errno(s, -errno);
     if (!S_ISREG(st.st_mode))
         return say_errno(s, -EACCES);
+    program_hold(*fd);
+    if (program_is_written(*fd))
+        return say_errno(s, -ETXTBSY);
     *size = (uint64_t)st.st_size;
     rc = load_head(*fd, *size, head, len);
     if (rc != 0)
@@ -273,6 +276,8 @@ static int open_interp(struct program *out)
         }
     }
     free(head);
+    if (rc == 0) /* Linux denies writing to a loader only while it executes the program */
+        program_let_go(out->interp_fd);
     if (rc == 0 && !(out->interp = path_of(out->interp_fd, name)))
         rc = say_errno(&step, -errno);
     return rc;
@@ -353,6 +358,7 @@ static int prepare_interp(struct program *out)
     if (fstat(out->interp_fd, &st) == 0 && st.st_size < (off_t)sizeof(Elf64_Ehdr))
         return -EIO;
     int rc = parse_open(out->interp_fd, NULL, &out->interp_image);
+    program_let_go(out->interp_fd); /* Linux denies writing only while it executes the program */
     return rc || !out->interp_image.pie ? -ELIBBAD : 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef PROXY_PROGRAM_PROGRAM_H
 #define PROXY_PROGRAM_PROGRAM_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -105,12 +106,26 @@ int program_open(const char *file, int argc, char **argv, struct program *out);
 
 /*
  * Opens a file for execve(2), with the checks that Linux makes. `flags`: 0 or O_NOFOLLOW. Returns a
- * descriptor of the proxy's own, O_CLOEXEC and read only, or -errno. The file's r permission is
- * needed, too.
+ * descriptor of the proxy's own, O_CLOEXEC, read only and held (program_hold()), or -errno. The
+ * file's r permission is needed, too.
  */
 int program_open_file(int dir, const char *path, int flags);
 /* The same for a file that may be executed and not read: it is open as a name alone (O_PATH). */
 int program_name_file(int dir, const char *path, int flags);
+/* Whether somebody has the file open for writing, where Linux can be asked; `fd`: open for reading.
+ */
+bool program_is_written(int fd);
+
+/*
+ * program_hold() marks the file behind `fd`, open for reading, as one that an isle runs, until
+ * program_let_go() or until its last descriptor is closed. It does nothing on file systems whose
+ * locks other machines share. Another isle asks by fcntl(2), F_OFD_GETLK, with a descriptor of its
+ * own and program_lock_query(); program_lock_found() then says whether an isle runs the file.
+ */
+void program_hold(int fd);
+void program_let_go(int fd);
+struct flock program_lock_query(void);
+bool program_lock_found(const struct flock *answer);
 
 /*
  * What program_open() does, for an execve(2) that may fail: no message. `fd` is from

@@ -413,6 +413,7 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_name_to_handle_at:
         return decode_handle(c, 2, answer);
     case SYS_open_by_handle_at:
+        guard_handle(c);
         return decode_handle(c, 1, answer);
     case SYS_ioprio_get:
     case SYS_ioprio_set:
@@ -589,6 +590,8 @@ bool call_decode(struct call *c, int64_t *answer)
     c->own_fd = -1;
     c->as = 0;
     c->no_links = false;
+    c->guarded = false;
+    c->truncates = false;
     c->events = NULL;
     c->aio = NULL;
     c->bounce = NULL;
@@ -733,6 +736,8 @@ int64_t call_finish(struct call *c, int64_t r)
     case SYS_open_by_handle_at:
     case SYS_pidfd_getfd:
         r = finish_opened(c, r);
+        if (r >= 0 && c->guarded)
+            r = finish_guarded(c, r);
         if (r >= 0)
             r = finish_open(c, r);
         break;

@@ -90,12 +90,14 @@ struct call {
     struct aio_call *aio;      /* io_submit and its family (aio.c) */
     char *events;              /* read of fanotify(7): own copy of what is for events_to */
     void *events_to;
-    void *bounce;              /* where Linux writes a result that is copied to bounce_at */
-    uint64_t bounce_at;        /* isle memory */
-    uint64_t bounce_have;      /* bytes that may be used there */
-    uint32_t task;             /* a path leads to this thread's /proc files; 0: to the process's */
-    bool readonly;             /* an argument that is written at the end may not be */
-    bool refused;              /* answered with ENOSYS by the proxy */
+    void *bounce;         /* where Linux writes a result that is copied to bounce_at */
+    uint64_t bounce_at;   /* isle memory */
+    uint64_t bounce_have; /* bytes that may be used there */
+    uint32_t task;        /* a path leads to this thread's /proc files; 0: to the process's */
+    bool guarded;         /* opens for writing a file that an isle may run */
+    bool truncates;       /* such an open has O_TRUNC, which Linux was not told */
+    bool readonly;        /* an argument that is written at the end may not be */
+    bool refused;         /* answered with ENOSYS by the proxy */
 };
 
 /* Returns true when Linux is to be asked; false: *answer is the result. c->env, mem, nr, user set.
@@ -216,8 +218,8 @@ uint64_t signalfd_inherited(void);
 bool decode_credentials(struct call *c, int64_t *answer);
 bool decode_capset(struct call *c, int64_t *answer);
 bool decode_setpriority(struct call *c, int64_t *answer);
-/* True if it would change how another isle's threads are scheduled, which its kernel does: neither a
-   real-time priority nor cores of theirs are Linux's to give. */
+/* True if it would change how another isle's threads are scheduled, which its kernel does: neither
+   a real-time priority nor cores of theirs are Linux's to give. */
 bool schedules_peer(struct call *c);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
 /* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).
@@ -226,8 +228,8 @@ bool call_shows_proxy(const struct call *c, long pid);
 /* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
    file. */
 const char *path_proc_rest(const struct call *c, const char *path);
-/* set() for every thread of a proxy, 0: this one, all of which serve the program: 0 or -errno of the first
-   that fails. What concerns a process in the program is each thread's here. */
+/* set() for every thread of a proxy, 0: this one, all of which serve the program: 0 or -errno of
+   the first that fails. What concerns a process in the program is each thread's here. */
 int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value);
 bool decode_sched_setattr(struct call *c, int64_t *answer);
 /* getrusage, times, sysinfo (usage.c) */
@@ -258,6 +260,10 @@ void path_init(void); /* before the program may change its root */
 bool decode_path(struct call *c, unsigned i, int64_t *answer);
 bool decode_open(struct call *c, int64_t *answer);
 bool decode_truncate(struct call *c, int64_t *answer);
+void guard_handle(struct call *c); /* open_by_handle_at(2), decoded: for finish_guarded() */
+/* Returns -ETXTBSY and closes r if an isle runs the file that was opened for writing; else empties
+   the file if the open asks for that. */
+int64_t finish_guarded(struct call *c, int64_t r);
 bool open_again(struct call *c, int64_t *r);
 int64_t finish_opened(struct call *c, int64_t r); /* open_by_name() needs its descriptor no more */
 int64_t finish_open(struct call *c, int64_t fd);

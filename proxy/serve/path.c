@@ -22,6 +22,7 @@
 
 #include "message.h"
 #include "ownfd.h"
+#include "program/program.h"
 #include "serve/agent.h"
 #include "serve/fanotify.h"
 #include "serve/path_priv.h"
@@ -206,13 +207,14 @@ struct opening {
 };
 
 #define OPEN_FLAGS                                                                                 \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_ASYNC | \
-     O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_TMPFILE | LARGE_FILE)
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |          \
+     O_ASYNC | O_DIRECT | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_TMPFILE |           \
+     LARGE_FILE)
 #define LARGE_FILE 0100000 /* O_LARGEFILE, which open(2) adds and the C library calls 0 */
 
 /*
- * openat2: the structure becomes a copy, which Linux reads instead. What it may have behind the part
- * that is known here is zero, or the call fails.
+ * openat2: the structure becomes a copy, which Linux reads instead. What it may have behind the
+ * part that is known here is zero, or the call fails.
  */
 static bool copy_how(struct call *c, int64_t *answer)
 {
@@ -253,6 +255,8 @@ static bool opening_of(const struct call *c, struct opening *o)
         if (!(o->flags & O_CREAT) && (o->flags & O_TMPFILE) != O_TMPFILE)
             o->mode = 0;
     }
+    if (c->truncates)
+        o->flags &= ~(uint64_t)O_TRUNC;
     if ((uintptr_t)o->path <= LULL_BAD_PTR || o->flags & O_PATH)
         return false;
     return (o->flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
@@ -277,7 +281,7 @@ static bool refused_by_name(const struct call *c, int64_t fd, bool read)
 
 /*
  * Whether it is the program's file, which is not written to while the program runs. Linux guards
- * the proxy's file instead. Other processes are not stopped.
+ * the proxy's file instead. Processes that are no isles are not stopped.
  */
 static bool is_running(const struct call *c, const struct stat *st)
 {
@@ -293,6 +297,19 @@ static bool may_write(int dir, const char *path)
     return server_syscall(SYS_faccessat2, dir, (long)path, W_OK, AT_EACCESS) == 0;
 }
 
+/* A file that may be executed, by whomever: another isle may run it. */
+static bool may_be_program(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_mode & 0111;
+}
+
+/* Returns true if an isle runs the file that is open there. */
+static bool is_held(int64_t fd)
+{
+    struct flock l = program_lock_query();
+    return server_syscall(SYS_fcntl, fd, F_OFD_GETLK, (long)&l, 0) == 0 && program_lock_found(&l);
+}
+
 bool decode_truncate(struct call *c, int64_t *answer)
 {
     struct stat st;
@@ -300,9 +317,54 @@ bool decode_truncate(struct call *c, int64_t *answer)
     memset(&st, 0, sizeof st);
     if ((uintptr_t)path <= LULL_BAD_PTR || c->arg[1] < 0 ||
         server_syscall(SYS_newfstatat, AT_FDCWD, (long)path, (long)&st, 0) < 0 ||
-        !is_running(c, &st) || !may_write(AT_FDCWD, path))
+        !may_be_program(&st) || !may_write(AT_FDCWD, path))
         return true;
-    return call_answer(answer, -ETXTBSY);
+    bool running = is_running(c, &st);
+    if (!running) {
+        const int how = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+        long fd = server_syscall(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | how, 0);
+        if (fd == -EACCES)
+            fd = server_syscall(SYS_openat, AT_FDCWD, (long)path, O_WRONLY | how, 0);
+        running = fd >= 0 && is_held(fd);
+        if (fd >= 0)
+            server_syscall(SYS_close, fd, 0, 0, 0);
+    }
+    return running ? call_answer(answer, -ETXTBSY) : true;
+}
+
+void guard_handle(struct call *c)
+{
+    c->guarded = c->user[2] & (O_ACCMODE | O_TRUNC) && !(c->user[2] & O_PATH);
+    c->truncates = c->guarded && c->user[2] & O_TRUNC;
+    if (c->truncates)
+        c->arg[2] &= ~(long)O_TRUNC;
+}
+
+/* What O_TRUNC does to the file that is open there, with whatever flags. 0 or -errno. */
+static int64_t empty_opened(int64_t fd)
+{
+    char link[64];
+    long flags = server_syscall(SYS_fcntl, fd, F_GETFL, 0, 0);
+    if (flags < 0 || flags & O_ACCMODE)
+        return flags < 0 ? flags : server_syscall(SYS_ftruncate, fd, 0, 0, 0);
+    int dir = path_self(link, "fd/%d", (int)fd);
+    long again = server_syscall(SYS_openat, dir, (long)link, O_WRONLY | O_TRUNC | O_CLOEXEC, 0);
+    if (again >= 0)
+        server_syscall(SYS_close, again, 0, 0, 0);
+    return again < 0 ? again : 0;
+}
+
+int64_t finish_guarded(struct call *c, int64_t r)
+{
+    struct stat st;
+    memset(&st, 0, sizeof st);
+    int64_t bad = server_syscall(SYS_fstat, r, (long)&st, 0, 0);
+    if (bad == 0 && S_ISREG(st.st_mode))
+        bad = is_held(r) ? -ETXTBSY : c->truncates ? empty_opened(r) : 0;
+    if (bad == 0)
+        return r;
+    server_syscall(SYS_close, r, 0, 0, 0);
+    return bad;
 }
 
 /* Whether a path without symbolic links may lead to a file that finish_open_proc() would refuse. */
@@ -368,8 +430,8 @@ static long name_of_open(const struct call *c, struct opening *o, long *made)
 }
 
 /*
- * Opens what the name leads to now, once it is known that it may be opened. The call becomes an open
- * of that very file. False: *r is the answer.
+ * Opens what the name leads to now, once it is known that it may be opened. The call becomes an
+ * open of that very file. False: *r is the answer.
  */
 static bool open_by_name(struct call *c, struct opening *o, int64_t *r)
 {
@@ -385,11 +447,11 @@ static bool open_by_name(struct call *c, struct opening *o, int64_t *r)
         server_syscall(SYS_close, fd, 0, 0, 0);
         fd = -ENOMEM;
     }
-    int64_t bad = fd < 0                                               ? fd
-                  : S_ISLNK(st.st_mode)                                ? -ELOOP
-                  : S_ISDIR(st.st_mode) && o->flags & O_CREAT          ? -EISDIR
+    int64_t bad = fd < 0                                            ? fd
+                  : S_ISLNK(st.st_mode)                             ? -ELOOP
+                  : S_ISDIR(st.st_mode) && o->flags & O_CREAT       ? -EISDIR
                   : refused_by_name(c, fd, !(o->flags & O_ACCMODE)) ? -ENOSYS
-                                                                       : 0;
+                                                                    : 0;
     if (bad) {
         if (fd >= 0)
             server_syscall(SYS_close, fd, 0, 0, 0);
@@ -441,10 +503,10 @@ bool open_again(struct call *c, int64_t *r)
 /*
  * The process's memory, and whatever could be written, is not opened first and refused then: until
  * finish_open() has closed it, another thread of the program could use it. So a path that is opened
- * as it is must not lead there, whatever becomes of it meanwhile. Linux is told to follow no symbolic
- * links: then only a path whose last name is that of such a file does. Such a path, and one with
- * links, is opened as a name alone (O_PATH), which reads and writes nothing; what was found is looked
- * at, and opened through its descriptor.
+ * as it is must not lead there, whatever becomes of it meanwhile. Linux is told to follow no
+ * symbolic links: then only a path whose last name is that of such a file does. Such a path, and
+ * one with links, is opened as a name alone (O_PATH), which reads and writes nothing; what was
+ * found is looked at, and opened through its descriptor.
  */
 bool decode_open(struct call *c, int64_t *answer)
 {
@@ -462,6 +524,11 @@ bool decode_open(struct call *c, int64_t *answer)
         return call_answer(answer, r);
     if (r == 0 && is_running(c, &st) && may_write(o.dir, o.path))
         return call_answer(answer, -ETXTBSY);
+    if (r == 0 && may_be_program(&st)) {
+        c->guarded = true;
+        c->truncates = o.flags & O_TRUNC;
+        o.flags &= ~(uint64_t)O_TRUNC;
+    }
     if (may_be_refused(o.path)) {
         if (open_by_name(c, &o, answer))
             return true;

@@ -381,6 +381,159 @@ CASE(exec, running)
     R(open("other-name", O_WRONLY));
 }
 
+/* Runs `name` in a forked child until its end of the pipe is closed; gives that end. */
+static int start_reader(const char *name, char *const words[], pid_t *pid)
+{
+    int p[2], ready[2];
+    char byte;
+
+    if (pipe2(p, O_CLOEXEC) || pipe2(ready, O_CLOEXEC))
+        exit(99);
+    fflush(stdout);
+    signal(SIGPIPE, SIG_IGN);
+    if ((*pid = fork()) == 0) {
+        dup2(p[0], 0);
+        dup2(ready[1], 1);
+        execv(name, words);
+        _exit(1);
+    }
+    close(p[0]);
+    close(ready[1]);
+    if (write(p[1], "x", 1) != 1 || read(ready[0], &byte, 1) != 1)
+        printf("%s does not run\n", name);
+    close(ready[0]);
+    return p[1];
+}
+
+static void write_ways(const char *name, const char *other, const char *link)
+{
+    struct open_how how = {O_RDWR, 0, 0};
+    long room[32];
+    struct file_handle *handle = (struct file_handle *)room;
+    int mount;
+
+    memset(room, 0, sizeof room);
+    handle->handle_bytes = MAX_HANDLE_SZ;
+    printf("%s:\n", name);
+    R(open(name, O_WRONLY));
+    R(open(name, O_RDWR | O_APPEND));
+    R(open(name, O_RDONLY | O_TRUNC));
+    R(open(name, O_WRONLY | O_TRUNC | O_CREAT, 0644));
+    R(open(name, O_WRONLY | O_CREAT | O_EXCL, 0644));
+    R(open(other, O_RDWR));
+    R(open(link, O_WRONLY | O_TRUNC));
+    R(open(link, O_WRONLY | O_NOFOLLOW));
+    R(creat(name, 0644));
+    R(creat(link, 0644));
+    R(truncate(name, 10));
+    R(truncate(link, 10));
+    R(syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof how));
+    if (name_to_handle_at(AT_FDCWD, name, handle, &mount, 0) == 0 && geteuid() == 0)
+        R(open_by_handle_at(AT_FDCWD, handle, O_WRONLY));
+    OK(open(name, O_RDONLY | O_CLOEXEC));
+}
+
+/* A file that another process executes is not written to, and after its end it is. */
+CASE(exec, running_elsewhere)
+{
+    char *words[] = {"cat", NULL};
+    struct stat st;
+    pid_t pid, forked;
+
+    int fd = open("program", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    copy_into(fd, "/bin/cat");
+    close(fd);
+    link("program", "other-name");
+    symlink("program", "link");
+    int end = start_reader("./program", words, &pid);
+    write_ways("program", "other-name", "link");
+    R(rename("program", "moved"));
+    R(open("moved", O_WRONLY));
+    R(rename("moved", "program"));
+    close(end);
+    finish(pid, "cat");
+    fd = open("program", O_RDWR | O_CLOEXEC);
+    printf("open after its end: %s\n", fd >= 0 ? "ok" : strerrorname_np(errno));
+    end = start_reader("./program", words, &forked);
+    close(end);
+    finish(forked, "cat while it is open for writing");
+    close(fd);
+    end = start_reader("./program", words, &pid);
+    kill(pid, SIGKILL);
+    finish(pid, "killed");
+    OK(fd = open("program", O_WRONLY | O_TRUNC | O_CLOEXEC));
+    stat("program", &st);
+    SHOW(st.st_size);
+    close(fd);
+    close(end);
+}
+
+/* A script may be written to while its interpreter runs. */
+CASE(exec, interpreter_elsewhere)
+{
+    char *words[] = {"script", NULL};
+    pid_t pid;
+
+    int fd = open("program", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    copy_into(fd, "/bin/cat");
+    close(fd);
+    MAKE("script", "#!./program -\n");
+    int end = start_reader("./script", words, &pid);
+    R(open("program", O_WRONLY));
+    OK(open("script", O_WRONLY | O_CLOEXEC));
+    close(end);
+    finish(pid, "script");
+    OK(open("program", O_WRONLY | O_CLOEXEC));
+}
+
+static long long changed_ns(const char *name)
+{
+    struct stat st;
+
+    if (stat(name, &st))
+        exit(99);
+    return st.st_mtim.tv_sec * 1000000000ll + st.st_mtim.tv_nsec;
+}
+
+/* O_TRUNC on files that may be executed and are not. */
+CASE(exec, emptied)
+{
+    static const int flags[] = {O_WRONLY, O_RDWR, O_RDONLY, O_WRONLY | O_APPEND, O_RDWR | O_CREAT};
+    struct stat st;
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        MAKE("tool", "text");
+        chmod("tool", 04755);
+        long long before = changed_ns("tool");
+        sleep_ms(20);
+        int fd = open("tool", flags[i] | O_TRUNC | O_CLOEXEC, 0600);
+        stat("tool", &st);
+        printf("%zu: %s, size %lld, mode %o, %s, flags %x\n", i, fd >= 0 ? "open" : "not open",
+               (long long)st.st_size, st.st_mode,
+               changed_ns("tool") > before ? "changed" : "as before", fcntl(fd, F_GETFL));
+        close(fd);
+    }
+    if (geteuid() == 0 && seteuid(65534) == 0) {
+        R(open("tool", O_RDONLY | O_TRUNC));
+        R(open("tool", O_WRONLY | O_TRUNC));
+        seteuid(0);
+    }
+}
+
+/* A shared mapping writes as a descriptor does. */
+CASE(exec, mapped_for_writing)
+{
+    int fd = open("copy", O_RDWR | O_CREAT | O_CLOEXEC, 0755);
+
+    copy_into(fd, "/bin/true");
+    void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    MAPPED(p);
+    close(fd);
+    try_file("copy");
+    munmap(p, PAGE);
+    try_file("copy");
+}
+
 /* How much is passed on follows from the limit of the stack. */
 CASE(exec, as_long_as_the_stack_lets)
 {
