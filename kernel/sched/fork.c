@@ -82,6 +82,11 @@ static void thread_reborn(struct thread *t)
     t->rseq_cpu = ~0u;
     list_init(&t->rq);
     pi_init(t);
+    memset(&t->dl, 0, sizeof t->dl);
+    if (t->reset_on_fork) {
+        t->policy = t->base_prio = 0;
+        t->reset_on_fork = false;
+    }
     t->prio = t->base_prio;
     stack_for_return(t);
 }

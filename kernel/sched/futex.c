@@ -434,7 +434,7 @@ static long futex_shared(struct frame *f, int cmd)
     bool wait = cmd == FUTEX_WAIT || cmd == FUTEX_WAIT_BITSET;
     u64 arg[6] = {f->rdi, (u32)f->rsi, f->rdx, f->r10, f->r8, f->r9};
     if (wait) /* who waits is woken by priority */
-        arg[1] |= (u64)current()->base_prio << LULL_FUTEX_PRIO;
+        arg[1] |= min_u64(current()->base_prio, PRIO_MAX) << LULL_FUTEX_PRIO;
     if (cmd > FUTEX_WAKE_BITSET || cmd == 2 || (cmd > FUTEX_WAKE_OP && cmd < FUTEX_WAIT_BITSET))
         return refuse(202);
     long r = forward_raw(LULL_NR_FUTEX, arg);

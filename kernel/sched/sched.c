@@ -6,13 +6,28 @@
 
 #include "kernel.h"
 #include "sched/child.h"
+#include "sched/deadline.h"
 #include "sched/rseq.h"
 
 struct runq runqs[LULL_MAX_CORES];
 
-static void queue_push(struct runq *q, struct thread *t, bool tail)
+/* Where a thread with PRIO_DEADLINE stands: behind those of the same or an earlier deadline. */
+static struct list *deadline_position(struct runq *q, const struct thread *t)
 {
-    if (tail)
+    struct list *head = &q->queue[PRIO_DEADLINE], *at = head->next;
+    while (at != head && CONTAINER(at, struct thread, rq)->dl.until <= t->dl.until)
+        at = at->next;
+    return at;
+}
+
+/* A throttled thread is ready, but nowhere. */
+void queue_push(struct runq *q, struct thread *t, bool tail)
+{
+    if (deadline_throttled(t))
+        return;
+    if (t->prio == PRIO_DEADLINE)
+        list_add_tail(deadline_position(q, t), &t->rq);
+    else if (tail)
         list_add_tail(&q->queue[t->prio], &t->rq);
     else
         list_add(&q->queue[t->prio], &t->rq);
@@ -21,7 +36,7 @@ static void queue_push(struct runq *q, struct thread *t, bool tail)
 }
 
 /* Nothing when it is not queued: a thread on its way to another core is ready, but nowhere. */
-static void queue_remove(struct runq *q, struct thread *t)
+void queue_remove(struct runq *q, struct thread *t)
 {
     if (list_empty(&t->rq))
         return;
@@ -43,13 +58,13 @@ static int queue_best(const struct runq *q)
 void sched_init_core(unsigned index)
 {
     struct runq *q = &runqs[index];
-    for (unsigned i = 0; i <= PRIO_MAX; i++)
+    for (unsigned i = 0; i <= PRIO_LAST; i++)
         list_init(&q->queue[i]);
     list_init(&q->timers);
 }
 
 /* Locks the run queue of the core that t is on, which may change until it is locked. */
-static struct runq *thread_lock_runq(struct thread *t)
+struct runq *thread_lock_runq(struct thread *t)
 {
     for (;;) {
         u32 core = __atomic_load_n(&t->core, __ATOMIC_ACQUIRE);
@@ -72,7 +87,7 @@ void core_ring(unsigned core)
 }
 
 /* t has just been queued on `core`: make that core notice, as cheaply as its state allows. */
-static void core_notice(unsigned core, const struct thread *t)
+void core_notice(unsigned core, const struct thread *t)
 {
     struct percpu *p = percpu_of(core);
     struct lull_core *c = core_of(core);
@@ -87,7 +102,7 @@ static void core_notice(unsigned core, const struct thread *t)
     }
     if (cur->is_idle || cur == t)
         return;
-    if (t->prio > cur->prio) {
+    if (t->prio > cur->prio || deadline_sooner(t, cur)) {
         thread_set_work(cur, WORK_RESCHED);
         if (core != this_cpu()->index)
             core_ring(core);
@@ -121,6 +136,8 @@ void thread_wake(struct thread *t)
     if (woken) {
         t->state = THREAD_READY;
         thread_show_waiting(t, false);
+        if (t->policy == SCHED_DEADLINE)
+            deadline_wake(t);
         queue_push(q, t, true);
     }
     spin_unlock(&q->lock);
@@ -160,10 +177,19 @@ void thread_cancel_block(void)
     spin_unlock(&q->lock);
 }
 
+/* Does the first deadline thread that is queued go before t? */
+static bool sooner_waits(struct runq *q, const struct thread *t)
+{
+    struct list *first = q->queue[PRIO_DEADLINE].next;
+    return t->prio == PRIO_DEADLINE && first != &q->queue[PRIO_DEADLINE] &&
+           deadline_sooner(CONTAINER(first, struct thread, rq), t);
+}
+
 void sched_look(void)
 {
     struct percpu *p = this_cpu();
-    if (!p->cur->is_idle && queue_best(&runqs[p->index]) > (int)p->cur->prio)
+    struct runq *q = &runqs[p->index];
+    if (!p->cur->is_idle && (queue_best(q) > (int)p->cur->prio || sooner_waits(q, p->cur)))
         thread_set_work(p->cur, WORK_RESCHED);
 }
 
@@ -179,6 +205,8 @@ static void before_run(struct percpu *p)
         forward_reap();
     if (__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST))
         slice_arm(p->index);
+    if (p->cur->policy == SCHED_DEADLINE)
+        deadline_watch(p->cur);
     deadline_arm(p, q);
     sched_look();
 }
@@ -290,6 +318,10 @@ static void switch_to(struct percpu *p, struct thread *prev, struct thread *next
     else
         prev->nvcsw++;
     next->switched_in = tsc;
+    if (prev->policy == SCHED_DEADLINE && !prev->dl.throttled)
+        timer_cancel(&prev->dl.timer);
+    if (next->policy == SCHED_DEADLINE)
+        next->dl.from = tsc;
     if (prev->fpu_live && (prev->migrate_to >= 0 || prev->state == THREAD_DEAD)) {
         if (prev->state == THREAD_DEAD) {
             prev->fpu_live = false;
@@ -354,8 +386,8 @@ static i32 nice_of(const struct thread *t)
     return t->policy == SCHED_IDLE ? NICE_IDLE : t->nice == NICE_UNKNOWN ? 0 : t->nice;
 }
 
-/* A step of niceness is a quarter more of the core, as on Linux (sched(7)): a turn is as many slices
-   longer than that of the nicest thread which waits here. */
+/* A step of niceness is a quarter more of the core, as on Linux (sched(7)): a turn is as many
+   slices longer than that of the nicest thread which waits here. */
 static u32 turn_of(i32 steps)
 {
     u32 turn = SLICE_PARTS;
@@ -385,10 +417,10 @@ bool sched_keeps_turn(struct runq *q, struct thread *cur)
     return cur->turn >= SLICE_PARTS;
 }
 
-/* A thread's rank on this core now. */
+/* A thread's rank on this core now. Those who have waited too long rank just below deadlines. */
 static int rank(const struct runq *q, u32 prio)
 {
-    return q->fair_ns && !prio ? PRIO_MAX + 1 : (int)prio;
+    return q->fair_ns && !prio ? 2 * PRIO_MAX + 1 : 2 * (int)prio;
 }
 
 static void schedule_mode(bool yielding)
@@ -399,16 +431,21 @@ static void schedule_mode(bool yielding)
     timers_run();
     if (q->ninflight)
         forward_reap();
+    if (prev->policy == SCHED_DEADLINE)
+        deadline_settle(prev);
     spin_lock(&q->lock);
     int best = queue_best(q);
     if (q->fair_ns && clock_mono() >= q->fair_ns)
         q->fair_ns = 0;
-    if (q->fair_ns && !list_empty(&q->queue[0]))
+    if (q->fair_ns && !list_empty(&q->queue[0]) && best < PRIO_DEADLINE)
         best = 0;
-    if (prev->state == THREAD_RUNNING && !prev->is_idle && prev->migrate_to < 0) {
+    if (prev->state == THREAD_RUNNING && !prev->is_idle && prev->migrate_to < 0 &&
+        !deadline_throttled(prev)) {
         int next_rank = best < 0 ? -1 : rank(q, (u32)best), own = rank(q, prev->prio);
-        if (next_rank < own || (next_rank == own && !yielding)) {
+        if (next_rank < own || (next_rank == own && !yielding && !sooner_waits(q, prev))) {
             spin_unlock(&q->lock);
+            if (prev->policy == SCHED_DEADLINE)
+                deadline_watch(prev);
             return;
         }
     }
@@ -542,7 +579,7 @@ void idle_loop(void)
 
 void thread_hasten(struct thread *t)
 {
-    thread_set_prio(t, PRIO_MAX);
+    thread_set_prio(t, PRIO_LAST);
     u32 core = t->core;
     runqs[core].fair_ns = 0;
     thread_set_work(percpu_of(core)->cur, WORK_RESCHED);

@@ -283,6 +283,8 @@ static long clone_any(struct frame *f, const struct clone_args *a)
     long r = clone_decode(a);
     if (r == 0)
         r = limit_tasks();
+    if (r == 0 && current()->policy == SCHED_DEADLINE && !current()->reset_on_fork)
+        r = -EAGAIN;
     if (r)
         return r;
     return a->flags & CLONE_THREAD ? clone_invoke(f, a) : clone_process(f, a);
@@ -376,6 +378,8 @@ void thread_exit(int code)
     if (last)
         isle_exit(leader_code);
     signals_thread_exit(t);
+    if (t->policy == SCHED_DEADLINE)
+        deadline_leave(t, 0);
     struct runq *q = &runqs[t->core];
     spin_lock(&q->lock);
     t->state = THREAD_DEAD;

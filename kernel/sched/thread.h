@@ -15,8 +15,11 @@
 #define THREADS_MAX (LULL_THREADS_SIZE / THREAD_SLOT)
 #define SCHED_FIFO 1
 #define SCHED_IDLE 5
+#define SCHED_DEADLINE 6
 #define TIMER_SLACK_NS 50000 /* of Linux's first process */
 #define PRIO_MAX 99          /* SCHED_FIFO and SCHED_RR: 1..99; 0: everything else (sched(7)) */
+#define PRIO_DEADLINE 100    /* SCHED_DEADLINE, or borrowed from such a thread */
+#define PRIO_LAST 101        /* a thread that is to end */
 
 enum thread_state {
     THREAD_FREE = 0,
@@ -32,13 +35,14 @@ enum thread_state {
 #define WORK_RSEQ (1u << 3)    /* it was interrupted, or runs elsewhere: rseq(2) */
 
 /*
- * A deadline: ns of CLOCK_MONOTONIC; with one of these bits ns of a clock that somebody may set; NEVER.
- * NS_MAX is the last one: the year 2116.
+ * A deadline: ns of CLOCK_MONOTONIC; with one of these bits ns of a clock that somebody may set;
+ * NEVER. NS_MAX is the last one: the year 2116.
  */
 #define DEADLINE_REAL (1ul << 63)
 #define DEADLINE_TAI (1ul << 62)
 #define DEADLINE_NS_MAX (DEADLINE_TAI - 1)
-#define SLEEP_NS_MAX 4000000000000000000ul /* from now: CLOCK_MONOTONIC stays below DEADLINE_NS_MAX */
+#define SLEEP_NS_MAX                                                                               \
+    4000000000000000000ul /* from now: CLOCK_MONOTONIC stays below DEADLINE_NS_MAX */
 
 struct timer {
     struct list link;
@@ -69,6 +73,19 @@ struct futex_waiter {
 
 struct child;
 
+#define DEADLINE_OVERRUN 4u /* SCHED_FLAG_DL_OVERRUN */
+
+/* SCHED_DEADLINE (deadline.c). `left` and what follows it: under the lock of the thread's core. */
+struct deadline {
+    u64 runtime, deadline, period; /* ns; `deadline` and `period` from the start of a period */
+    u32 flags;                     /* SCHED_FLAG_RECLAIM, DEADLINE_OVERRUN */
+    bool throttled;                /* the budget is used; it waits for its next period */
+    i64 left;                      /* ns of the budget, up to `from` */
+    u64 until;                     /* the deadline of this period, ns of CLOCK_MONOTONIC */
+    u64 from;                      /* TSC */
+    struct timer timer;
+};
+
 struct thread {
     u32 work; /* atomic; WORK_* */
     u32 index;
@@ -81,7 +98,7 @@ struct thread {
     u32 on_cpu;      /* its kernel stack is in use */
     i32 migrate_to;  /* -1: none; applied when it stops running */
     i32 tid;
-    u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5 */
+    u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5, DEADLINE 6 */
     u32 prio;
     u32 mempolicy; /* of what it maps: mm/policy.c */
     bool reset_on_fork;
@@ -122,6 +139,7 @@ struct thread {
         u64 end; /* a deadline */
     } resume;    /* what restart_syscall(2) goes on with */
     char name[16];
+    struct deadline dl;
     i32 nice;               /* -20 .. 19, NICE_UNKNOWN: as Linux says it of the main thread */
     u32 turn;               /* what is left of its turn on the core, in SLICE_PARTS of a slice */
     u64 slack, slack_first; /* PR_SET_TIMERSLACK, ns: now, and as it was inherited */
@@ -140,9 +158,9 @@ struct runq {
     u32 nthreads; /* living threads placed here: for spreading */
     u32 yields;   /* since the core was last given up; only this core touches it */
     u64 bitmap[2];
-    struct list queue[PRIO_MAX + 1];
-    struct list timers;  /* ascending deadline */
-    u64 clock_sets;      /* lull_timepage.sets that the deadlines are of; lock */
+    struct list queue[PRIO_LAST + 1]; /* [PRIO_DEADLINE]: ascending dl.until */
+    struct list timers;               /* ascending deadline */
+    u64 clock_sets;                   /* lull_timepage.sets that the deadlines are of; lock */
     spinlock timer_lock; /* percpu.armed_ns and slice_on, and what the proxy's timer is set to */
     struct thread *idle;
     u32 ninflight; /* forwarded calls that this core has submitted; only this core touches it */
@@ -195,8 +213,9 @@ void sched_init_core(unsigned index);
 void thread_start(struct thread *t);     /* READY, on t->core */
 void thread_wake(struct thread *t);      /* from any core */
 void thread_interrupt(struct thread *t); /* for a signal: wakes it, or kicks its core */
-void thread_show_waiting(const struct thread *t, bool waits); /* to other isles, if it is the main thread */
-void thread_prepare_block(void);         /* before the condition is checked a last time */
+void thread_show_waiting(const struct thread *t,
+                         bool waits); /* to other isles, if it is the main thread */
+void thread_prepare_block(void);      /* before the condition is checked a last time */
 void thread_cancel_block(void);
 void schedule(void); /* run somebody else, or the current thread again */
 /* By its index, whether it is alive or not; NULL: no thread has ever had it. */
@@ -211,17 +230,27 @@ _Noreturn void idle_loop(void);
 void sched_look(void); /* somebody of a higher priority waits here: the current thread gives way */
 void core_ring(unsigned core); /* make another core look around */
 
+/* deadline.c */
+/* Is there room for t with `want` (runtime, period) beside the others? Under threads_lock. */
+bool deadline_admits(const struct thread *t, const struct deadline *want);
+/* t has SCHED_DEADLINE now, with `want`; the caller sets its priority, then deadline_place(). */
+void deadline_enter(struct thread *t, const struct deadline *want);
+void deadline_place(struct thread *t); /* moves t where there is room; under threads_lock */
+void deadline_leave(struct thread *t, u32 policy); /* t has `policy` now; its priority stays */
+void deadline_yield(void); /* the current thread gives up the rest of its budget */
+
 /* timer.c */
 u64 deadline_on(u64 clock, u64 ns); /* DEADLINE_REAL or DEADLINE_TAI */
-u64 deadline_mono(u64 deadline);    /* as the clocks are set now: ns of CLOCK_MONOTONIC; 1: passed */
-long thread_resumes(u32 nr, u64 end_ns);  /* -ERESTART_BLOCK, remembered for restart_syscall(2) */
-bool thread_block_until(u64 deadline); /* schedule() with a timer; false: it fired */
+u64 deadline_mono(u64 deadline); /* as the clocks are set now: ns of CLOCK_MONOTONIC; 1: passed */
+long thread_resumes(u32 nr, u64 end_ns); /* -ERESTART_BLOCK, remembered for restart_syscall(2) */
+bool thread_block_until(u64 deadline);   /* schedule() with a timer; false: it fired */
 void slice_arm(unsigned core);
 void slice_disarm(void);
 bool sched_fair_tick(struct percpu *p, struct runq *q); /* somebody else's turn */
-/* Whether the current thread, whose slice is over, keeps the core because it is less nice than others. */
+/* Whether the current thread, whose slice is over, keeps the core because it is less nice than
+ * others. */
 bool sched_keeps_turn(struct runq *q, struct thread *cur);
-void slice_tick(void);                                  /* the proxy's timer rang on this core */
+void slice_tick(void); /* the proxy's timer rang on this core */
 void deadline_arm(struct percpu *p, struct runq *q);
 u64 timer_first(struct runq *q); /* ns, NEVER: none; under the run queue's lock or as a hint */
 void timers_run(void);

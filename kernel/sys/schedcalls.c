@@ -19,12 +19,19 @@
 #define NR_GETAFFINITY 204
 #define NR_SETATTR 314
 #define NR_GETATTR 315
-#define SCHED_DEADLINE 6
+#define DEADLINE_FLAGS 6u                /* RECLAIM, DL_OVERRUN */
+#define RUNTIME_LEAST 1024ul             /* ns */
+#define PERIOD_LEAST 100000ul            /* ns: sched_deadline_period_min_us by default */
+#define PERIOD_MOST (4194304ul * 1000ul) /* ns: sched_deadline_period_max_us by default */
 
 long sys_sched_yield(struct frame *f)
 {
     struct runq *q = &runqs[this_cpu()->index];
     (void)f;
+    if (current()->policy == SCHED_DEADLINE) {
+        deadline_yield();
+        return 0;
+    }
     /* all of this core's threads have yielded: others may run */
     if (boot_info()->flags & LULL_BOOT_F_SHARED && q->yields++ >= q->nready) {
         q->yields = 0;
@@ -63,6 +70,16 @@ static long ask_linux(struct frame *f, u32 nr)
     return forward_call(&as_linux, &syscall_table[nr]);
 }
 
+/* Deadline threads may run on all cores, as on Linux on all CPUs of their root domain. */
+static bool all_cores(const u64 *cores)
+{
+    for (unsigned i = 0; i < boot_info()->ncores; i++) {
+        if (!(cores[i / 64] >> (i % 64) & 1))
+            return false;
+    }
+    return true;
+}
+
 long sys_sched_setaffinity(struct frame *f)
 {
     const struct lull_boot *b = boot_info();
@@ -81,9 +98,10 @@ long sys_sched_setaffinity(struct frame *f)
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
         return ask_linux(f, NR_SETAFFINITY);
-    if (!any) {
+    bool bound = t->policy == SCHED_DEADLINE && !all_cores(cores);
+    if (bound || !any) {
         spin_unlock(&threads_lock);
-        return -EINVAL;
+        return bound ? -EBUSY : -EINVAL;
     }
     memcpy(t->affinity, cores, sizeof cores);
     thread_move(t, affinity_has(t, t->core) ? t->core : thread_choose_core(t));
@@ -127,7 +145,39 @@ struct wanted {
     i32 policy; /* -1: as it is */
     i32 prio;   /* -1: as it is */
     bool reset_on_fork;
+    bool keep;          /* what t has as a deadline thread stays */
+    struct deadline dl; /* runtime, deadline, period, flags */
 };
+
+/* The priority that programs read. */
+static u32 shown_prio(const struct thread *t)
+{
+    return t->policy == SCHED_DEADLINE ? 0 : t->base_prio;
+}
+
+/* A period of 0 becomes the deadline. */
+static bool deadline_valid(struct deadline *d)
+{
+    u64 period = d->period ? d->period : d->deadline;
+    if (d->deadline >> 63 || period >> 63 || d->runtime < RUNTIME_LEAST ||
+        d->deadline < d->runtime || period < d->deadline || period < PERIOD_LEAST ||
+        period > PERIOD_MOST)
+        return false;
+    d->period = period;
+    return true;
+}
+
+/* May t have the deadline that `w` says beside all other threads? 0 or -errno; under threads_lock.
+ */
+static long deadline_check(const struct thread *t, const struct wanted *w)
+{
+    const struct deadline *d = &w->dl, *has = &t->dl;
+    if (w->policy != SCHED_DEADLINE ||
+        (t->policy == SCHED_DEADLINE && d->runtime == has->runtime &&
+         d->deadline == has->deadline && d->period == has->period && d->flags == has->flags))
+        return 0;
+    return !all_cores(t->affinity) ? -EPERM : deadline_admits(t, d) ? 0 : -EBUSY;
+}
 
 /* May t have it? What is left open is filled in. Under threads_lock. */
 static long policy_check(const struct thread *t, struct wanted *w)
@@ -138,10 +188,16 @@ static long policy_check(const struct thread *t, struct wanted *w)
     }
     u32 p = (u32)w->policy;
     if (w->prio < 0)
-        w->prio = (i32)t->base_prio;
-    if (!policy_known(p) || (policy_realtime(p) ? w->prio < 1 || w->prio > PRIO_MAX : w->prio != 0))
+        w->prio = (i32)shown_prio(t);
+    if (w->keep && t->policy == SCHED_DEADLINE)
+        w->dl = t->dl;
+    if (p == SCHED_DEADLINE && !deadline_valid(&w->dl))
         return -EINVAL;
-    if ((policy_realtime(p) || (t->reset_on_fork && !w->reset_on_fork)) && boot_info()->euid != 0)
+    if ((!policy_known(p) && p != SCHED_DEADLINE) ||
+        (policy_realtime(p) ? w->prio < 1 || w->prio > PRIO_MAX : w->prio != 0))
+        return -EINVAL;
+    if ((policy_realtime(p) || p == SCHED_DEADLINE || (t->reset_on_fork && !w->reset_on_fork)) &&
+        boot_info()->euid != 0)
         return -EPERM; /* RLIMIT_RTPRIO is not looked at */
     return 0;
 }
@@ -152,10 +208,17 @@ static long policy_set(i32 tid, struct wanted w)
     long r = -ESRCH;
     pi_begin();
     struct thread *t = lock_thread(tid);
-    if (t && (r = policy_check(t, &w)) == 0) {
+    if (t && (r = policy_check(t, &w)) == 0 && (r = deadline_check(t, &w)) == 0) {
+        bool deadline = w.policy == SCHED_DEADLINE;
+        if (deadline)
+            deadline_enter(t, &w.dl);
+        else if (t->policy == SCHED_DEADLINE)
+            deadline_leave(t, (u32)w.policy);
         t->policy = (u32)w.policy;
         t->reset_on_fork = w.reset_on_fork;
-        pi_set_prio(t, (u32)w.prio);
+        pi_set_prio(t, deadline ? PRIO_DEADLINE : (u32)w.prio);
+        if (deadline)
+            deadline_place(t);
     }
     if (t)
         spin_unlock(&threads_lock);
@@ -332,19 +395,23 @@ static long attr_apply(i32 tid, const struct attr *a)
                 : a->prio > PRIO_MAX                    ? PRIO_MAX + 1
                                                         : (i32)a->prio,
         .reset_on_fork = a->flags & ATTR_RESET_ON_FORK,
+        .keep = a->flags & ATTR_KEEP_PARAMS,
+        .dl = {.runtime = a->runtime,
+               .deadline = a->deadline,
+               .period = a->period,
+               .flags = (u32)a->flags & DEADLINE_FLAGS},
     };
     struct wanted filled = w;
     long r = policy_check(t, &filled);
     spin_unlock(&threads_lock);
     if (a->flags & ~ATTR_KNOWN)
         return -EINVAL;
-    if (w.policy == SCHED_DEADLINE && a->runtime && a->deadline >= a->runtime)
-        return refuse(NR_SETATTR);
     if (r)
         return r;
     if (a->flags & ATTR_UTIL_CLAMP) /* as a Linux without CONFIG_UCLAMP_TASK */
         return -EOPNOTSUPP;
-    bool has_nice = !policy_realtime((u32)filled.policy) && filled.policy != SCHED_IDLE;
+    bool has_nice = !policy_realtime((u32)filled.policy) && filled.policy != SCHED_IDLE &&
+                    filled.policy != SCHED_DEADLINE;
     if (has_nice && !(a->flags & ATTR_KEEP_PARAMS && !realtime)) {
         r = nice_set(tid, a->nice);
         if (r)
@@ -380,10 +447,16 @@ long sys_sched_getattr(struct frame *f)
         .size = (u32)min_u64(size, sizeof a),
         .policy = t->policy,
         .flags = t->reset_on_fork ? ATTR_RESET_ON_FORK : 0,
-        .prio = t->base_prio,
+        .prio = shown_prio(t),
     };
+    if (a.policy == SCHED_DEADLINE) {
+        a.flags |= t->dl.flags;
+        a.runtime = t->dl.runtime;
+        a.deadline = t->dl.deadline;
+        a.period = t->dl.period;
+    }
     spin_unlock(&threads_lock);
-    if (!policy_realtime(a.policy)) {
+    if (!policy_realtime(a.policy) && a.policy != SCHED_DEADLINE) {
         long r = nice_get((i32)f->rdi, &a.nice);
         if (r)
             return r;
@@ -410,7 +483,7 @@ long sys_sched_getparam(struct frame *f)
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
         return ask_linux(f, NR_GETPARAM);
-    i32 prio = (i32)t->base_prio;
+    i32 prio = (i32)shown_prio(t);
     spin_unlock(&threads_lock);
     return copy_out(f->rsi, &prio, sizeof prio);
 }
@@ -434,7 +507,7 @@ long sys_sched_rr_get_interval(struct frame *f)
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
         return ask_linux(f, NR_RR_INTERVAL);
-    bool fifo = t->policy == 1;
+    bool fifo = t->policy == 1 || t->policy == SCHED_DEADLINE;
     spin_unlock(&threads_lock);
     struct timespec ts = {0, fifo ? 0 : (i64)boot_info()->slice_ns};
     return copy_out(f->rsi, &ts, sizeof ts);
