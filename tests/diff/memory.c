@@ -1162,3 +1162,50 @@ CASE(memory, a_hole_of_a_file_on_a_full_file_system)
     OK(fsync(full));
     touch("there is room", p + PAGE, 1);
 }
+
+/* One byte of each 2 MiB: written, or added up. */
+static int of_blocks(char *p, size_t len, int value)
+{
+    int sum = 0;
+    for (size_t at = 0; at < len; at += 2 << 20) {
+        if (value)
+            p[at + PAGE] = (char)value;
+        sum += p[at + PAGE];
+    }
+    return sum;
+}
+
+/* Where its parent had a reservation only, or nothing: memory of which its machine knows nothing. */
+CASE(memory, a_forked_child_maps_new_memory)
+{
+    const size_t mib = 1 << 20, len = 80 * mib;
+    char *room = mmap(NULL, 600 * mib, PROT_NONE, ANON, -1, 0);
+    int fd = file_with("file", "x"), status;
+    OK(ftruncate(fd, (off_t)len));
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *p = mmap(NULL, len, RW, ANON, -1, 0);
+        char *q = mmap(room + 200 * mib, 2 * mib, RW, ANON | MAP_FIXED, -1, 0);
+        char *f = mmap(room + 400 * mib, len, RW, MAP_SHARED | MAP_FIXED, fd, 0);
+        char *w = mmap(NULL, len, RW, MAP_SHARED, fd, 0);
+        OK(mprotect(room + 550 * mib, 2 * mib, RW));
+        SHOW(of_blocks(p, len, 1));
+        SHOW(of_blocks(q, 2 * mib, 2));
+        SHOW(of_blocks(f, len, 3));
+        SHOW(of_blocks(w, len, 0));
+        SHOW(of_blocks(room + 550 * mib, 2 * mib, 4));
+        fflush(stdout);
+        pid = fork();
+        if (pid == 0) {
+            SHOW(of_blocks(p, len, 0) + of_blocks(q, 2 * mib, 0) + of_blocks(w, len, 0));
+            SHOW(of_blocks(room + 550 * mib, 2 * mib, 0));
+            exit(5);
+        }
+        waitpid(pid, &status, 0);
+        exit(WEXITSTATUS(status) + 1);
+    }
+    waitpid(pid, &status, 0);
+    SHOW(WEXITSTATUS(status));
+    SHOW(of_blocks(mmap(NULL, len, RW, MAP_SHARED, fd, 0), len, 0));
+}
