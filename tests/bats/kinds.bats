@@ -131,3 +131,9 @@ load common
     [ "$(wc -l <isle.out)" = "$all" ]
     [ "$(grep -c ': ENOSYS$' isle.out)" = "$all" ]
 }
+
+@test "deadline threads of one core run by their deadlines, before SCHED_FIFO" {
+    run_to isle "$LULL" --isolate=no --cpus 1 "$PROGRAMS/edf"
+    expect 0
+    [ "$(cat isle.out)" = "2 before SCHED_FIFO was done; deadline 90 ms: 2, 50 ms: 1" ]
+}
