@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two deadline threads and one with SCHED_FIFO 99 that never waits, on one core: says who ran when. */
+/* Two deadline threads and a SCHED_FIFO one that never waits, on one core: prints who ran when. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
