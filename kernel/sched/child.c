@@ -84,7 +84,7 @@ long child_start(struct frame *f, const struct child_wants *w)
 {
     struct thread *t = current();
     static const u64 none[6];
-    if (machine.xsave_size > sizeof((struct child *)0)->xsave ||
+    if (t->seccomp || machine.xsave_size > sizeof((struct child *)0)->xsave ||
         boot_info()->flags & LULL_BOOT_F_CHILD_NS)
         return refuse(58);
     struct child *c = child_alloc();
@@ -198,6 +198,8 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
         !strings_readable(argv) || !strings_readable(envp))
         return -EFAULT;
     if (boot_info()->flags & LULL_BOOT_F_CHILD_NS) /* the next image could create no threads */
+        return refuse(59);
+    if (t->seccomp && !t->child) /* the next image would not have its filters */
         return refuse(59);
     u64 arg[6] = {path | at << LULL_EXEC_AT, argv, envp, t->sig.mask, 0, t->affinity[0]};
     arg[3] |= nofollow ? LULL_EXEC_NOFOLLOW : 0;

@@ -6,6 +6,7 @@
 #include "mm/mm.h"
 #include "sched/child.h"
 #include "sched/futex.h"
+#include "sys/seccomp.h"
 #include "sys/sys.h"
 
 #define CLONE_VM 0x100u
@@ -40,7 +41,6 @@ u64 dead_ticks, dead_nvcsw, dead_nivcsw;
 static u32 slots_used; /* slots ever handed out */
 static struct list slots_free = {&slots_free, &slots_free};
 static u32 tid_next;
-static i32 leader_code; /* what the main thread left with, when others outlive it */
 
 _Static_assert(THREADS_MAX == LULL_CHAN_SLOTS, "a slot of the channel for each thread");
 
@@ -142,7 +142,6 @@ void threads_forget_all_but(struct thread *t)
     list_add_tail(&threads_all, &t->all);
     threads_alive = 1;
     dead_ticks = dead_nvcsw = dead_nivcsw = 0;
-    leader_code = 0;
 }
 
 /* The allowed core with the fewest threads; the first such. */
@@ -213,6 +212,7 @@ static long clone_invoke(struct frame *f, const struct clone_args *a)
     t->sig.alt.flags = t->sig.alt.given = SS_DISABLE;
     t->mempolicy = me->mempolicy;
     t->setxid = me->setxid;
+    seccomp_inherit(t, me);
     t->policy = me->reset_on_fork ? 0 : me->policy;
     t->prio = t->base_prio = me->reset_on_fork ? 0 : me->base_prio;
     memcpy(t->affinity, me->affinity, sizeof t->affinity);
@@ -359,7 +359,7 @@ void isle_exit(int code)
         proxy_call(LULL_OP_EXIT, (u64)code & 0xff, 0, 0);
 }
 
-void thread_exit(int code)
+void thread_exit(int code, int signo)
 {
     struct thread *t = current();
     robust_list_release(t);
@@ -372,11 +372,11 @@ void thread_exit(int code)
     spin_lock(&threads_lock);
     list_del(&t->all);
     bool last = --threads_alive == 0;
-    if (t->tid == (i32)boot_info()->pid)
-        leader_code = code;
     spin_unlock(&threads_lock);
+    if (last && signo)
+        signal_end(signo);
     if (last)
-        isle_exit(leader_code);
+        isle_exit(code);
     signals_thread_exit(t);
     if (t->policy == SCHED_DEADLINE)
         deadline_leave(t, 0);

@@ -87,8 +87,8 @@ struct deadline {
 };
 
 struct thread {
-    u32 work; /* atomic; WORK_* */
-    u32 index;
+    u32 work;    /* atomic; WORK_* */
+    u32 seccomp; /* 0, SECCOMP_MODE_*; set by the thread itself, or under threads_lock */
     u64 ksp; /* saved kernel stack pointer while it does not run */
     u64 ktop;
     struct list rq;  /* run queue link; its core's lock */
@@ -98,6 +98,7 @@ struct thread {
     u32 on_cpu;      /* its kernel stack is in use */
     i32 migrate_to;  /* -1: none; applied when it stops running */
     i32 tid;
+    u32 index;
     u32 policy; /* SCHED_OTHER 0, FIFO 1, RR 2, BATCH 3, IDLE 5, DEADLINE 6 */
     u32 prio;
     u32 mempolicy; /* of what it maps: mm/policy.c */
@@ -111,6 +112,8 @@ struct thread {
     u32 setxid; /* the last change of identity that it has made (sys/ident.c) */
     u64 affinity[LULL_MAX_CORES / 64 + 1]; /* by core of the isle */
     struct signal_thread sig;
+    u32 filter;          /* number of its newest seccomp filter, 0: none; threads_lock */
+    u32 filter_new;      /* of the one that it is about to install; the same */
     struct child *child; /* it is a vfork child at the moment (child.h); NULL: itself */
     struct futex_waiter futex;
     /* priority inheritance (futex_pi.c), under its lock */
@@ -205,7 +208,9 @@ bool thread_exists(i32 tid);
 long sys_fork(struct frame *f);
 long sys_clone(struct frame *f);
 long sys_clone3(struct frame *f);
-_Noreturn void thread_exit(int code);
+/* The current thread ends by exit(2), or by `signo` if that is not 0. If it is the last one, the
+   program ends in the same way, without a core file. */
+_Noreturn void thread_exit(int code, int signo);
 _Noreturn void isle_exit(int code);
 
 /* sched.c */

@@ -3,6 +3,7 @@
 #include "kernel.h"
 #include "mm/mm.h"
 #include "sched/thread.h"
+#include "sys/seccomp.h"
 #include "sys/sys.h"
 
 #define SEGV_MAPERR 1
@@ -82,8 +83,22 @@ static void vsyscall(struct frame *f)
         signal_force(f, SIGSEGV, SI_KERNEL, 0, 14, PF_USER | PF_FETCH);
         return;
     }
-    long r = syscall_local(f, numbers[at / VSYSCALL_STEP]);
-    if (r == -EFAULT) { /* there is no errno: whoever calls it does not expect one */
+    u32 nr = numbers[at / VSYSCALL_STEP];
+    u64 ip = f->rip;
+    long r = 0;
+    enum seccomp_verdict verdict = SECCOMP_PASS;
+    if (current()->seccomp)
+        verdict = seccomp_judge(f, nr, &r);
+    if (verdict == SECCOMP_SIGNAL) {
+        f->rax = nr;
+        f->rip = ret;
+        f->rsp += sizeof ret;
+        seccomp_trap(f, nr, ip, r);
+        return;
+    }
+    if (verdict == SECCOMP_PASS)
+        r = syscall_local(f, nr);
+    if (r == -EFAULT && verdict == SECCOMP_PASS) { /* there is no errno: whoever calls it does not expect one */
         u64 bad = f->rdi && copy_out(f->rdi, &(u64){0}, 1) ? f->rdi : f->rsi;
         signal_force(f, SIGSEGV, SEGV_MAPERR, bad, 14, PF_USER | PF_WRITE);
         return;

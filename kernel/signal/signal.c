@@ -88,6 +88,13 @@ void signal_die(int signo)
         proxy_call(LULL_OP_DIE, (u64)signo, (u64)&death, 0);
 }
 
+void signal_end(int signo)
+{
+    static struct lull_death death;
+    for (;;)
+        proxy_call(LULL_OP_DIE, (u64)signo, (u64)&death, 1);
+}
+
 static bool wants(const struct thread *t, int signo)
 {
     if (t->child)
@@ -485,19 +492,31 @@ static void act(struct frame *f, int signo, const struct siginfo *info,
     signal_set_mask(t->sig.mask | sa.mask | (sa.flags & SA_NODEFER ? 0 : sig_bit(signo)));
 }
 
-void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err)
+static void force(struct frame *f, const struct siginfo *info, const struct fault_info *fault,
+                  bool fatal)
 {
-    struct thread *t = current();
-    struct fault_info fault = {trapno, err, trapno == 14 ? addr : 0};
-    struct siginfo info = {.signo = signo, .code = code};
-    info.u.fault.addr = addr;
+    int signo = info->signo;
     spin_lock(&signal_lock);
     struct sigaction *sa = &signal_actions[signo - 1];
-    if (t->sig.mask & sig_bit(signo) || sa->handler == SIG_IGN)
+    if (fatal || current()->sig.mask & sig_bit(signo) || sa->handler == SIG_IGN)
         sa->handler = SIG_DFL;
     signal_action_changed(signo);
     spin_unlock(&signal_lock);
-    act(f, signo, &info, &fault);
+    act(f, signo, info, fault);
+}
+
+void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err)
+{
+    struct fault_info fault = {trapno, err, trapno == 14 ? addr : 0};
+    struct siginfo info = {.signo = signo, .code = code};
+    info.u.fault.addr = addr;
+    force(f, &info, &fault, false);
+}
+
+void signal_force_info(struct frame *f, const struct siginfo *info, bool fatal)
+{
+    static const struct fault_info none;
+    force(f, info, &none, fatal);
 }
 
 /* A call that was interrupted: run it again, or let it answer EINTR (signal(7)). */

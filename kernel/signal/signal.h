@@ -69,6 +69,11 @@ struct siginfo {
         struct {
             u64 addr;
         } fault;
+        struct {
+            u64 call; /* address */
+            i32 nr;
+            u32 arch;
+        } sys;
         u8 fill[112];
     } u;
 };
@@ -116,12 +121,15 @@ struct sigshort signal_own_info(int code);
 /* A signal that waits for t and ends the program; 0: none. */
 int signal_pending_fatal(struct thread *t);
 _Noreturn void signal_die(int signo);
+_Noreturn void signal_end(int signo); /* without a core file and without a word */
 /* Sends to one thread, or to the process (t == NULL). False: it is ignored, or the thread ended. */
 bool signal_send(struct thread *t, int signo, const struct sigshort *info);
 /* To the process, by preference to the current thread: it is about what that does. */
 bool signal_send_here(int signo, const struct sigshort *info);
 /* A fault of the current thread: cannot be blocked or ignored (signal(7)). */
 void signal_force(struct frame *f, int signo, int code, u64 addr, u64 trapno, u64 err);
+/* The same with all that is told of it; `fatal`: whatever its action is, it ends the program. */
+void signal_force_info(struct frame *f, const struct siginfo *info, bool fatal);
 /*
  * SIGTTIN or SIGTTOU is pending and blocked, and Linux sent it: a call that was interrupted uses
  * the terminal from the background. Linux sends none to who blocks it: it is taken back.

@@ -5,6 +5,7 @@
 #include "sched/child.h"
 #include "sched/futex.h"
 #include "sched/rseq.h"
+#include "sys/seccomp.h"
 #include "sys/sys.h"
 
 LULL_DEFINE_SYSCALLS(syscall_table);
@@ -109,6 +110,7 @@ static const syscall_fn local[LULL_NR_MAX] = {
     [309] = sys_getcpu,
     [314] = sys_sched_setattr,
     [315] = sys_sched_getattr,
+    [317] = sys_seccomp,
     [322] = sys_execveat,
     [324] = sys_membarrier,
     [325] = sys_mlock2,
@@ -136,14 +138,26 @@ long syscall_local(struct frame *f, u64 nr)
 void syscall_dispatch(struct frame *f);
 void syscall_dispatch(struct frame *f)
 {
-    u64 nr = f->orig;
+    u64 nr = f->orig = (u32)f->orig; /* Linux looks at eax alone */
     if (f->err & FR_REWRITTEN) {
         count(LULL_K_SYSCALL_REWRITTEN);
     } else {
         count(LULL_K_SYSCALL_TRAPPED);
         rewrite_site(f);
     }
-    long r;
+    long r = 0;
+    enum seccomp_verdict verdict = SECCOMP_PASS;
+    if (__builtin_expect(current()->seccomp != 0, 0))
+        verdict = seccomp_judge(f, (u32)nr, &r);
+    if (verdict == SECCOMP_SIGNAL) {
+        seccomp_trap(f, (u32)nr, f->rip, r);
+        return;
+    }
+    if (verdict == SECCOMP_ANSWER) {
+        f->err |= f->rflags & FLAGS_TF ? FR_FULL : 0;
+        f->rax = (u64)r;
+        return;
+    }
     if (current()->child) {
         r = child_dispatch(f, nr);
     } else if (nr < LULL_NR_MAX && local[nr]) {

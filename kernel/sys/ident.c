@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 #include "sched/futex.h"
+#include "sys/seccomp.h"
 #include "sys/sys.h"
 
 #define ARCH_SET_GS 0x1001
@@ -18,6 +19,8 @@
 #define XFEATURE_TILEDATA 18
 #define PR_SET_NAME 15
 #define PR_GET_NAME 16
+#define PR_GET_SECCOMP 21
+#define PR_SET_SECCOMP 22
 #define PR_SET_TIMERSLACK 29
 #define PR_GET_TIMERSLACK 30
 #define PR_GET_TID_ADDRESS 40
@@ -184,6 +187,12 @@ long sys_prctl(struct frame *f)
         return (long)t->slack;
     case PR_GET_TID_ADDRESS:
         return copy_out(f->rsi, &t->clear_tid, sizeof t->clear_tid);
+    case PR_GET_SECCOMP:
+        return seccomp_get_mode(f);
+    case PR_SET_SECCOMP: /* its modes are the operations of seccomp(2), and one more */
+        if (f->rsi != SECCOMP_MODE_STRICT && f->rsi != SECCOMP_MODE_FILTER)
+            return -EINVAL;
+        return seccomp_set_mode(f->rsi - 1, 0, f->rsi == SECCOMP_MODE_FILTER ? f->rdx : 0);
     case LULL_PR_MARK:
         if (f->rsi != LULL_MARK_BEGIN && f->rsi != LULL_MARK_END)
             return -EINVAL;
@@ -234,7 +243,7 @@ long sys_arch_prctl(struct frame *f)
 
 long sys_exit(struct frame *f)
 {
-    thread_exit((int)f->rdi & 0xff);
+    thread_exit((int)f->rdi & 0xff, 0);
 }
 
 long sys_exit_group(struct frame *f)

@@ -4,6 +4,7 @@
 
 #include "kernel.h"
 #include "signal/signal_priv.h"
+#include "sys/seccomp.h"
 #include "sys/sys.h"
 
 static struct lull_threads *const table = (struct lull_threads *)LULL_THREAD_TABLE;
@@ -13,6 +14,8 @@ static void thread_show(const struct thread *t, struct lull_thread *out)
 {
     out->tid = (u32)t->tid;
     out->running = t->state != THREAD_BLOCKED;
+    out->seccomp = (u8)t->seccomp;
+    out->filters = (u16)seccomp_depth(t);
     out->sigpnd = t->sig.pending;
     out->sigblk = t->sig.mask;
     out->cpu_ns = tsc_to_ns(thread_cpu(t));
@@ -57,6 +60,8 @@ void procinfo_update(void)
     p->thread_nvcsw = t->nvcsw;
     p->thread_nivcsw = t->nivcsw;
     p->slack = t->slack;
+    p->seccomp = t->seccomp;
+    p->filters = seccomp_depth(t);
     p->nvcsw = dead_nvcsw;
     p->nivcsw = dead_nivcsw;
     for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {

@@ -42,6 +42,7 @@ static u64
 static u32 naliases;
 static u64 seen[SITES]; /* hash of sites that have been looked at */
 static u32 nseen;
+static bool leaves_off; /* every call enters the kernel */
 
 /* Where a stub jumps to, by number of the call; the first one for all others. */
 static const struct {
@@ -90,7 +91,7 @@ static struct area *area_add(u64 start, u64 end)
     if (nareas == AREAS_MAX || !first)
         return NULL;
     for (u32 i = 0; i < WAYS; i++)
-        ((u64 *)first)[i] = ways[i].entry;
+        ((u64 *)first)[i] = leaves_off ? ways[0].entry : ways[i].entry;
     areas[nareas] = (struct area){start, start + STUB_SIZE, end};
     return &areas[nareas++];
 }
@@ -101,6 +102,18 @@ void rewrite_init(void)
     enabled = !(b->flags & LULL_BOOT_F_NO_REWRITE);
     if (enabled && b->stub_end > b->stub_start)
         area_add(b->stub_start, b->stub_end);
+}
+
+void rewrite_leaves_off(void)
+{
+    spin_lock(&mm_lock);
+    for (u32 a = 0; !leaves_off && a < nareas; a++) {
+        u64 *first = (u64 *)writable(areas[a].start);
+        for (u32 i = 0; i < WAYS; i++)
+            __atomic_store_n(&first[i], ways[0].entry, __ATOMIC_SEQ_CST);
+    }
+    leaves_off = true;
+    spin_unlock(&mm_lock);
 }
 
 /* An area with room for one more stub that a jump at `site` reaches; made if there is none. */

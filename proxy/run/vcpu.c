@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -154,7 +155,7 @@ static void op_panic(struct run *r, uint64_t text, uint64_t len, bool no_memory)
     run_end(r, LULL_EXIT_FAILED, 0);
 }
 
-static void op_die(struct run *r, uint64_t signo, uint64_t where)
+static void op_die(struct run *r, uint64_t signo, uint64_t where, bool quiet)
 {
     struct lull_death d;
     if (signo < 1 || signo > 64 || isle_copy_kernel(&r->isle, &d, where, sizeof d)) {
@@ -169,7 +170,9 @@ static void op_die(struct run *r, uint64_t signo, uint64_t where)
     pthread_mutex_lock(&r->lock);
     bool first = !r->done;
     pthread_mutex_unlock(&r->lock);
-    if (fault && first)
+    if (quiet)
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    else if (fault && first)
         death_print(r, &d);
     run_end(r, 128 + (int)signo, (int)signo);
 }
@@ -212,7 +215,7 @@ static int64_t request(struct vcpu *v, uint32_t op, const uint64_t arg[6])
         run_end(r, (int)(arg[0] & 0xff), 0);
         return 0;
     case LULL_OP_DIE:
-        op_die(r, arg[0], arg[1]);
+        op_die(r, arg[0], arg[1], arg[2] == 1);
         return 0;
     case LULL_OP_PANIC:
         op_panic(r, arg[0], arg[1], arg[2] == 1);

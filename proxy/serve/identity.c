@@ -5,6 +5,7 @@
  * not the proxy's: what only execve(2) looks at is kept here and set by the thread that executes.
  */
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,14 @@ static bool in_every_thread(struct call *c, int64_t *answer)
                        everyone_calls((long[6]){SYS_prctl, a[0], a[1], a[2], a[3], a[4]}));
 }
 
+static bool may_filter(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    return identity_no_new_privs() || (syscall(SYS_capget, &head, data) == 0 &&
+                                       data[0].effective & 1u << CAP_SYS_ADMIN);
+}
+
 /* Names, timer slack and the like are the isle kernel's business: they are a thread's. */
 bool decode_prctl(struct call *c, int64_t *answer)
 {
@@ -145,8 +154,12 @@ bool decode_prctl(struct call *c, int64_t *answer)
         c->arg[3] = (long)c->user[3];
         c->arg[4] = (long)c->user[4];
         return in_every_thread(c, answer);
-    case PR_SET_SECCOMP: /* strict, or a filter; there is nothing else */
-        if (c->user[1] != 1 && c->user[1] != 2)
+    case PR_SET_SECCOMP: /* filters are the isle kernel's, which asks whether there may be one */
+        if (g)
+            break;
+        return call_answer(answer, may_filter() ? 0 : -EACCES);
+    case PR_SET_THP_DISABLE:
+        if (c->user[3] || c->user[4] || (c->user[2] && !c->user[1]) || c->user[2] & ~2ull)
             return call_answer(answer, -EINVAL);
         break;
     case PR_SET_NO_NEW_PRIVS:

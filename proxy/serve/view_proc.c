@@ -212,6 +212,11 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, cha
         text_printf(out, "voluntary_ctxt_switches:\t%lu\n", p->thread_nvcsw);
     else if (IS("nonvoluntary_ctxt_switches"))
         text_printf(out, "nonvoluntary_ctxt_switches:\t%lu\n", p->thread_nivcsw);
+    else if (IS("Seccomp") && p->seccomp)
+        text_printf(out, "Seccomp:\t%u\n", p->seccomp);
+    else if (IS("Seccomp_filters")) /* those that bind the proxy are the program's too */
+        text_printf(out, "Seccomp_filters:\t%lu\n",
+                    strtoul(key + n + 1, NULL, 10) + p->filters);
     else if (IS("Pid"))
         text_printf(out, "Pid:\t%u\n", p->tid);
     else if (IS("Threads"))

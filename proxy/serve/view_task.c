@@ -68,6 +68,8 @@ char view_as_thread(const struct call *c, struct lull_proc *p)
         return 'R';
     p->thread_nvcsw = t.nvcsw;
     p->thread_nivcsw = t.nivcsw;
+    p->seccomp = t.seccomp;
+    p->filters = t.filters;
     if (!c->task)
         return t.running ? 'R' : 'S';
     p->tid = t.tid;

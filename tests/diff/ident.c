@@ -168,6 +168,13 @@ CASE(ident, prctl_questions)
     R(prctl(PR_CAPBSET_READ, 999));
 }
 
+CASE(ident, prctl_thp)
+{
+    R(prctl(PR_SET_THP_DISABLE, 0, 1, 0, 0));
+    R(prctl(PR_SET_THP_DISABLE, 1, 4, 0, 0));
+    R(prctl(PR_SET_THP_DISABLE, 1, 0, 1, 0));
+}
+
 CASE(ident, prctl_seccomp)
 {
     R(prctl(PR_GET_SECCOMP));

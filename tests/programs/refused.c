@@ -3,11 +3,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -45,13 +50,33 @@ static void first_process(void)
     _exit(0);
 }
 
+/* A filter would be lost with the program that has it. */
+static void with_filter(void)
+{
+    struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    struct sock_fprog prog = {1, &allow};
+    char *argv[] = {"/bin/true", NULL};
+    bool notified = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                            &prog) != -1 ||
+                    errno != ENOSYS;
+    printf("seccomp with a listener: %s\n", notified ? "another answer" : "ENOSYS");
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+        printf("no filter\n");
+    fflush(stdout);
+    execve(argv[0], argv, argv + 1);
+    printf("execve with a filter: %s\n", errno == ENOSYS ? "ENOSYS" : "another answer");
+    int r = posix_spawn(&(pid_t){0}, argv[0], NULL, NULL, argv, argv + 1);
+    printf("posix_spawn with a filter: %s\n", r == ENOSYS ? "ENOSYS" : "another answer");
+    fflush(stdout);
+    _exit(0);
+}
+
 int main(void)
 {
     static const struct {
         const char *name;
         long nr;
     } call[] = {
-        {"seccomp", SYS_seccomp},
         {"userfaultfd", SYS_userfaultfd},
         {"ptrace", SYS_ptrace},
         {"modify_ldt", SYS_modify_ldt},
@@ -87,6 +112,12 @@ int main(void)
         printf("open %s: %s\n", path[i],
                got == -1 && errno == ENOSYS ? "ENOSYS" : "another answer");
     }
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        with_filter();
+    if (child > 0)
+        waitpid(child, NULL, 0);
     /* a directory of a process in procfs gets no other name, by which its files would be opened */
     if (geteuid() == 0) {
         mkdir("bound", 0700);

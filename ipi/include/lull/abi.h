@@ -15,7 +15,7 @@
 #include <lull/numa.h>
 
 /* Raised on every change of any structure or meaning in ipi/. Both sides refuse another one. */
-#define LULL_ABI_VERSION 7u
+#define LULL_ABI_VERSION 9u
 #define LULL_ABI_MAGIC 0x314c4c554c4cu /* "LLULL1" */
 
 #define LULL_ASSERT_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " size")

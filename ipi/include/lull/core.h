@@ -17,7 +17,8 @@
 enum lull_op {
     LULL_OP_NONE = 0,
     LULL_OP_EXIT,    /* arg0: exit status 0..255. Ends the isle. */
-    LULL_OP_DIE,     /* arg0: signal that kills the program, arg1: address of struct lull_death */
+    LULL_OP_DIE,     /* arg0: signal that kills the program, arg1: address of struct lull_death,
+                        arg2: 1: without a core file and without a word */
     LULL_OP_PANIC,   /* arg0: address, arg1: length of a message: the kernel itself failed; or, with
                         arg2 = 1, it has no memory to start the program with: the message says what
                         the memory is for */

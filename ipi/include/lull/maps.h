@@ -100,6 +100,7 @@ struct lull_proc {
     uint64_t nvcsw, nivcsw; /* times that a thread gave its core up and lost it, of all */
     uint64_t thread_nvcsw, thread_nivcsw; /* of that thread */
     uint64_t slack;                       /* its timer slack, ns */
+    uint32_t seccomp, filters; /* of that thread: 0, SECCOMP_MODE_*; number of its filters */
     uint64_t auxv[2 * LULL_AUXV_MAX];     /* as on the stack, zeroes behind it */
     /* before an execve(2): what survives it */
     struct lull_itimer itimer[3];
@@ -109,7 +110,7 @@ struct lull_proc {
         uint64_t value;
     } pending_info[64];
 };
-LULL_ASSERT_SIZE(struct lull_proc, 144 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
+LULL_ASSERT_SIZE(struct lull_proc, 152 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 #define LULL_PROC (LULL_KTABLES + LULL_UL(0x9f0000))
 
 /*
@@ -144,7 +145,9 @@ LULL_ASSERT_SIZE(struct lull_limits, 272);
 /* The program's threads, for /proc/self/task: written at the same times. */
 struct lull_thread {
     uint32_t tid;
-    uint32_t running;        /* 0: it waits */
+    uint8_t running;         /* 0: it waits */
+    uint8_t seccomp;         /* 0, SECCOMP_MODE_* */
+    uint16_t filters;        /* number of its seccomp filters */
     uint64_t sigpnd, sigblk; /* bit n-1: signal n */
     uint64_t cpu_ns;
     uint64_t nvcsw, nivcsw; /* times that it gave its core up, and lost it */

@@ -28,7 +28,7 @@
  *
  * Inside KERN (offsets):
  *   0x0000_0000  kernel image (text, rodata, data, bss)           2 MiB, 2 MiB pages
- *   0x0020_0000  unused                                           2 MiB
+ *   0x0020_0000  seccomp filters                                  2 MiB
  *   0x0040_0000  core pages: LULL_CORE_STRIDE each                4 MiB
  *   0x0080_0000  boot information and its blob (argv, envp ...)   8 MiB
  *   0x0100_0000  GDT, IDT, TSS, ring-0 and IST stacks             4 MiB
@@ -66,6 +66,8 @@
 
 #define LULL_KIMAGE LULL_KERN_BASE
 #define LULL_KIMAGE_SIZE LULL_UL(0x200000)
+#define LULL_SECCOMP (LULL_KERN_BASE + LULL_UL(0x200000))
+#define LULL_SECCOMP_SIZE LULL_UL(0x200000)
 #define LULL_BOOT (LULL_KERN_BASE + LULL_UL(0x800000))
 #define LULL_BOOT_SIZE LULL_UL(0x800000) /* Linux passes on 6 MiB of strings at most */
 #define LULL_CORES (LULL_KERN_BASE + LULL_UL(0x400000))
