@@ -30,7 +30,11 @@ static long probe(int fd, uint64_t prot, uint64_t offset)
     long p = server_syscall6(SYS_mmap, arg);
     if (p < 0)
         return p;
-    server_syscall(SYS_munmap, p, LULL_PAGE, 0, 0);
+    struct statfs fs;
+    memset(&fs, 0, sizeof fs);
+    if (server_syscall(SYS_munmap, p, LULL_PAGE, 0, 0) == -EINVAL && /* it has huge pages */
+        server_syscall(SYS_fstatfs, fd, (long)&fs, 0, 0) == 0)
+        server_syscall(SYS_munmap, p, fs.f_bsize, 0, 0);
     return 0;
 }
 

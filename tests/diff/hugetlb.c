@@ -194,6 +194,20 @@ CASE(hugetlb, private_file)
     R(munmap(s, 2 * HUGE));
 }
 
+/* What a mapping has reserved is free again when it ends. */
+CASE(hugetlb, private_file_again_and_again)
+{
+    int fd, failed = 0;
+
+    pool(2);
+    fd = huge_file(HUGE);
+    for (int i = 0; i < 6; i++) {
+        char *p = mmap(NULL, HUGE, RW, MAP_PRIVATE, fd, 0);
+        failed += p == MAP_FAILED || munmap(p, HUGE);
+    }
+    SHOW(failed);
+}
+
 CASE(hugetlb, anonymous_and_fork)
 {
     int status;
