@@ -50,7 +50,7 @@ static inline bool syscall_restarts(long r)
 /* sys/rewrite.c */
 void rewrite_init(void);
 void rewrite_site(struct frame *f);
-void rewrite_leaves_off(void); /* from now on no call is answered without the kernel */
+void rewrite_leaves_off(void);           /* from now on no call is answered without the kernel */
 void rewrite_hide_step(struct frame *f); /* a single step into a stub: as if at the site */
 void rewrite_forget(u64 start, u64 end); /* other code may come there; under mm_lock */
 

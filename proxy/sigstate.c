@@ -80,7 +80,8 @@ static void send_on(int signo, siginfo_t *info, void *context)
 
 static void stop_set(int signo, bool ignored)
 {
-    struct sigaction sa = {.sa_sigaction = send_on, .sa_flags = SA_SIGINFO}; /* EINTR: the isle decides */
+    struct sigaction sa = {.sa_sigaction = send_on,
+                           .sa_flags = SA_SIGINFO}; /* EINTR: the isle decides */
     sigfillset(&sa.sa_mask);
     if (ignored)
         sa = (struct sigaction){.sa_handler = SIG_IGN};

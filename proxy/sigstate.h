@@ -48,8 +48,8 @@ void sigstate_stops(bool ttin_ignored, bool ttou_ignored);
 void sigstate_stops_inherited(void); /* the same, ignored where they are now */
 /*
  * For the handler of a signal of faults: true if somebody sent it, who is neither the processor nor
- * the proxy itself; then it is sent on. The main thread, which still has to begin to wait for signals,
- * as in a forked child, blocks the signal from then on.
+ * the proxy itself; then it is sent on. The main thread, which still has to begin to wait for
+ * signals, as in a forked child, blocks the signal from then on.
  */
 bool sigstate_was_sent(int signo, const siginfo_t *info, void *context);
 int sigstate_code(const siginfo_t *info);

@@ -22,8 +22,8 @@ int bench_prepare(const struct driver_options *o, const char *program, char *pat
         return -1;
     }
     if ((size_t)snprintf(path, size, "%s/%s", o->bin, program) >= size || access(path, X_OK)) {
-        complain("cannot execute the program %s of lull-bench in %s: build or install it again", program,
-                 o->bin);
+        complain("cannot execute the program %s of lull-bench in %s: build or install it again",
+                 program, o->bin);
         return -1;
     }
     return 0;

@@ -92,11 +92,11 @@ static void thread_reborn(struct thread *t)
 }
 
 /*
- * Linux gives some calls only to a process of one thread, or does them for the calling thread alone.
- * For a program of one thread the proxy ends all of its other threads and with them the machine,
- * makes the call, and makes the machine anew over the same memory, as for a forked child; core 0
- * comes to alone_resume(). The other cores rest meanwhile, so no lock is held and nothing is half
- * done. Returns the call's result.
+ * Linux gives some calls only to a process of one thread, or does them for the calling thread
+ * alone. For a program of one thread the proxy ends all of its other threads and with them the
+ * machine, makes the call, and makes the machine anew over the same memory, as for a forked child;
+ * core 0 comes to alone_resume(). The other cores rest meanwhile, so no lock is held and nothing is
+ * half done. Returns the call's result.
  */
 long alone_call(u64 nr, u64 a0, u64 a1)
 {

@@ -11,11 +11,11 @@ long futex_resume(struct frame *f, u64 deadline); /* a timed wait that was inter
 void futex_wake_addr(uaddr addr, i32 n);
 void futexes_reset(void); /* nobody waits any more */
 void robust_list_release(struct thread *t);
-/* The main thread's list is at `head`, 0: nowhere. robust_list_tell() tells Linux, once there is memory
-   that is shared with other processes; without locks. */
+/* The main thread's list is at `head`, 0: nowhere. robust_list_tell() tells Linux, once there is
+   memory that is shared with other processes; without locks. */
 void robust_list_main(uaddr head);
 void robust_list_tell(void);
-void robust_list_forked(void); /* in the child: nobody has a list */
+void robust_list_forked(void);   /* in the child: nobody has a list */
 void robust_lists_release(void); /* all threads end: nothing of the application runs from here on */
 
 /* Priority inheritance. */

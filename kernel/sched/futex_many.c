@@ -14,8 +14,8 @@ struct waitv {
     u32 flags, reserved;
 };
 
-/* 1: all of them are in memory that is shared with Linux, where they are waited for. Some alone: they
-   would have to be waited for there as well. */
+/* 1: all of them are in memory that is shared with Linux, where they are waited for. Some alone:
+   they would have to be waited for there as well. */
 static long waitv_decode(uaddr list, u32 n, struct futex_waiter *w, u32 *val)
 {
     u32 windows = 0;

@@ -89,7 +89,7 @@ struct deadline {
 struct thread {
     u32 work;    /* atomic; WORK_* */
     u32 seccomp; /* 0, SECCOMP_MODE_*; set by the thread itself, or under threads_lock */
-    u64 ksp; /* saved kernel stack pointer while it does not run */
+    u64 ksp;     /* saved kernel stack pointer while it does not run */
     u64 ktop;
     struct list rq;  /* run queue link; its core's lock */
     struct list all; /* list of living threads; threads_lock */

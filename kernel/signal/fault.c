@@ -98,7 +98,8 @@ static void vsyscall(struct frame *f)
     }
     if (verdict == SECCOMP_PASS)
         r = syscall_local(f, nr);
-    if (r == -EFAULT && verdict == SECCOMP_PASS) { /* there is no errno: whoever calls it does not expect one */
+    if (r == -EFAULT &&
+        verdict == SECCOMP_PASS) { /* there is no errno: whoever calls it does not expect one */
         u64 bad = f->rdi && copy_out(f->rdi, &(u64){0}, 1) ? f->rdi : f->rsi;
         signal_force(f, SIGSEGV, SEGV_MAPERR, bad, 14, PF_USER | PF_WRITE);
         return;

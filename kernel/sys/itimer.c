@@ -30,11 +30,11 @@ enum clock_kind { CLOCK_WALL, CLOCK_REAL, CLOCK_TAI, CLOCK_PROCESS_CPU, CLOCK_TH
 struct ptimer {
     struct timer tm;
     bool used, armed;
-    bool sent; /* its signal waits to be taken: not armed until then */
+    bool sent;      /* its signal waits to be taken: not armed until then */
     u8 kind, clock; /* enum clock_kind: as it was made; as it is set */
-    i32 id;    /* of timer_create(2); -1 - n: interval timer n */
-    i32 signo; /* 0: none is sent */
-    i32 tid;   /* to this thread; 0: to the process */
+    i32 id;         /* of timer_create(2); -1 - n: interval timer n */
+    i32 signo;      /* 0: none is sent */
+    i32 tid;        /* to this thread; 0: to the process */
     i32 cpu_tid;
     u64 value;
     u64 expiry, interval; /* ns of its clock */

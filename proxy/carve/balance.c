@@ -17,7 +17,7 @@
 #include "carve/journal_priv.h"
 
 #define STRAY "lull."
-#define STRAY_DEPTH 8 /* cgroups below the hierarchy's mount */
+#define STRAY_DEPTH 8   /* cgroups below the hierarchy's mount */
 #define RMDIR_TRIES 200 /* of a millisecond: threads that were killed may not be gone yet */
 
 /* ---- values ---- */

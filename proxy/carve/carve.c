@@ -147,7 +147,7 @@ static int refuse(const struct planning *p, enum select_verdict v)
         break;
     case SELECT_NOT_ALLOWED:
         message("%s: CPU %u may not be used here (affinity or cpuset); lull may use CPUs "
-                    "%s%s%s",
+                "%s%s%s",
                 p->asked, n, list, hint, held);
         break;
     case SELECT_NO_NODE:

@@ -491,8 +491,8 @@ static bool threads_cpus(const struct journal *j, pid_t pid, cpu_set_t *out)
 }
 
 /*
- * Is it the user's own process that a user's record names? Only on CPUs that its threads may use can
- * it claim any. Where /proc does not show others' processes (hidepid), the lock has to do.
+ * Is it the user's own process that a user's record names? Only on CPUs that its threads may use
+ * can it claim any. Where /proc does not show others' processes (hidepid), the lock has to do.
  */
 static bool may_claim(const struct journal *j, struct isle *i, uid_t user)
 {

@@ -147,9 +147,9 @@ void journal_become_keeper(struct journal *j);
 typedef void journal_tell(void *ctx, const char *path, const char *what);
 
 /*
- * In a child of fork(2), which is no more: forgets its record if its parent's is alive and wants the
- * same, because nothing is to be given back then, and no other record has to be read. False: nothing
- * is done, and journal_release() or the keeper is due.
+ * In a child of fork(2), which is no more: forgets its record if its parent's is alive and wants
+ * the same, because nothing is to be given back then, and no other record has to be read. False:
+ * nothing is done, and journal_release() or the keeper is due.
  */
 bool journal_leave_parent(struct journal *j);
 

@@ -421,8 +421,8 @@ static int record_begin(struct journal *j, FILE **out, int *held)
 {
     static const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     unlinkat(j->dir, ".new", 0); /* of one who died writing: there is one writer at a time */
-    int err = 0, fd = openat(j->dir, ".new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
-                             0600);
+    int err = 0,
+        fd = openat(j->dir, ".new", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
     if (held && (*held = ownfd_copy(fd)) < 0)

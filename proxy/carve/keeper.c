@@ -23,7 +23,7 @@
 
 #define NAME "lull-keeper"
 #define MEMBERS_MAX 65536
-#define ANSWER_MS 60000   /* longer than journal_lock() waits */
+#define ANSWER_MS 60000 /* longer than journal_lock() waits */
 /* How often the keeper tries again what could not be given back: after 10, 20, 40 ... ms, at most
    RETRY_MAX_MS, for ten minutes in all. Then lull gc has to do it. */
 #define RETRIES 308
@@ -31,7 +31,7 @@
 /* Looks after an end without OP_LEAVE, at 10, 20 ... 640 ms, because a child that died before
    OP_JOIN is no member, and its copy of a record's lock may outlive its copy of the socket. */
 #define SWEEPS 7
-#define ASKED_TRIES 6 /* before somebody who waits is told to go: 2 s, each try may take 200 ms */
+#define ASKED_TRIES 6  /* before somebody who waits is told to go: 2 s, each try may take 200 ms */
 #define END_TRIES 2000 /* of 100 us: until the keeper has ended */
 
 enum op { OP_GIVE, OP_MOVE, OP_JOIN, OP_LEAVE, OP_QUIT };
@@ -142,16 +142,15 @@ struct work {
     size_t n;
     int file[2]; /* by enum keeper_where */
     bool given;
-    bool due;       /* somebody has left or ended */
-    bool pending;   /* something is left to give back, or to look for */
-    unsigned tries; /* how often that was tried since somebody left or ended */
+    bool due;        /* somebody has left or ended */
+    bool pending;    /* something is left to give back, or to look for */
+    unsigned tries;  /* how often that was tried since somebody left or ended */
     unsigned sweeps; /* looks that are due even if nothing is left to give back */
 };
 
 static int add_member(struct work *w, int fd, pid_t pid)
 {
-    struct member *more =
-        w->n < MEMBERS_MAX ? realloc(w->member, (w->n + 1) * sizeof *more) : NULL;
+    struct member *more = w->n < MEMBERS_MAX ? realloc(w->member, (w->n + 1) * sizeof *more) : NULL;
     if (!more)
         return -ENOMEM;
     w->member = more;
@@ -232,10 +231,8 @@ static bool receive(struct work *w, size_t i)
     int fds[2];
     size_t nfds = 0;
     struct iovec io = {&q, sizeof q};
-    struct msghdr m = {.msg_iov = &io,
-                       .msg_iovlen = 1,
-                       .msg_control = c.room,
-                       .msg_controllen = sizeof c.room};
+    struct msghdr m = {
+        .msg_iov = &io, .msg_iovlen = 1, .msg_control = c.room, .msg_controllen = sizeof c.room};
     ssize_t n = recvmsg(w->member[i].fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     /* ECONNRESET: the other end closed with an answer unread; what it sent before is still there */
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNRESET))

@@ -22,8 +22,8 @@
 #include "carve/journal.h"
 
 struct keeper {
-    int fd;    /* -1: there is no keeper */
-    pid_t pid; /* of the keeper, in the namespace of who started it */
+    int fd;      /* -1: there is no keeper */
+    pid_t pid;   /* of the keeper, in the namespace of who started it */
     bool child;  /* this process has started it */
     bool shared; /* the socket is the parent's, too: a fork(2) found no descriptor for its own */
     pthread_mutex_t lock; /* one question at a time */

@@ -72,9 +72,10 @@ static int check_file(const char *path, int fd, bool calls, bool *sanitizer)
         printf("processor: %s needs %s, which this one has\n", path, isa_name(f.isa));
     }
     if (f.sanitizer) {
-        printf("memory: %s uses %s, whose shadow memory lies where an isle has none: run it without "
-               "lull\n",
-               path, f.sanitizer);
+        printf(
+            "memory: %s uses %s, whose shadow memory lies where an isle has none: run it without "
+            "lull\n",
+            path, f.sanitizer);
         *sanitizer = true;
     }
     if (calls)

@@ -14,8 +14,8 @@
  * loader is, as ldd(1) does, if it belongs to root. Returns 0, or the exit code with which a run
  * would fail: what the loader ends with, LULL_EXIT_NOT_FOUND for a missing library and for
  * instructions that this processor lacks; LULL_EXIT_NOT_RUNNABLE for those in a program without a
- * loader, which may get as far as SIGILL, and for a sanitizer; LULL_EXIT_FAILED when stdout cannot be
- * written.
+ * loader, which may get as far as SIGILL, and for a sanitizer; LULL_EXIT_FAILED when stdout cannot
+ * be written.
  */
 int check_program(const struct program *p);
 
@@ -83,8 +83,9 @@ void elffile_free(struct elffile *f);
 
 /* -- sanitizer.c ------------------------------------------------------------------------------- */
 /*
- * The sanitizer that a symbol of this name belongs to ("AddressSanitizer"), if it is one whose shadow
- * memory has fixed addresses outside an isle's memory (ipi/include/lull/memmap.h); NULL: none.
+ * The sanitizer that a symbol of this name belongs to ("AddressSanitizer"), if it is one whose
+ * shadow memory has fixed addresses outside an isle's memory (ipi/include/lull/memmap.h); NULL:
+ * none.
  */
 const char *sanitizer_of(const char *symbol);
 

@@ -326,7 +326,8 @@ static void describe_end(struct engine *e, const siginfo_t *si)
         else
             snprintf(e->end, sizeof e->end, "QEMU ended with status %d: %s%s", si->si_status,
                      *words ? words : "it did not say why",
-                     strstr(words, "allocate memory") ? " (ulimit -v, or the machine's memory)" : "");
+                     strstr(words, "allocate memory") ? " (ulimit -v, or the machine's memory)"
+                                                      : "");
     }
 }
 

@@ -253,7 +253,8 @@ static void huge_set(struct isle *isle, uint64_t start, uint64_t len, bool on)
                   end = (start + len - LULL_RAM_BASE) / LULL_HUGE;
          i < end; i++) {
         uint8_t bit = (uint8_t)(1u << (i % 8));
-        isle->bits->huge[i / 8] = (uint8_t)(on ? isle->bits->huge[i / 8] | bit : isle->bits->huge[i / 8] & ~bit);
+        isle->bits->huge[i / 8] =
+            (uint8_t)(on ? isle->bits->huge[i / 8] | bit : isle->bits->huge[i / 8] & ~bit);
     }
 }
 

@@ -42,17 +42,17 @@ struct isle {
     uint64_t low_start, low_end;      /* program in LOW, page aligned; equal: none */
     uint64_t ram_end;
     uint64_t mem_limit;
-    int refused; /* -errno of the last memory that Linux, not mem_limit, refused; 0: none */
-    uint64_t mem_loaded;                        /* bytes of the program's image in RAM or LOW */
+    int refused;         /* -errno of the last memory that Linux, not mem_limit, refused; 0: none */
+    uint64_t mem_loaded; /* bytes of the program's image in RAM or LOW */
     _Atomic uint8_t chunk[ISLE_CHUNKS];         /* 1: mapped here */
     bool windows;                               /* memory can be shared with Linux */
     uint64_t win_gpa;                           /* guest-physical address of LULL_WIN_BASE */
     _Atomic uint8_t win_chunk[ISLE_WIN_CHUNKS]; /* as chunk */
-    uint64_t far_gpa;               /* guest-physical address of the room for far windows */
-    uint64_t far_size;              /* bytes of it; 0: none */
-    pthread_mutex_t lock;           /* of everything below */
-    unsigned nchunks;               /* of RAM */
-    uint16_t piece[ISLE_CHUNKS];    /* bit: of a chunk, known to the engine or to be told to it */
+    uint64_t far_gpa;            /* guest-physical address of the room for far windows */
+    uint64_t far_size;           /* bytes of it; 0: none */
+    pthread_mutex_t lock;        /* of everything below */
+    unsigned nchunks;            /* of RAM */
+    uint16_t piece[ISLE_CHUNKS]; /* bit: of a chunk, known to the engine or to be told to it */
     uint16_t win_piece[ISLE_WIN_CHUNKS]; /* the same, of windows */
     uint64_t populated;                  /* bytes of RAM, by what follows */
     struct isle_bits *bits; /* a forked child's struct isle has its copy, on the same pages */

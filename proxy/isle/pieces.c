@@ -9,8 +9,8 @@ static uint64_t gpa_of(const struct isle *isle, uint64_t at)
     return at >= LULL_WIN_BASE ? isle->win_gpa + (at - LULL_WIN_BASE) : lull_gpa(at);
 }
 
-/* Tells the engine of the pieces in `want` of the chunk at `at`, each run of them at once. *told gets
-   those that it knows of now. 0 or -errno. */
+/* Tells the engine of the pieces in `want` of the chunk at `at`, each run of them at once. *told
+   gets those that it knows of now. 0 or -errno. */
 static int tell(const struct isle *isle, isle_add_memory add, void *engine, uint64_t at,
                 unsigned want, uint16_t *told)
 {

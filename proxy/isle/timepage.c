@@ -10,7 +10,7 @@
 #define REFRESH_NS 1000000000ull
 #define WALL_SLACK_NS 10000000ull
 #define OTHER_CLOCKS_NS 2000000ull /* the page is never so far from clocks that it follows */
-#define CATCH_UP_MAX 5e-4 /* how much slower a clock that runs ahead may go */
+#define CATCH_UP_MAX 5e-4          /* how much slower a clock that runs ahead may go */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t khz;
@@ -112,8 +112,8 @@ static void write_page(bool was_set)
     uint64_t passed = last.mult ? scale(base - last.tsc_base, last.mult) : 0;
     for (unsigned i = 0; i < LULL_CLOCKS; i++)
         last.ns[i] = at_base(linux_clock[i], base, mult, last.ns[i] + passed, was_set);
-    double ahead =
-        (double)last.ns[LULL_CLOCK_MONOTONIC] - (double)at_base(CLOCK_MONOTONIC, base, mult, 0, false);
+    double ahead = (double)last.ns[LULL_CLOCK_MONOTONIC] -
+                   (double)at_base(CLOCK_MONOTONIC, base, mult, 0, false);
     last.mult = mult;
     if (ahead > 0) /* Linux catches up within a second */
         last.mult -=

@@ -9,8 +9,8 @@ const char *const exit_cause_name[EXIT_CAUSES] = {
     [LULL_OP_CANCEL] = "cancel",   [LULL_OP_MARK] = "mark",     [LULL_OP_STOP] = "stop",
     [LULL_OP_CLOCK] = "clock",     [LULL_OP_WINDOW] = "window", [LULL_OP_FORK] = "fork",
     [LULL_OP_PENDING] = "pending", [LULL_OP_YIELD] = "yield",   [LULL_OP_NUMA] = "numa",
-    [LULL_OP_ALONE] = "alone",     [LULL_OP_ROBUST] = "robust",
-    [EXIT_KICKED] = "kicked",      [EXIT_OTHER] = "other",
+    [LULL_OP_ALONE] = "alone",     [LULL_OP_ROBUST] = "robust", [EXIT_KICKED] = "kicked",
+    [EXIT_OTHER] = "other",
 };
 _Static_assert(LULL_OP_COUNT == LULL_OP_ROBUST + 1, "a new operation needs a name here");
 

@@ -48,7 +48,8 @@ static void print_place(FILE *f, const struct report *r)
     print_numbers(f, r->cpu, r->ncores);
     fprintf(f, ", NUMA node ");
     print_nodes(f, r);
-    fprintf(f, " (%s); %s; %s\n", r->cpus_why, r->fifo ? "real-time priority" : "no real-time priority",
+    fprintf(f, " (%s); %s; %s\n", r->cpus_why,
+            r->fifo ? "real-time priority" : "no real-time priority",
             r->linux_core ? "a Linux core polls the channel"
                           : "no core left to Linux: forwarded calls leave the isle");
     fprintf(f, "  memory   limit ");

@@ -26,8 +26,9 @@ void ranks_advise(const struct carve_plan *plan, struct settings *settings)
     struct launcher l;
     launcher_read(&l);
     if (plan->slow_copies && launcher_job_ranks() == l.ranks && !getenv(UCX_LANES))
-        advise(settings, UCX_RAILS, "0",
-               "Linux keeps fewer cores than there are ranks, so it is to copy nothing between them");
+        advise(
+            settings, UCX_RAILS, "0",
+            "Linux keeps fewer cores than there are ranks, so it is to copy nothing between them");
     if (plan->with_ranks && (getenv("OMPI_COMM_WORLD_LOCAL_RANK") || getenv("PMIX_RANK")))
         advise(settings, OMPI_YIELD, "1", "ranks share a core, so a rank that waits gives it up");
 }

@@ -56,7 +56,7 @@ struct vcpu {
     uint32_t section; /* run.section when longest[1] began */
 };
 
-struct alone { /* LULL_OP_ALONE */
+struct alone {  /* LULL_OP_ALONE */
     bool asked; /* lock */
     unsigned core;
     uint64_t arg[6];
@@ -93,11 +93,11 @@ struct run {
     atomic_ullong robust_list;      /* of the program's main thread; 0: none */
     atomic_ullong robust_list_told; /* to Linux, by the main thread */
     struct alone alone;
-    int pid_ns;      /* where forked children begin; -1: as the proxy itself */
-    bool pid_ns_new; /* the next child begins in a new namespace of processes */
+    int pid_ns;                        /* where forked children begin; -1: as the proxy itself */
+    bool pid_ns_new;                   /* the next child begins in a new namespace of processes */
     struct server_stats served_before; /* by servers that have ended */
     uint64_t deadline_ns;              /* --timeout, CLOCK_MONOTONIC; 0: not set yet */
-    uint64_t first_ns; /* CLOCK_MONOTONIC when the cores were let go */
+    uint64_t first_ns;                 /* CLOCK_MONOTONIC when the cores were let go */
     /* marks.c: lock */
     bool wanted; /* a report: else nothing is read */
     int host_fd[MARKS_HOST_FILES];
@@ -139,8 +139,8 @@ int run_start_again(struct run *r); /* machine, server, cores; they do not run y
 
 /* alone.c: LULL_OP_ALONE. The answer, or 0 if the main thread is to do it. */
 int64_t run_alone(struct run *r, unsigned core, const uint64_t arg[6]);
-bool run_alone_due(struct run *r);    /* signals_serve() has returned for that */
-void run_alone_serve(struct run *r);  /* by the main thread */
+bool run_alone_due(struct run *r);   /* signals_serve() has returned for that */
+void run_alone_serve(struct run *r); /* by the main thread */
 struct fork_wants;
 pid_t run_fork_in(struct run *r, struct fork_wants *w); /* fork_with(), where children begin */
 
@@ -187,11 +187,11 @@ void counters_read_thread(const struct vcpu *v, struct thread_usage *out);
 void counters_read_host(const struct run *r, struct report_section *out);
 
 /* marks.c: while the program runs, only descriptors that were opened before are used */
-int marks_begin(struct run *r);  /* before the first core starts. 0, -ENOMEM */
-void marks_open(struct vcpu *v); /* on its thread, before the start */
-void marks_close(struct run *r); /* in a forked child */
+int marks_begin(struct run *r);          /* before the first core starts. 0, -ENOMEM */
+void marks_open(struct vcpu *v);         /* on its thread, before the start */
+void marks_close(struct run *r);         /* in a forked child */
 void marks_close_threads(struct run *r); /* those of the cores' threads, which have ended */
-void marks_next(struct run *r);  /* the cores' longest times are of a new section. lock */
+void marks_next(struct run *r);          /* the cores' longest times are of a new section. lock */
 void marks_whole_run(struct run *r, struct report_section *s); /* its longest times. lock */
 void marks_snapshot(struct run *r, struct report_section *out, bool end);
 void marks_subtract(struct run *r, struct report_section *end, const struct report_section *begin);

@@ -19,7 +19,7 @@
 #define CLOCK_S 1 /* how often the isle's clocks are compared with Linux's, on Linux's cores */
 #define NEVER_S 3600
 #define CLOCK_NEVER_S 9000000000l /* CLOCK_REALTIME: the year 2255 */
-#define SHIELD_NS 1000000000ull /* a run that is over before is not worth the moving */
+#define SHIELD_NS 1000000000ull   /* a run that is over before is not worth the moving */
 
 /* Of the program's signals those that wait for signals_serve(). Faults have handlers (below). */
 static void own_signals(sigset_t *out)
@@ -264,7 +264,8 @@ static void end_if_deaf(struct run *r, struct deaf *d)
 
 /*
  * A descriptor that is ready when somebody has set CLOCK_REALTIME (timerfd_create(2),
- * TFD_TIMER_CANCEL_ON_SET), or `fd` set up again; -1: none, and only the program's own setting is seen.
+ * TFD_TIMER_CANCEL_ON_SET), or `fd` set up again; -1: none, and only the program's own setting is
+ * seen.
  */
 static int clock_watch(int fd)
 {
@@ -283,8 +284,8 @@ static int clock_watch(int fd)
 #define ROBUST_HEAD_SIZE 24
 #define ROBUST_TRIES 1000 /* of 50 us: until the main thread has told Linux */
 
-/* Linux follows the list with the rights of this process, when the main thread ends: it changes only
-   words that hold this process's number, and the process has ended then. */
+/* Linux follows the list with the rights of this process, when the main thread ends: it changes
+   only words that hold this process's number, and the process has ended then. */
 static void tell_robust_list(struct run *r)
 {
     unsigned long long head = atomic_load(&r->robust_list);

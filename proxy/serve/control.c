@@ -181,9 +181,9 @@ static int64_t nobody_has(const struct call *c, uint32_t request)
     if (server_syscall(SYS_fstat, c->arg[0], (long)&st, 0, 0) == -EBADF)
         return -EBADF;
     unsigned number = major(st.st_rdev);
-    bool closed = S_ISFIFO(st.st_mode) ||
-                  (S_ISCHR(st.st_mode) &&
-                   ((number >= 136 && number <= 143) || st.st_rdev == makedev(5, 2)));
+    bool closed =
+        S_ISFIFO(st.st_mode) ||
+        (S_ISCHR(st.st_mode) && ((number >= 136 && number <= 143) || st.st_rdev == makedev(5, 2)));
     return closed && !memchr(types, (request >> 8) & 0xff, sizeof types) ? -ENOTTY : 0;
 }
 

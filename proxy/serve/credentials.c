@@ -18,7 +18,6 @@
 
 #include "serve/agent.h"
 #include "serve/call.h"
-#include "serve/view.h"
 #include "serve/everyone.h"
 #include "serve/path_priv.h"
 #include "serve/view.h"
@@ -59,9 +58,8 @@ bool decode_credentials(struct call *c, int64_t *answer)
         uint32_t n = (uint32_t)c->user[0];
         bool fault = false;
         c->arg[0] = (int)n;
-        c->arg[1] = n && n <= GROUPS_MAX
-                        ? (long)call_dup(c, c->user[1], n * sizeof(gid_t), &fault)
-                        : 0;
+        c->arg[1] =
+            n && n <= GROUPS_MAX ? (long)call_dup(c, c->user[1], n * sizeof(gid_t), &fault) : 0;
         if (n && !c->arg[1] && n <= GROUPS_MAX && !fault)
             return call_answer(answer, -ENOMEM);
         if (n && !c->arg[1]) { /* Linux says what is wrong first */
@@ -104,13 +102,13 @@ bool decode_capset(struct call *c, int64_t *answer)
     bool whole = call_copy_in(c, own + sizeof head, c->user[1], size);
     if (head.pid == 0 && whole)
         c->arg[1] = (long)(own + sizeof head);
-    bool known = head.version == 0x19980330 || head.version == 0x20071026 ||
-                 head.version == 0x20080522;
+    bool known =
+        head.version == 0x19980330 || head.version == 0x20071026 || head.version == 0x20080522;
     if (agent_acting() || !whole || !known || !c->env->credentials_changed)
         return true;
     c->arg[0] = (long)own;
     return call_answer(answer, everyone_calls((long[6]){SYS_capset, c->arg[0],
-                                                       (long)(own + sizeof head), 0, 0, 0}));
+                                                        (long)(own + sizeof head), 0, 0, 0}));
 }
 
 int64_t threads_each(int pid, int (*set)(pid_t tid, int value), int value)
@@ -153,8 +151,7 @@ bool decode_setpriority(struct call *c, int64_t *answer)
     int which = (int)c->user[0], who = (int)c->user[1];
     if (!agent_acting() && c->env->credentials_changed && group_led(which, who)) {
         long r = server_syscall(SYS_setpriority, which, who, (int)c->user[2], 0);
-        return call_answer(answer, r == -EPERM ? threads_each(0, nice_set, (int)c->user[2])
-                                                : r);
+        return call_answer(answer, r == -EPERM ? threads_each(0, nice_set, (int)c->user[2]) : r);
     }
     bool own = who == 0 || who == c->env->pid;
     if (which != PRIO_PROCESS || agent_acting() || !c->env->credentials_changed)

@@ -23,7 +23,7 @@
 #include "serve/path_priv.h"
 #include "sigstate.h"
 
-#define SIGNAL 33     /* SIGSETXID of the C library */
+#define SIGNAL 33    /* SIGSETXID of the C library */
 #define WAIT_MS 3000 /* for one thread */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

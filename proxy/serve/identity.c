@@ -84,16 +84,15 @@ static bool in_every_thread(struct call *c, int64_t *answer)
     const long *a = c->arg;
     if (agent_acting() || !c->env->credentials_changed) /* a process of one thread */
         return true;
-    return call_answer(answer,
-                       everyone_calls((long[6]){SYS_prctl, a[0], a[1], a[2], a[3], a[4]}));
+    return call_answer(answer, everyone_calls((long[6]){SYS_prctl, a[0], a[1], a[2], a[3], a[4]}));
 }
 
 static bool may_filter(void)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
-    return identity_no_new_privs() || (syscall(SYS_capget, &head, data) == 0 &&
-                                       data[0].effective & 1u << CAP_SYS_ADMIN);
+    return identity_no_new_privs() ||
+           (syscall(SYS_capget, &head, data) == 0 && data[0].effective & 1u << CAP_SYS_ADMIN);
 }
 
 /* Names, timer slack and the like are the isle kernel's business: they are a thread's. */
@@ -175,8 +174,8 @@ bool decode_prctl(struct call *c, int64_t *answer)
 }
 
 /*
- * Linux looks at it in the thread that makes a call (uname, select), so each has it. Rights of memory
- * that change with it are the isle kernel's, which knows only one kind.
+ * Linux looks at it in the thread that makes a call (uname, select), so each has it. Rights of
+ * memory that change with it are the isle kernel's, which knows only one kind.
  */
 bool decode_personality(struct call *c, int64_t *answer)
 {

@@ -9,8 +9,8 @@
 bool keys_call(struct call *c, int64_t *answer);
 
 /*
- * Ends that thread, which keys_call() makes anew. False: it goes on, because it has a keyring of the
- * process or the thread, which would be lost.
+ * Ends that thread, which keys_call() makes anew. False: it goes on, because it has a keyring of
+ * the process or the thread, which would be lost.
  */
 bool keys_end(void);
 

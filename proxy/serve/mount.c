@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mount(2) and its kin, chroot(2). What is opened in procfs is known by its path there (path_proc.c),
- * so a directory of a process must not get another path: it can be neither the source of a bind
- * mount nor a root.
+ * mount(2) and its kin, chroot(2). What is opened in procfs is known by its path there
+ * (path_proc.c), so a directory of a process must not get another path: it can be neither the
+ * source of a bind mount nor a root.
  */
 #include "serve/mount.h"
 
@@ -38,8 +38,8 @@ static bool names_process(const char *path)
 }
 
 /*
- * Opens argument i, a path seen from `dir`, as a name alone. Returns the descriptor; -EMFILE; -EPERM if it lies within a process's directory of procfs;
- * -ENOENT if Linux cannot open it.
+ * Opens argument i, a path seen from `dir`, as a name alone. Returns the descriptor; -EMFILE;
+ * -EPERM if it lies within a process's directory of procfs; -ENOENT if Linux cannot open it.
  */
 static long open_name(const struct call *c, int dir, unsigned i, int flags)
 {

@@ -76,8 +76,8 @@ enum whose {
 };
 
 /*
- * Whose directory in procfs a number is that stands behind the first `len` characters of a path. What
- * cannot be told is the program's own.
+ * Whose directory in procfs a number is that stands behind the first `len` characters of a path.
+ * What cannot be told is the program's own.
  */
 static enum whose whose_number(const struct call *c, const char *path, size_t len, long n)
 {

@@ -43,7 +43,7 @@ struct server_config {
     int reserved_fd_low;   /* descriptors >= this are the proxy's own: EBADF for the isle */
     int reserved_fd_end;   /* those >= this are not; 0: there are none such */
     struct mapped *mapped; /* names of mapped files; NULL: none. Kept, not copied */
-    const struct view *view;          /* what the program sees of itself; NULL: nothing. Kept */
+    const struct view *view; /* what the program sees of itself; NULL: nothing. Kept */
     uint32_t *queued; /* where the calls are counted that no thread has begun yet; NULL: nowhere */
     const struct lull_limits *limits; /* the program's, in isle memory; NULL: the proxy's. Kept */
     const char *exe_path; /* what /proc/self/exe means to the program; NULL: the proxy's. Kept, not

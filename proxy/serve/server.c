@@ -209,20 +209,20 @@ int server_start(const struct server_config *config, struct server **out)
     if (!s->poller)
         sched_getaffinity(0, sizeof s->affinity, &s->affinity);
     s->nlinux = CPU_COUNT(&s->affinity);
-    s->env = (struct call_env){.isle = config->isle,
-                               .fd_low = config->reserved_fd_low,
-                               .fd_end = config->reserved_fd_end ? config->reserved_fd_end
-                                                                 : INT_MAX,
-                               .pid = getpid(),
-                               .exe_path = config->exe_path,
-                               .exe_fd = config->exe_fd,
-                               .mapped = config->mapped,
-                               .exec = config->exec,
-                               .credentials_changed = config->credentials_changed,
-                               .exec_ctx = config->ctx,
-                               .limits = config->limits,
-                               .view = config->view,
-                               .halted = &s->stop};
+    s->env =
+        (struct call_env){.isle = config->isle,
+                          .fd_low = config->reserved_fd_low,
+                          .fd_end = config->reserved_fd_end ? config->reserved_fd_end : INT_MAX,
+                          .pid = getpid(),
+                          .exe_path = config->exe_path,
+                          .exe_fd = config->exe_fd,
+                          .mapped = config->mapped,
+                          .exec = config->exec,
+                          .credentials_changed = config->credentials_changed,
+                          .exec_ctx = config->ctx,
+                          .limits = config->limits,
+                          .view = config->view,
+                          .halted = &s->stop};
     s->env.agents = config->exec ? agents_create(&s->affinity) : NULL;
     pthread_mutex_init(&s->pool_lock, NULL);
     for (unsigned i = 0; i < n; i++) {

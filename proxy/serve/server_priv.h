@@ -35,7 +35,7 @@ struct server_core {
     uint32_t sq_head;          /* written under both locks (or as leader and lock) */
     struct arena mem;          /* of calls on the vCPU's own thread */
     pthread_mutex_t lock;
-    uint32_t cq_tail; /* lock */
+    uint32_t cq_tail;  /* lock */
     unsigned nflights; /* lock; flight[] from here on was never used */
     struct flight flight[LULL_CHAN_SLOTS];
 };
@@ -73,7 +73,7 @@ struct server {
 
 /* cancel.c */
 int cancel_install(void);
-extern char cancel_timer; /* its address: what a timer of take.c sends along */
+extern char cancel_timer;        /* its address: what a timer of take.c sends along */
 void cancel_mask(sigset_t *out); /* what server threads block */
 void cancel_prepare_guest(void); /* of a thread that is not the server's own */
 

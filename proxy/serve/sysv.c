@@ -71,8 +71,8 @@ bool decode_semctl(struct call *c, int64_t *answer)
     case SETALL: { /* the set may be another one by now: through a buffer for the largest */
         unsigned n = sems_of((int)c->user[0]);
         bool may = n * sizeof(unsigned short) <= c->user[LULL_ARG_HAVE];
-        void *dst = may ? call_ptr(c, c->user[3], n * sizeof(unsigned short))
-                        : (void *)LULL_BAD_PTR;
+        void *dst =
+            may ? call_ptr(c, c->user[3], n * sizeof(unsigned short)) : (void *)LULL_BAD_PTR;
         unsigned short *own = arena_alloc(c->mem, SEMS_MAX * sizeof *own);
         if (!own)
             return call_answer(answer, -ENOMEM);
@@ -114,7 +114,7 @@ static bool decode_waitv(struct call *c, int64_t *answer)
     struct entry {
         uint64_t val, addr;
         uint32_t flags, reserved;
-    } *list;
+    } * list;
     uint32_t n = (uint32_t)c->user[2];
     bool fault = n == 0 || n > LENGTH_MAX;
     list = fault ? NULL : call_dup(c, c->user[0], n * sizeof *list, &fault);
@@ -138,12 +138,13 @@ static bool decode_waitv(struct call *c, int64_t *answer)
 
 static _Thread_local bool waits_as; /* this thread has a real-time priority */
 
-/* Linux wakes who waits for a futex by priority: this thread waits with the program's, if it may. */
+/* Linux wakes who waits for a futex by priority: this thread waits with the program's, if it may.
+ */
 static void wait_as(int prio)
 {
     struct sched_param p = {.sched_priority = prio};
-    waits_as = prio > 0 && prio <= 99 &&
-               !sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &p);
+    waits_as =
+        prio > 0 && prio <= 99 && !sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &p);
 }
 
 void finish_futex(void)

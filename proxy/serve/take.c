@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/timex.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timex.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -190,7 +190,8 @@ static bool writes_to_stream(uint32_t nr)
     }
 }
 
-/* Linux may have left this signal pending for the thread that made the call, where it is blocked. */
+/* Linux may have left this signal pending for the thread that made the call, where it is blocked.
+ */
 static bool take_signal(int signo)
 {
     uint64_t set = UINT64_C(1) << (signo - 1);
@@ -406,8 +407,8 @@ static long attempt_without_time(const struct call *c, long arg[6])
 
 /*
  * The same call in a form that does not wait. -EAGAIN: it would; CALL_NOT_BEGUN: not tried. What it
- * does instead of waiting is undone by nothing, so only calls are tried whose "would wait" leaves no
- * trace.
+ * does instead of waiting is undone by nothing, so only calls are tried whose "would wait" leaves
+ * no trace.
  */
 static long try_once(const struct call *c)
 {

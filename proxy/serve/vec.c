@@ -231,8 +231,7 @@ static int control_send(struct call *c, struct msghdr *m, uint64_t word)
     if (m->msg_controllen == 0) /* Linux does not look at the pointer */
         return 0;
     bool fault = LULL_MSG_CONTROL(word);
-    char *own =
-        fault ? NULL : call_dup(c, (uint64_t)m->msg_control, m->msg_controllen, &fault);
+    char *own = fault ? NULL : call_dup(c, (uint64_t)m->msg_control, m->msg_controllen, &fault);
     if (!own && !fault)
         return -ENOMEM;
     m->msg_control = own ? own : (void *)LULL_BAD_PTR;
@@ -283,9 +282,9 @@ static int64_t message_check(struct call *c, struct msg_copy *k, bool send, uint
 
     bool no_memory;
     uint64_t count = m->msg_iovlen;
-    m->msg_iov = word & LULL_MSG_BAD_ARRAY
-                     ? (no_memory = false, (void *)LULL_BAD_PTR)
-                     : iovec_copy(c, (uint64_t)m->msg_iov, &count, LULL_MSG_BYTES(word), &no_memory);
+    m->msg_iov = word & LULL_MSG_BAD_ARRAY ? (no_memory = false, (void *)LULL_BAD_PTR)
+                                           : iovec_copy(c, (uint64_t)m->msg_iov, &count,
+                                                        LULL_MSG_BYTES(word), &no_memory);
     m->msg_iovlen = count;
     if (no_memory)
         return -ENOMEM;

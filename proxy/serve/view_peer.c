@@ -49,11 +49,12 @@ bool peer_is_isle(int pid)
     if (fstatat(dir, path, &own, 0))
         return false;
     dir = path_self(path, "../%d/exe", pid);
-    return fstatat(dir, path, &peer, 0) == 0 && own.st_dev == peer.st_dev && own.st_ino == peer.st_ino;
+    return fstatat(dir, path, &peer, 0) == 0 && own.st_dev == peer.st_dev &&
+           own.st_ino == peer.st_ino;
 }
 
-/* The peer's word for whether its main thread waits for something that has begun; false: it cannot be
-   read. */
+/* The peer's word for whether its main thread waits for something that has begun; false: it cannot
+   be read. */
 static bool main_waits(int pid, bool *waits)
 {
     uint32_t word[2] = {0, 0}; /* main_waits, queued */
@@ -63,9 +64,9 @@ static bool main_waits(int pid, bool *waits)
     struct iovec to = {word, sizeof word};
     struct iovec from = {(char *)LULL_THREAD_TABLE + offsetof(struct lull_threads, main_waits),
                          sizeof word};
-    bool read = server_syscall6(SYS_process_vm_readv,
-                                (const long[6]){pid, (long)&to, 1, (long)&from, 1, 0}) ==
-                (long)sizeof word;
+    bool read =
+        server_syscall6(SYS_process_vm_readv,
+                        (const long[6]){pid, (long)&to, 1, (long)&from, 1, 0}) == (long)sizeof word;
     *waits = word[0] && !word[1];
     return read;
 }
@@ -118,8 +119,8 @@ static bool serving(int pid)
 }
 
 /*
- * The file as it is now, with the state of the peer's program: a descriptor of Linux's would show that
- * of the proxy when it is read. A stopped peer and a dead one stay what they are.
+ * The file as it is now, with the state of the peer's program: a descriptor of Linux's would show
+ * that of the proxy when it is read. A stopped peer and a dead one stay what they are.
  */
 bool view_peer(int fd, const char *path, struct text *out)
 {
@@ -135,7 +136,8 @@ bool view_peer(int fd, const char *path, struct text *out)
         at += stat ? strlen(") ") : strlen("\nState:\t");
     ok = at && strchr("RSD", *at);
     if (ok) {
-        /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs. */
+        /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs.
+         */
         bool asleep = *at == 'S' && !signal_under_way(pid);
         if (asleep && main_waits(pid, &waits))
             asleep = waits && !serving(pid);

@@ -215,8 +215,7 @@ static bool put_status_line(const struct view *v, const struct lull_proc *p, cha
     else if (IS("Seccomp") && p->seccomp)
         text_printf(out, "Seccomp:\t%u\n", p->seccomp);
     else if (IS("Seccomp_filters")) /* those that bind the proxy are the program's too */
-        text_printf(out, "Seccomp_filters:\t%lu\n",
-                    strtoul(key + n + 1, NULL, 10) + p->filters);
+        text_printf(out, "Seccomp_filters:\t%lu\n", strtoul(key + n + 1, NULL, 10) + p->filters);
     else if (IS("Pid"))
         text_printf(out, "Pid:\t%u\n", p->tid);
     else if (IS("Threads"))

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every row of the system call table with pointers that may not be read or written. For each pointer
- * of each call, every kind of bad place in turn, with the other pointers good; then, for as many
- * rounds as ARGS_ROUNDS says (0), places at random (ARGS_SEED). Of each call the errno is printed,
- * of those that transfer bytes the value too, and whether the memory of the argument changed.
+ * Every row of the system call table with pointers that may not be read or written. For each
+ * pointer of each call, every kind of bad place in turn, with the other pointers good; then, for as
+ * many rounds as ARGS_ROUNDS says (0), places at random (ARGS_SEED). Of each call the errno is
+ * printed, of those that transfer bytes the value too, and whether the memory of the argument
+ * changed.
  */
 #include "diff.h"
 
@@ -23,15 +24,29 @@ LULL_DEFINE_SYSCALLS(table);
 
 /* ---- what the arguments are, where the table does not say it ---- */
 
-enum { FILE_FD = 40, PIPE_R, PIPE_W, SOCK_A, SOCK_B, DIR_FD, EPOLL, INOTIFY, TIMER, PTY, UDP, ZERO };
+enum {
+    FILE_FD = 40,
+    PIPE_R,
+    PIPE_W,
+    SOCK_A,
+    SOCK_B,
+    DIR_FD,
+    EPOLL,
+    INOTIFY,
+    TIMER,
+    PTY,
+    UDP,
+    ZERO
+};
 static long shm, sem, queue;
 
 /*
- * One entry for each way to make a call. Arguments, separated by blanks: a number; fN: descriptor N;
- * pN: pointer to N bytes of zeros; tN: the same, never NULL, which would wait for ever; sN: pointer to the int N; i: iovec of two buffers; m: msghdr;
- * S, M, Q: a System V segment, semaphore set, queue; n: name of a file. "-": not tried, because it
- * waits, ends or changes the machine, or says nothing of pointers; "": as the table has it. Every row
- * has an entry; look first what a call does with the file f and zeros: some change the machine.
+ * One entry for each way to make a call. Arguments, separated by blanks: a number; fN: descriptor
+ * N; pN: pointer to N bytes of zeros; tN: the same, never NULL, which would wait for ever; sN:
+ * pointer to the int N; i: iovec of two buffers; m: msghdr; S, M, Q: a System V segment, semaphore
+ * set, queue; n: name of a file. "-": not tried, because it waits, ends or changes the machine, or
+ * says nothing of pointers; "": as the table has it. Every row has an entry; look first what a call
+ * does with the file f and zeros: some change the machine.
  */
 static const struct shape {
     short nr;
@@ -619,9 +634,9 @@ static char *area;
 enum { AREA = 5 * 4096 };
 
 static const char *const places[] = {
-    "good",   "null",  "closed",    "read only", "behind",        "kernel",
-    "noncanonical", "top", "misaligned", "last bytes",  "across the end", "half read only",
-    "half closed",  "one",
+    "good",           "null",           "closed",      "read only",  "behind",
+    "kernel",         "noncanonical",   "top",         "misaligned", "last bytes",
+    "across the end", "half read only", "half closed", "one",
 };
 enum {
     GOOD,
@@ -693,8 +708,8 @@ static void open_area(void)
 
 static void close_area(void)
 {
-    if (opened && (mprotect(area + 4096, 4096, PROT_READ) ||
-                   mprotect(area + 3 * 4096, 4096, PROT_NONE)))
+    if (opened &&
+        (mprotect(area + 4096, 4096, PROT_READ) || mprotect(area + 3 * 4096, 4096, PROT_NONE)))
         exit(99);
     opened = false;
 }
@@ -801,7 +816,10 @@ static bool prepare(struct call *c, const char *shape)
         case 'l':
         case 'e':
         case 'x': {
-            const char *name = *shape == 'n' ? "f" : *shape == 'l' ? "l" : *shape == 'e' ? "" : "user.x";
+            const char *name = *shape == 'n'   ? "f"
+                               : *shape == 'l' ? "l"
+                               : *shape == 'e' ? ""
+                                               : "user.x";
             c->arg[i] = (long)(p = next_pointer(c, strlen(name) + 1));
             put_string(p, name);
             break;

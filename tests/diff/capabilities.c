@@ -4,8 +4,8 @@
 
 #include <linux/capability.h>
 #include <linux/securebits.h>
-#include <sys/mman.h>
 #include <sys/fsuid.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

@@ -223,10 +223,14 @@ CASE(clone, namespaces)
     static const struct {
         const char *name;
         unsigned long flags;
-    } kind[] = {{"uts", CLONE_NEWUTS},   {"ipc", CLONE_NEWIPC},
-                {"net", CLONE_NEWNET},   {"mnt", CLONE_NEWNS},
-                {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP},
-                {"pid", CLONE_NEWPID},   {"time", CLONE_NEWTIME},
+    } kind[] = {{"uts", CLONE_NEWUTS},
+                {"ipc", CLONE_NEWIPC},
+                {"net", CLONE_NEWNET},
+                {"mnt", CLONE_NEWNS},
+                {"user", CLONE_NEWUSER},
+                {"cgroup", CLONE_NEWCGROUP},
+                {"pid", CLONE_NEWPID},
+                {"time", CLONE_NEWTIME},
                 {"mnt", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET}};
     for (unsigned i = 0; i < sizeof kind / sizeof *kind; i++) {
         char before[64], after[64], here[64];

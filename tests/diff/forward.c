@@ -52,7 +52,7 @@ static struct many {
     pthread_mutex_t lock;
     pthread_cond_t go_on;
     int go, ready, woken, pipe[2], queue;
-} *many;
+} * many;
 
 static void *wait_condition(void *arg)
 {

@@ -1175,7 +1175,8 @@ static int of_blocks(char *p, size_t len, int value)
     return sum;
 }
 
-/* Where its parent had a reservation only, or nothing: memory of which its machine knows nothing. */
+/* Where its parent had a reservation only, or nothing: memory of which its machine knows nothing.
+ */
 CASE(memory, a_forked_child_maps_new_memory)
 {
     const size_t mib = 1 << 20, len = 80 * mib;

@@ -524,7 +524,8 @@ CASE(threads, robust_list_of_others)
 static void killed_with_a_robust_mutex(int waits)
 {
     pthread_mutexattr_t a;
-    pthread_mutex_t *m = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutex_t *m =
+        mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int held[2], status;
     char c;
     pthread_mutexattr_init(&a);

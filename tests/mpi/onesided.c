@@ -12,8 +12,8 @@
 
 #define N 100000
 /*
- * With over 16 KiB a fence of Debian's MPICH 4.0 at times ends before what MPI_Get asked for is there, if
- * ranks share CPUs: natively too.
+ * With over 16 KiB a fence of Debian's MPICH 4.0 at times ends before what MPI_Get asked for is
+ * there, if ranks share CPUs: natively too.
  */
 #define GET 2000
 

@@ -297,7 +297,8 @@ static void memory_never_opened_by_a_race(void **state)
     snprintf(r->app, 64, "%s/l", dir);
     int opened = 0, refused = 0;
     for (int i = 0; i < 3000; i++) {
-        int64_t got = rig_call(r, SYS_open, U(r->app), O_RDWR | O_NONBLOCK | (i % 2 ? O_CREAT : 0), 0600);
+        int64_t got =
+            rig_call(r, SYS_open, U(r->app), O_RDWR | O_NONBLOCK | (i % 2 ? O_CREAT : 0), 0600);
         if (got >= 0) {
             opened++;
             assert_int_equal(rig_call(r, SYS_close, got), 0);
@@ -366,9 +367,11 @@ static void path_xattr_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(file_read_write),   BOTH(file_bad_pointers), BOTH(file_vectors),
-        BOTH(path_calls),        BOTH(path_own_proc),     BOTH(path_led_to_proc),
-        BOTH(path_never_opened), BOTH(memory_never_opened_by_a_race), BOTH(path_xattr_name),
+        BOTH(file_read_write),   BOTH(file_bad_pointers),
+        BOTH(file_vectors),      BOTH(path_calls),
+        BOTH(path_own_proc),     BOTH(path_led_to_proc),
+        BOTH(path_never_opened), BOTH(memory_never_opened_by_a_race),
+        BOTH(path_xattr_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

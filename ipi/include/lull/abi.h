@@ -108,10 +108,11 @@ struct lull_itimer {
 #define LULL_BOOT_F_FORK (1u << 4)       /* and copy an isle's memory */
 #define LULL_BOOT_F_EXEC_STACK (1u << 5) /* PT_GNU_STACK asks for it */
 #define LULL_BOOT_F_SHARED (1u << 6)     /* others have the cores too: who yields, leaves */
-#define LULL_BOOT_F_ASK_USER (1u << 7)   /* user and group numbers change without a call of the
-                                            program: a user namespace without all maps */
-#define LULL_BOOT_F_CHILD_NS (1u << 8)   /* children begin in another namespace of processes */
-#define LULL_BOOT_F_FORKED (1u << 9)     /* its parent has the cores too: an idle one parks at once */
+#define LULL_BOOT_F_ASK_USER                                                                       \
+    (1u << 7)                          /* user and group numbers change without a call of the      \
+                                          program: a user namespace without all maps */
+#define LULL_BOOT_F_CHILD_NS (1u << 8) /* children begin in another namespace of processes */
+#define LULL_BOOT_F_FORKED (1u << 9)   /* its parent has the cores too: an idle one parks at once */
 
 /*
  * Boot information at LULL_BOOT, written by the proxy before the first core starts, read-only

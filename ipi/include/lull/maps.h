@@ -40,7 +40,7 @@
 #define LULL_MAP_DROPPABLE (1u << 23) /* a private window, MAP_DROPPABLE on Linux too */
 /* MADV_GUARD_INSTALL: an access is SIGSEGV. The rights are in LULL_MAP_BEYOND_PROT. */
 #define LULL_MAP_GUARD (1u << 24)
-#define LULL_MAP_GROWS (1u << 25) /* MAP_GROWSDOWN */
+#define LULL_MAP_GROWS (1u << 25)    /* MAP_GROWSDOWN */
 #define LULL_MAP_DONTDUMP (1u << 26) /* MADV_DONTDUMP: not in a core file */
 #define LULL_MAP_LOCK (LULL_MAP_LOCKED | LULL_MAP_ONFAULT)
 
@@ -100,8 +100,8 @@ struct lull_proc {
     uint64_t nvcsw, nivcsw; /* times that a thread gave its core up and lost it, of all */
     uint64_t thread_nvcsw, thread_nivcsw; /* of that thread */
     uint64_t slack;                       /* its timer slack, ns */
-    uint32_t seccomp, filters; /* of that thread: 0, SECCOMP_MODE_*; number of its filters */
-    uint64_t auxv[2 * LULL_AUXV_MAX];     /* as on the stack, zeroes behind it */
+    uint32_t seccomp, filters;        /* of that thread: 0, SECCOMP_MODE_*; number of its filters */
+    uint64_t auxv[2 * LULL_AUXV_MAX]; /* as on the stack, zeroes behind it */
     /* before an execve(2): what survives it */
     struct lull_itimer itimer[3];
     uint64_t pending; /* bit n-1: signal n, and what came with it */
@@ -130,7 +130,7 @@ LULL_ASSERT_SIZE(struct lull_proc, 152 + 16 * LULL_AUXV_MAX + 48 + 8 + 24 * 64);
 /* Bit n: limit n is the isle's, because on Linux it would bind the proxy instead of the program. */
 #define LULL_LIMITS_KEPT                                                                           \
     (1u << LULL_LIMIT_CPU | 1u << LULL_LIMIT_FSIZE | 1u << LULL_LIMIT_DATA |                       \
-     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS |                        \
+     1u << LULL_LIMIT_STACK | 1u << LULL_LIMIT_NPROC | 1u << LULL_LIMIT_AS |                       \
      1u << LULL_LIMIT_SIGPENDING)
 struct lull_limits {
     struct {
@@ -159,7 +159,7 @@ struct lull_threads {
     LULL_LINE uint32_t seq; /* odd while the kernel changes the table */
     uint32_t count;
     uint32_t main_waits; /* 1: the main thread waits; always up to date, other isles read it */
-    uint32_t queued;     /* calls that no server thread has begun yet; written by the proxy, atomic */
+    uint32_t queued; /* calls that no server thread has begun yet; written by the proxy, atomic */
     LULL_LINE struct lull_thread thread[LULL_THREADS_SHOWN];
 };
 #define LULL_THREAD_TABLE (LULL_KTABLES + LULL_MAPS_SIZE)

@@ -29,11 +29,12 @@ struct lull_filter {
 };
 LULL_ASSERT_SIZE(struct lull_filter, 16);
 
-#define LULL_FILTER_LEN 4096u    /* BPF_MAXINSNS */
-#define LULL_FILTER_UNIT 64u     /* bytes */
-#define LULL_FILTER_TOTAL 32768u /* instructions of all filters of a thread, as Linux counts them  \
-                                  */
-#define LULL_FILTER_PENALTY 4u   /* what each filter counts besides, apart from the newest */
+#define LULL_FILTER_LEN 4096u /* BPF_MAXINSNS */
+#define LULL_FILTER_UNIT 64u  /* bytes */
+#define LULL_FILTER_TOTAL                                                                          \
+    32768u                     /* instructions of all filters of a thread, as Linux counts them    \
+                                */
+#define LULL_FILTER_PENALTY 4u /* what each filter counts besides, apart from the newest */
 #define LULL_FILTER_DEPTH (LULL_FILTER_TOTAL / LULL_FILTER_PENALTY) /* no thread has as many */
 #define LULL_FILTERS_MAX (LULL_SECCOMP_SIZE / LULL_FILTER_UNIT)
 

@@ -43,10 +43,10 @@ enum lull_sysclass {
  * process_vm_writev in that of argument 0 (1 + bytes).
  */
 #define LULL_ARG_HAVE 5
-#define LULL_MSG_BYTES(w) ((w) & 0x1fffffffful)     /* 1 + bytes of the buffers; 0: all */
+#define LULL_MSG_BYTES(w) ((w)&0x1fffffffful) /* 1 + bytes of the buffers; 0: all */
 #define LULL_MSG_CONTROL_SHIFT 33
 #define LULL_MSG_CONTROL(w) ((w) >> 33 & 0x1fffffu) /* 1 + bytes of the control data; 0: all */
-#define LULL_MSG_BAD_ARRAY (1ul << 61) /* the array of buffers may not be read */
+#define LULL_MSG_BAD_ARRAY (1ul << 61)              /* the array of buffers may not be read */
 #define LULL_MSG_BAD_NAME (1ul << 63)
 #define LULL_MSG_READONLY (1ul << 62) /* the header may not be written */
 
@@ -153,8 +153,8 @@ struct lull_sysdesc {
  * MAP_FILE: descriptor, start, length, offset in the file, LULL_PROT_*: copies the file to where it
  * is to be mapped, zeroes the rest of its last page. Answers LULL_FILE_* << 40 | bytes that the
  * file covers, or what mmap(2) would. With LULL_PROT_ASK nothing is copied, the answer has no
- * LULL_FILE_*, and LULL_MAP_FILE_ZERO says that the file is /dev/zero. With LULL_PROT_LIVE the answer
- * for a descriptor that can also write is LULL_MAP_FILE_LIVE alone, and nothing is copied.
+ * LULL_FILE_*, and LULL_MAP_FILE_ZERO says that the file is /dev/zero. With LULL_PROT_LIVE the
+ * answer for a descriptor that can also write is LULL_MAP_FILE_LIVE alone, and nothing is copied.
  */
 #define LULL_MAP_FILE_ZERO (1l << 61)
 #define LULL_MAP_FILE_LIVE (1l << 60)
@@ -166,7 +166,8 @@ struct lull_sysdesc {
    list, operation, its length, timeout, clock. With LULL_FUTEX_ROBUST, about process arg[0]: what
    get_robust_list(2) answers, -EFAULT for a process that may be asked about. */
 #define LULL_NR_FUTEX 501u
-#define LULL_FUTEX_PRIO 32 /* bits of a wait's operation above it: its real-time priority, 0: none */
+#define LULL_FUTEX_PRIO                                                                            \
+    32 /* bits of a wait's operation above it: its real-time priority, 0: none */
 #define LULL_FUTEX_WAITV 126u
 #define LULL_FUTEX_ROBUST 125u
 /*
@@ -217,19 +218,19 @@ enum lull_limit_op {
 #define LULL_ESIGPIPE 601
 #define LULL_SIGPIPE (1l << 61)
 /*
- * io_submit(2): the kernel submits LULL_AIO_BATCH iocbs at most in one call. If an iocb or its buffers
- * cannot all be used, it is submitted alone, and argument LULL_ARG_HAVE holds LULL_AIO_*. The answer
- * is the number of iocbs submitted, plus LULL_SIGPIPE and LULL_SIGXFSZ if Linux raised these.
- * io_setup(2): argument 1 is the number of the context: the address of a page of the program's.
- * io_getevents(2) gives LULL_AIO_EVENTS at most; argument LULL_ARG_HAVE: 1 + how many may be
- * written, 0: all.
+ * io_submit(2): the kernel submits LULL_AIO_BATCH iocbs at most in one call. If an iocb or its
+ * buffers cannot all be used, it is submitted alone, and argument LULL_ARG_HAVE holds LULL_AIO_*.
+ * The answer is the number of iocbs submitted, plus LULL_SIGPIPE and LULL_SIGXFSZ if Linux raised
+ * these. io_setup(2): argument 1 is the number of the context: the address of a page of the
+ * program's. io_getevents(2) gives LULL_AIO_EVENTS at most; argument LULL_ARG_HAVE: 1 + how many
+ * may be written, 0: all.
  */
 #define LULL_AIO_BATCH 64u
 #define LULL_AIO_EVENTS 65536u
-#define LULL_AIO_HAVE(w) ((w) & 0x1fffffffful) /* 1 + bytes of its buffers; 0: all */
-#define LULL_AIO_BAD_IOCB (1ul << 61)          /* it may not be read */
-#define LULL_AIO_READONLY (1ul << 62)          /* it may not be written */
-#define LULL_AIO_BAD_ARRAY (1ul << 63)         /* its array of buffers may not be read */
+#define LULL_AIO_HAVE(w) ((w)&0x1fffffffful) /* 1 + bytes of its buffers; 0: all */
+#define LULL_AIO_BAD_IOCB (1ul << 61)        /* it may not be read */
+#define LULL_AIO_READONLY (1ul << 62)        /* it may not be written */
+#define LULL_AIO_BAD_ARRAY (1ul << 63)       /* its array of buffers may not be read */
 #define LULL_SIGXFSZ (1l << 60)
 /* AIO_SETTLE: start, length: waits for the operations of io_submit(2) on this memory. Answers 0. */
 #define LULL_NR_AIO_SETTLE 508u

@@ -34,7 +34,10 @@ struct lull_variant {
 
 /* A row for quotactl and one for quotactl_fd. */
 #define LULL_QUOTA(command, size, kind)                                                            \
-    {LULL_NR_QUOTACTL, size, command, "vpv" kind}, {LULL_NR_QUOTACTL_FD, size, command, "fvv" kind}
+    {LULL_NR_QUOTACTL, size, command, "vpv" kind},                                                 \
+    {                                                                                              \
+        LULL_NR_QUOTACTL_FD, size, command, "fvv" kind                                             \
+    }
 
 /* No letters: refused. Ends with number 0. */
 static const struct lull_variant lull_variants[] = {
@@ -63,39 +66,39 @@ static const struct lull_variant lull_variants[] = {
     {LULL_NR_QUOTACTL, 0, LULL_VARIANT_ANY, "vpvz"},
     {LULL_NR_QUOTACTL_FD, 0, LULL_VARIANT_ANY, "fvvz"},
 
-    {LULL_NR_KEYCTL, 0, 0, "vvvzz"},   /* GET_KEYRING_ID */
-    {LULL_NR_KEYCTL, 0, 2, "vvivz"},   /* UPDATE */
-    {LULL_NR_KEYCTL, 0, 3, "vvzzz"},   /* REVOKE */
-    {LULL_NR_KEYCTL, 0, 4, "vvvvz"},   /* CHOWN */
-    {LULL_NR_KEYCTL, 0, 5, "vvvzz"},   /* SETPERM */
-    {LULL_NR_KEYCTL, 0, 6, "vvovz"},   /* DESCRIBE */
-    {LULL_NR_KEYCTL, 0, 7, "vvzzz"},   /* CLEAR */
-    {LULL_NR_KEYCTL, 0, 8, "vvvzz"},   /* LINK */
-    {LULL_NR_KEYCTL, 0, 9, "vvvzz"},   /* UNLINK */
-    {LULL_NR_KEYCTL, 0, 10, "vvssv"},  /* SEARCH */
-    {LULL_NR_KEYCTL, 0, 11, "vvovz"},  /* READ */
-    {LULL_NR_KEYCTL, 0, 12, "vvivv"},  /* INSTANTIATE */
-    {LULL_NR_KEYCTL, 0, 13, "vvvvz"},  /* NEGATE */
-    {LULL_NR_KEYCTL, 0, 14, "vvzzz"},  /* SET_REQKEY_KEYRING */
-    {LULL_NR_KEYCTL, 0, 15, "vvvzz"},  /* SET_TIMEOUT */
-    {LULL_NR_KEYCTL, 0, 16, "vvzzz"},  /* ASSUME_AUTHORITY */
-    {LULL_NR_KEYCTL, 0, 17, "vvovz"},  /* GET_SECURITY */
-    {LULL_NR_KEYCTL, 0, 19, "vvvvv"},  /* REJECT */
-    {LULL_NR_KEYCTL, 0, 21, "vvzzz"},  /* INVALIDATE */
-    {LULL_NR_KEYCTL, 0, 22, "vvvzz"},  /* GET_PERSISTENT */
-    {LULL_NR_KEYCTL, 0, 29, "vvssz"},  /* RESTRICT_KEYRING */
-    {LULL_NR_KEYCTL, 0, 30, "vvvvv"},  /* MOVE */
-    {LULL_NR_KEYCTL, 0, 31, "vovzz"},  /* CAPABILITIES */
-    {LULL_NR_KEYCTL, 0, 1, ""},        /* JOIN_SESSION_KEYRING: children would not have it */
-    {LULL_NR_KEYCTL, 0, 18, ""},       /* SESSION_TO_PARENT */
-    {LULL_NR_KEYCTL, 0, 20, ""},       /* INSTANTIATE_IOV */
-    {LULL_NR_KEYCTL, 0, 23, ""},       /* DH_COMPUTE */
-    {LULL_NR_KEYCTL, 0, 24, ""},       /* PKEY_QUERY, _ENCRYPT, _DECRYPT, _SIGN, _VERIFY */
+    {LULL_NR_KEYCTL, 0, 0, "vvvzz"},  /* GET_KEYRING_ID */
+    {LULL_NR_KEYCTL, 0, 2, "vvivz"},  /* UPDATE */
+    {LULL_NR_KEYCTL, 0, 3, "vvzzz"},  /* REVOKE */
+    {LULL_NR_KEYCTL, 0, 4, "vvvvz"},  /* CHOWN */
+    {LULL_NR_KEYCTL, 0, 5, "vvvzz"},  /* SETPERM */
+    {LULL_NR_KEYCTL, 0, 6, "vvovz"},  /* DESCRIBE */
+    {LULL_NR_KEYCTL, 0, 7, "vvzzz"},  /* CLEAR */
+    {LULL_NR_KEYCTL, 0, 8, "vvvzz"},  /* LINK */
+    {LULL_NR_KEYCTL, 0, 9, "vvvzz"},  /* UNLINK */
+    {LULL_NR_KEYCTL, 0, 10, "vvssv"}, /* SEARCH */
+    {LULL_NR_KEYCTL, 0, 11, "vvovz"}, /* READ */
+    {LULL_NR_KEYCTL, 0, 12, "vvivv"}, /* INSTANTIATE */
+    {LULL_NR_KEYCTL, 0, 13, "vvvvz"}, /* NEGATE */
+    {LULL_NR_KEYCTL, 0, 14, "vvzzz"}, /* SET_REQKEY_KEYRING */
+    {LULL_NR_KEYCTL, 0, 15, "vvvzz"}, /* SET_TIMEOUT */
+    {LULL_NR_KEYCTL, 0, 16, "vvzzz"}, /* ASSUME_AUTHORITY */
+    {LULL_NR_KEYCTL, 0, 17, "vvovz"}, /* GET_SECURITY */
+    {LULL_NR_KEYCTL, 0, 19, "vvvvv"}, /* REJECT */
+    {LULL_NR_KEYCTL, 0, 21, "vvzzz"}, /* INVALIDATE */
+    {LULL_NR_KEYCTL, 0, 22, "vvvzz"}, /* GET_PERSISTENT */
+    {LULL_NR_KEYCTL, 0, 29, "vvssz"}, /* RESTRICT_KEYRING */
+    {LULL_NR_KEYCTL, 0, 30, "vvvvv"}, /* MOVE */
+    {LULL_NR_KEYCTL, 0, 31, "vovzz"}, /* CAPABILITIES */
+    {LULL_NR_KEYCTL, 0, 1, ""},       /* JOIN_SESSION_KEYRING: children would not have it */
+    {LULL_NR_KEYCTL, 0, 18, ""},      /* SESSION_TO_PARENT */
+    {LULL_NR_KEYCTL, 0, 20, ""},      /* INSTANTIATE_IOV */
+    {LULL_NR_KEYCTL, 0, 23, ""},      /* DH_COMPUTE */
+    {LULL_NR_KEYCTL, 0, 24, ""},      /* PKEY_QUERY, _ENCRYPT, _DECRYPT, _SIGN, _VERIFY */
     {LULL_NR_KEYCTL, 0, 25, ""},
     {LULL_NR_KEYCTL, 0, 26, ""},
     {LULL_NR_KEYCTL, 0, 27, ""},
     {LULL_NR_KEYCTL, 0, 28, ""},
-    {LULL_NR_KEYCTL, 0, 32, ""},       /* WATCH_KEY */
+    {LULL_NR_KEYCTL, 0, 32, ""}, /* WATCH_KEY */
     {LULL_NR_KEYCTL, 0, LULL_VARIANT_ANY, "vzzzz"},
 
     {LULL_NR_FSCONFIG, 0, 0, "fvsvv"}, /* SET_FLAG: anything but 0 in the last two is EINVAL */
