@@ -45,7 +45,6 @@ static inline bool syscall_restarts(long r)
 {
     return r == -ERESTART || r == -ERESTART_NOINTR || r == -ERESTART_NOHAND || r == -ERESTART_BLOCK;
 }
-#define NR_RESTART_SYSCALL 219
 
 /* sys/rewrite.c */
 void rewrite_init(void);

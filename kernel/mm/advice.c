@@ -142,9 +142,9 @@ static long forbidden(u64 start, u64 *end, u32 advice)
 static long poison(u32 advice)
 {
     if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
-        return refuse(28);
+        return refuse(NR_madvise);
     long r = window_call(LULL_WIN_ADVISE, 0, 0, advice, 0, 0);
-    return r ? r : refuse(28);
+    return r ? r : refuse(NR_madvise);
 }
 
 long mm_populate(u64 start, u64 end, bool write)
@@ -170,7 +170,7 @@ static long advise_guards(u64 start, u64 end, u32 advice)
     bool install = advice == MADV_GUARD_INSTALL;
     long no = install ? forbidden(start, &end, advice) : 0;
     long r = install ? guard_install(start, end) : guard_remove(start, end);
-    return r == -ENOSYS ? refuse(28) : r == 0 || r == -ENOMEM ? (no ? no : r) : r;
+    return r == -ENOSYS ? refuse(NR_madvise) : r == 0 || r == -ENOMEM ? (no ? no : r) : r;
 }
 
 /* MADV_POPULATE_READ and its kin for writing. Under mm_lock. */
@@ -200,7 +200,7 @@ static long dontneed(u64 start, u64 end, u32 advice)
     spin_unlock(&mm_lock);
     long again = files ? file_dontneed(start, end) : 0;
     if (again)
-        return again == -ENOSYS ? refuse(28) : again;
+        return again == -ENOSYS ? refuse(NR_madvise) : again;
     return r ? r : hole ? hole : huge;
 }
 
@@ -251,7 +251,7 @@ static long advise(u64 start, u64 end, u32 advice)
         done = start < stop ? mm_advise_fork(start, stop, advice) : 0;
         return no && done != -EINVAL ? no : done;
     }
-    return is_hint(advice) ? hint(start, end, advice) : advice > 25 ? -EINVAL : refuse(28);
+    return is_hint(advice) ? hint(start, end, advice) : advice > 25 ? -EINVAL : refuse(NR_madvise);
 }
 
 long sys_madvise(struct frame *f)

@@ -167,7 +167,7 @@ static long ask(const struct frame *f, u64 len, u32 prot)
 static long map_hugetlb_file(struct frame *f, u32 prot, long answer, u64 *out)
 {
     return boot_info()->flags & LULL_BOOT_F_WINDOWS ? map_hugetlb(f, prot, answer & 63, out)
-                                                    : refuse(9);
+                                                    : refuse(NR_mmap);
 }
 
 /* As a window: where the program wants it, or among the windows. */
@@ -192,7 +192,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
     u32 huge = (u32)f->r10 & MAP_HUGETLB ? LULL_PROT_HUGETLB : 0;
     long r = huge ? (long)len : ask(f, len, prot);
     if (r < 0)
-        return r == -ENOSYS ? refuse(9) : r;
+        return r == -ENOSYS ? refuse(NR_mmap) : r;
     if (r & LULL_IS_HUGETLB)
         return map_hugetlb_file(f, prot, r, out);
     if (r & LULL_MAP_FILE_ZERO)
@@ -246,7 +246,7 @@ long map_private_file(struct frame *f, u64 len, u32 prot, u64 *out)
         if (r)
             mm_unmap(start, end);
     } else if (r == -ENOSYS) {
-        r = refuse(9);
+        r = refuse(NR_mmap);
     }
     vma_change_end();
     pt_flush();

@@ -103,7 +103,7 @@ long hugetlb_remap(const struct lull_map *v, u64 old, u64 old_len, u64 new_len, 
     if (v->end < old + old_len)
         return -EFAULT;
     if (flags & MREMAP_DONTUNMAP)
-        return refuse(25);
+        return refuse(NR_mremap);
     if (!vma_room(4))
         return -ENOMEM;
     if (flags & MREMAP_FIXED) {

@@ -5,7 +5,6 @@
 #include "sched/thread.h"
 #include "sys/sys.h"
 
-#define NR_FCNTL 72u
 #define F_GETFL 3u
 #define O_PATH 010000000
 #define GROW_ROOM (8ul << 20) /* bytes below a mapping that may grow */
@@ -188,11 +187,11 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
     bool low = window_only(f->rdi, f->rdi + len) ? flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
                                                  : flags & MAP_32BIT && !(flags & MAP_FIXED);
     if (!windows && (huge || low))
-        r = refuse(9);
+        r = refuse(NR_mmap);
     else if (huge)
         r = (r = hugetlb_default(flags)) < 0 ? r : map_hugetlb(f, prot, (u32)r, &at);
     else if (droppable && !windows)
-        r = refuse(9);
+        r = refuse(NR_mmap);
     else if (windows && (!private || droppable || among_windows(f->rdi, len, flags)))
         r = map_window(f, len, prot, &at);
     else if (anonymous)
@@ -200,7 +199,7 @@ static long map_by_kind(struct frame *f, u64 len, u32 prot)
     else if (private)
         r = map_private_file(f, len, prot, &at);
     else
-        r = refuse(9); /* a shared file mapping, and the engine has no windows */
+        r = refuse(NR_mmap); /* a shared file mapping, and the engine has no windows */
     bool again = r == -ENOMEM && private && anonymous && !huge && !droppable &&
                  !(flags & (MAP_FIXED | MAP_FIXED_NOREPLACE));
     if (again && prot && !(flags & MAP_NORESERVE) && overcommits()) {
@@ -258,7 +257,7 @@ static long may_map(const struct frame *f, u64 len, u32 flags, u32 *lock)
 static bool bad_descriptor(u64 fd)
 {
     u64 arg[6] = {fd, F_GETFL};
-    long r = forward_raw(NR_FCNTL, arg);
+    long r = forward_raw(NR_fcntl, arg);
     return r == -EBADF || (r >= 0 && r & O_PATH);
 }
 

@@ -171,7 +171,7 @@ long sys_set_mempolicy(struct frame *f)
 {
     struct lull_policy p;
     if (!numa()->modes)
-        return refuse(238);
+        return refuse(NR_set_mempolicy);
     long r = policy_in((u32)f->rdi, f->rsi, f->rdx, &p);
     if (r)
         return r;
@@ -233,7 +233,7 @@ long sys_get_mempolicy(struct frame *f)
     struct lull_policy p = {.mode = 0};
     long value;
     if (!numa()->modes)
-        return refuse(239);
+        return refuse(NR_get_mempolicy);
     if (f->rsi && maxnode < numa()->ids)
         return -EINVAL;
     if (flags & ~7ul)
@@ -303,7 +303,7 @@ long sys_mbind(struct frame *f)
     struct lull_nodes nodes;
     struct lull_policy p;
     if (!numa()->modes)
-        return refuse(237);
+        return refuse(NR_mbind);
     long r = mode_check(mode);
     if (r == 0)
         r = nodes_in(&nodes, f->r10, f->r8);
@@ -338,7 +338,7 @@ long sys_set_mempolicy_home_node(struct frame *f)
     u64 start = f->rdi, end = start + ALIGN_UP(f->rsi, LULL_PAGE), node = f->rdx;
     long r = -ENOENT;
     if (!numa()->modes)
-        return refuse(450);
+        return refuse(NR_set_mempolicy_home_node);
     if (start & (LULL_PAGE - 1) || f->r10 || node >= LULL_NODES ||
         !lull_node_has(&numa()->nodes, (u32)node) || end < start)
         return -EINVAL;
@@ -415,7 +415,7 @@ long sys_move_pages(struct frame *f)
     bool own = own_pid(q.pid), there[LULL_PAGES_MAX];
     long not_moved = 0, stop = 0;
     if (!numa()->modes)
-        return refuse(279);
+        return refuse(NR_move_pages);
     if (f->r9 & 0xffffffff & ~(u64)(MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))
         return -EINVAL;
     if (own)
@@ -446,7 +446,7 @@ long sys_migrate_pages(struct frame *f)
     struct lull_nodes set[2];
     i32 pid = (i32)f->rdi;
     if (!numa()->modes)
-        return refuse(256);
+        return refuse(NR_migrate_pages);
     long r = nodes_in(&set[0], f->rdx, f->rsi);
     if (r == 0)
         r = nodes_in(&set[1], f->r10, f->rsi);

@@ -131,7 +131,7 @@ static long move_out(struct lull_map v, u64 old, u64 old_len, u64 to, u64 new_le
 {
     u64 len = min_u64(old_len, new_len);
     if (v.file || v.flags & LULL_MAP_BEYOND)
-        return refuse(25); /* a copy of a file: Linux does not know of which */
+        return refuse(NR_mremap); /* a copy of a file: Linux does not know of which */
     mm_unmap(to, to + new_len);
     pt_flush();
     bool data = any_data(old, old + len);
@@ -161,7 +161,7 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
     bool stays = flags & MREMAP_DONTUNMAP;
     if (was.flags & LULL_MAP_WINDOW) {
         if (was.flags & LULL_MAP_RESERVED && !window_only(to, to + new_len))
-            return refuse(25);
+            return refuse(NR_mremap);
         if (new_len < old_len) {
             mm_unmap(old + new_len, old + old_len);
             old_len = new_len;
@@ -169,11 +169,11 @@ static long remap_to(struct lull_map was, u64 old, u64 old_len, u64 new_len, u64
         return window_move(vma_piece(&was, old, was.end), old_len, to, new_len, stays);
     }
     if (was.file && new_len > old_len)
-        return refuse(25); /* more of the file, and elsewhere */
+        return refuse(NR_mremap); /* more of the file, and elsewhere */
     if (stays && (was.file || was.flags & LULL_MAP_BEYOND))
-        return refuse(25); /* the old place would be as the file is */
+        return refuse(NR_mremap); /* the old place would be as the file is */
     if (window_only(to, to + new_len)) {
-        long r = stays ? refuse(25) : move_out(was, old, old_len, to, new_len);
+        long r = stays ? refuse(NR_mremap) : move_out(was, old, old_len, to, new_len);
         if (r > 0)
             mm_unmap(old, old + old_len);
         return r;
@@ -237,7 +237,7 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
     if (more && !mm_may_expand(0, more, was.prot, was.flags))
         return -ENOMEM;
     if (guard_in(old, old + old_len) && (delta || was.flags & LULL_MAP_WINDOW))
-        return refuse(25);
+        return refuse(NR_mremap);
     if (flags & MREMAP_FIXED && hugetlb_divides(f->r8, f->r8 + new_len))
         return -EINVAL;
     if (flags & MREMAP_FIXED) {
@@ -262,13 +262,13 @@ static long remap_locked(struct frame *f, u64 old, u64 old_len, u64 new_len, u32
                 (!after || after->start >= old + new_len);
     if (was.end < old + old_len)
         return was.file || was.flags & LULL_MAP_BEYOND
-                   ? refuse(25) /* it grows, and its file had ended already */
+                   ? refuse(NR_mremap) /* it grows, and its file had ended already */
                    : grow_parts(was, old, old_len, new_len, flags);
     if (was.file && !(was.flags & LULL_MAP_BEYOND)) {
         if (!room && !(flags & MREMAP_MAYMOVE))
             return -ENOMEM;
         r = file_grow(vma_piece(&was, old, old + old_len), old_len, new_len, room);
-        return r == -ENOSYS ? refuse(25) : r;
+        return r == -ENOSYS ? refuse(NR_mremap) : r;
     }
     if (room && mm_map(old + old_len, old + new_len, was.prot, was.flags & ~MEMORY_STATE) == 0)
         return (long)old;

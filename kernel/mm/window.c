@@ -48,7 +48,7 @@ long window_floor(u64 start)
     if (start >= LULL_LOW_BASE)
         return 0;
     long r = window_call(LULL_WIN_FAR, start, LULL_PAGE, 0, 0, 0);
-    return r == -ENOSYS ? refuse(9) : r;
+    return r == -ENOSYS ? refuse(NR_mmap) : r;
 }
 
 /* The stubs of a program at low addresses: calls that were rewritten jump there. */
@@ -218,7 +218,7 @@ long window_new(const struct frame *f, u64 hint, u32 flags, u64 len, u32 prot, u
         if (r >= 0 && !(r & LULL_IS_HUGETLB))
             r = window_open(m, (u64)r);
         else if (r == -ENOSYS)
-            refuse(9);
+            refuse(NR_mmap);
     }
     return r;
 }
@@ -486,7 +486,7 @@ long sys_shmat(struct frame *f)
     u32 flags = (u32)f->rdx;
     u64 at = f->rsi;
     if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
-        return refuse(30);
+        return refuse(NR_shmat);
     if (flags & 020000 && at) /* SHM_RND */
         at = ALIGN_DOWN(at, LULL_PAGE);
     if (at & (LULL_PAGE - 1) || (flags & SHM_REMAP && !at))
@@ -508,7 +508,7 @@ long sys_shmdt(struct frame *f)
 {
     long r = -EINVAL;
     if (!(boot_info()->flags & LULL_BOOT_F_WINDOWS))
-        return refuse(67);
+        return refuse(NR_shmdt);
     spin_lock(&mm_lock);
     const struct lull_map *m = vma_at(f->rdi);
     if (m && m->flags & LULL_MAP_SHM && m->offset == 0 && m->start == f->rdi) {
@@ -532,7 +532,7 @@ static long remap_pages(u64 start, u64 end, u64 page)
 {
     const struct lull_map *v = vma_at(start);
     if (!v || !lull_map_shared(v) || LULL_MAP_PAGE(v->flags))
-        return v && LULL_MAP_PAGE(v->flags) ? refuse(216) : -EINVAL;
+        return v && LULL_MAP_PAGE(v->flags) ? refuse(NR_remap_file_pages) : -EINVAL;
     const u32 state = LULL_MAP_BEYOND;
     struct lull_map m = vma_piece(v, start, end);
     for (u64 at = v->end; at < end; at = v->end) {
@@ -543,7 +543,7 @@ static long remap_pages(u64 start, u64 end, u64 page)
     if (sealed_in(start, end))
         return -EPERM;
     if (guard_in(start, end))
-        return refuse(216);
+        return refuse(NR_remap_file_pages);
     if (!vma_room(2))
         return -ENOMEM;
     pt_unmap(start, end);

@@ -9,8 +9,6 @@
 
 #define CHILDREN_MAX 32
 #define ARCH_SET_GS 0x1001
-#define NR_CLOSE 3
-#define NR_PIDFD_OPEN 434
 #define ARGS_MAX 0x40000u /* strings: more than can be passed on */
 
 /* Between the states of blocks and what /proc shows (mm/block.c, LULL_PROC). */
@@ -69,14 +67,14 @@ long child_pidfd(const struct child_wants *w, long pid)
         return 0;
     if (!pid && (copy_in(&fd, w->pidfd, sizeof fd) || copy_out(w->pidfd, &fd, sizeof fd)))
         return -EFAULT;
-    long r = forward_raw(NR_PIDFD_OPEN, arg);
+    long r = forward_raw(NR_pidfd_open, arg);
     if (r < 0)
         return r;
     fd = (u32)r;
     if (pid)
         return copy_out(w->pidfd, &fd, sizeof fd);
     arg[0] = fd;
-    forward_raw(NR_CLOSE, arg);
+    forward_raw(NR_close, arg);
     return 0;
 }
 
@@ -86,7 +84,7 @@ long child_start(struct frame *f, const struct child_wants *w)
     static const u64 none[6];
     if (t->seccomp || machine.xsave_size > sizeof((struct child *)0)->xsave ||
         boot_info()->flags & LULL_BOOT_F_CHILD_NS)
-        return refuse(58);
+        return refuse(NR_vfork);
     struct child *c = child_alloc();
     if (!c)
         return -EAGAIN;
@@ -94,7 +92,7 @@ long child_start(struct frame *f, const struct child_wants *w)
     pid = pid ? pid : forward_raw(LULL_NR_SPAWN, none);
     if (pid <= 0) {
         child_free(c);
-        return pid == -ENOSYS ? refuse(58) : pid;
+        return pid == -ENOSYS ? refuse(NR_vfork) : pid;
     }
     c->pid = (i32)pid;
     c->parent = *f;
@@ -198,9 +196,9 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
         !strings_readable(argv) || !strings_readable(envp))
         return -EFAULT;
     if (boot_info()->flags & LULL_BOOT_F_CHILD_NS) /* the next image could create no threads */
-        return refuse(59);
+        return refuse(NR_execve);
     if (t->seccomp && !t->child) /* the next image would not have its filters */
-        return refuse(59);
+        return refuse(NR_execve);
     u64 arg[6] = {path | at << LULL_EXEC_AT, argv, envp, t->sig.mask, 0, t->affinity[0]};
     arg[3] |= nofollow ? LULL_EXEC_NOFOLLOW : 0;
     spin_lock(&signal_lock);
@@ -213,7 +211,7 @@ static long exec(u64 at, u64 path, bool nofollow, u64 argv, u64 envp)
     long r = forward_raw(LULL_NR_EXEC, arg);
     if (!t->child)
         signals_show_end();
-    return r == -ENOSYS ? refuse(59) : r;
+    return r == -ENOSYS ? refuse(NR_execve) : r;
 }
 
 long sys_execve(struct frame *f)
@@ -271,34 +269,34 @@ static long child_leave(struct frame *f)
 static bool child_shares(u64 nr)
 {
     switch (nr) {
-    case 10:  /* mprotect */
-    case 11:  /* munmap */
-    case 12:  /* brk */
-    case 14:  /* rt_sigprocmask: the thread's own, put back at the end */
-    case 24:  /* sched_yield */
-    case 25:  /* mremap */
-    case 28:  /* madvise */
-    case 149: /* mlock ... */
-    case 150:
-    case 151:
-    case 152:
-    case 216: /* remap_file_pages */
-    case 325: /* mlock2 */
-    case 462: /* mseal */
-    case 35:  /* nanosleep */
-    case 96:  /* gettimeofday */
-    case 131: /* sigaltstack */
-    case 146: /* sched_get_priority_max, sched_get_priority_min */
-    case 147:
-    case 201: /* time */
-    case 202: /* futex */
-    case 206: /* io_setup, io_destroy, io_submit */
-    case 207:
-    case 209:
-    case 228: /* clock_gettime ... */
-    case 229:
-    case 230:
-    case 309: /* getcpu */
+    case NR_mprotect:
+    case NR_munmap:
+    case NR_brk:
+    case NR_rt_sigprocmask: /* the thread's own, put back at the end */
+    case NR_sched_yield:
+    case NR_mremap:
+    case NR_madvise:
+    case NR_mlock:
+    case NR_munlock:
+    case NR_mlockall:
+    case NR_munlockall:
+    case NR_remap_file_pages:
+    case NR_mlock2:
+    case NR_mseal:
+    case NR_nanosleep:
+    case NR_gettimeofday:
+    case NR_sigaltstack:
+    case NR_sched_get_priority_max:
+    case NR_sched_get_priority_min:
+    case NR_time:
+    case NR_futex:
+    case NR_io_setup:
+    case NR_io_destroy:
+    case NR_io_submit:
+    case NR_clock_gettime:
+    case NR_clock_getres:
+    case NR_clock_nanosleep:
+    case NR_getcpu:
         return true;
     default:
         return false;
@@ -310,29 +308,29 @@ long child_dispatch(struct frame *f, u64 nr)
     struct child *c = current()->child;
     const struct lull_sysdesc *d = nr < LULL_NR_MAX ? &syscall_table[nr] : NULL;
     switch (nr) {
-    case 9: /* mmap: not with the child's descriptors */
+    case NR_mmap: /* not with the child's descriptors */
         return ((u32)f->r10 & 0x2f) == 0x22 ? syscall_local(f, nr) : refuse(nr);
-    case 13:
+    case NR_rt_sigaction:
         return child_sigaction(f, c);
-    case 158: /* arch_prctl: FS is put back at the end */
+    case NR_arch_prctl: /* FS is put back at the end */
         return (u32)f->rdi == ARCH_SET_GS ? refuse(nr) : syscall_local(f, nr);
-    case 39:  /* getpid */
-    case 186: /* gettid */
+    case NR_getpid:
+    case NR_gettid:
         return c->pid;
-    case 110: /* getppid */
+    case NR_getppid:
         return (long)boot_info()->pid;
-    case 59:
-    case 322: {
-        long r = nr == 59 ? sys_execve(f) : sys_execveat(f);
+    case NR_execve:
+    case NR_execveat: {
+        long r = nr == NR_execve ? sys_execve(f) : sys_execveat(f);
         return r ? r : child_end(f);
     }
-    case 60:
-    case 231:
+    case NR_exit:
+    case NR_exit_group:
         return child_leave(f);
-    case 97: /* limits are the child's own */
-    case 160:
-    case 302:
-    case 62: /* kill */
+    case NR_getrlimit: /* limits are the child's own */
+    case NR_setrlimit:
+    case NR_prlimit64:
+    case NR_kill:
         return forward_call(f, d);
     default:
         break;

@@ -20,7 +20,7 @@ long fork_start(const struct child_wants *w)
 {
     struct thread *t = current();
     if (!(boot_info()->flags & LULL_BOOT_F_FORK))
-        return refuse(57);
+        return refuse(NR_fork);
     long r = child_pidfd(w, 0);
     if (r)
         return r;
@@ -41,7 +41,7 @@ long fork_start(const struct child_wants *w)
         copy_out(w->parent_tid, &tid, sizeof tid);
     if (pid > 0)
         child_pidfd(w, pid);
-    return pid == -ENOSYS ? refuse(57) : pid;
+    return pid == -ENOSYS ? refuse(NR_fork) : pid;
 }
 
 /* A thread that is put on a core begins on its way back to the program. */

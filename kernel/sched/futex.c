@@ -213,7 +213,7 @@ static long futex_wait(const struct frame *f, u32 bits, u64 deadline)
         return 0;
     if (!in_time)
         return -ETIMEDOUT;
-    return deadline == NEVER ? -ERESTART : thread_resumes(NR_FUTEX, deadline);
+    return deadline == NEVER ? -ERESTART : thread_resumes(NR_futex, deadline);
 }
 
 long futex_resume(struct frame *f, u64 deadline)
@@ -436,7 +436,7 @@ static long futex_shared(struct frame *f, int cmd)
     if (wait) /* who waits is woken by priority */
         arg[1] |= min_u64(current()->base_prio, PRIO_MAX) << LULL_FUTEX_PRIO;
     if (cmd > FUTEX_WAKE_BITSET || cmd == 2 || (cmd > FUTEX_WAKE_OP && cmd < FUTEX_WAIT_BITSET))
-        return refuse(202);
+        return refuse(NR_futex);
     long r = forward_raw(LULL_NR_FUTEX, arg);
     return r == -ERESTART && wait && f->r10 ? -EINTR : r;
 }

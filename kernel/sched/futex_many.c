@@ -32,7 +32,7 @@ static long waitv_decode(uaddr list, u32 n, struct futex_waiter *w, u32 *val)
         windows += !(v.flags & FUTEX_PRIVATE) && futex_in_window(v.addr);
     }
     if (windows && windows < n)
-        return refuse(NR_FUTEX_WAITV);
+        return refuse(NR_futex_waitv);
     for (u32 i = 0; i < n; i++) {
         long r = futex_check(w[i].addr);
         if (r)

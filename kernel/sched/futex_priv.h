@@ -5,8 +5,6 @@
 
 #include "sched/thread.h"
 
-#define NR_FUTEX 202
-#define NR_FUTEX_WAITV 449
 #define FUTEX_WAKE 1
 #define FUTEX_OWNER_DIED 0x40000000u
 #define FUTEX_WAITERS 0x80000000u

@@ -184,7 +184,7 @@ static long clone_decode(const struct clone_args *a)
         return -EINVAL;
     if (a->flags & CLONE_THREAD && ((a->flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS ||
                                     a->flags & ~known || a->set_tid_size))
-        return refuse(56);
+        return refuse(NR_clone);
     if (a->flags & CLONE_SETTLS && !user_range_ok(a->tls, 8))
         return -EPERM;
     return 0;
@@ -270,7 +270,7 @@ static long clone_process(struct frame *f, const struct clone_args *a)
     bool one = vfork == CLONE_VM || vfork == CLONE_VFORK;
     bool plain = !w.flags && !w.ntids && a->exit_signal == SIGCHLD;
     if (a->flags & ~(known | LULL_FORK_FLAGS) || one || (vfork && !plain))
-        return refuse(56);
+        return refuse(NR_clone);
     if (copy_in(tids, a->set_tid, w.ntids * sizeof tids[0]))
         return -EFAULT;
     if (a->flags & CLONE_PIDFD && !a->pidfd)

@@ -259,7 +259,7 @@ long sys_kill(struct frame *f)
         return -EINVAL;
     if (!is_this_process(pid)) {
         u64 arg[6] = {f->rdi, f->rsi};
-        return forward_raw(62, arg); /* others, or a group that we may belong to */
+        return forward_raw(NR_kill, arg); /* others, or a group that we may belong to */
     }
     if (signo) {
         struct sigshort info = signal_own_info(SI_USER);

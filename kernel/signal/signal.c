@@ -529,7 +529,7 @@ static void restart(struct frame *f, bool handler, u64 flags)
         f->rax = (u64)-EINTR;
         return;
     }
-    f->rax = r == -ERESTART_BLOCK ? NR_RESTART_SYSCALL : f->orig;
+    f->rax = r == -ERESTART_BLOCK ? NR_restart_syscall : f->orig;
     f->rip -= 2; /* the syscall itself, which still stands behind a rewritten site */
     f->orig = ~0ul;
 }

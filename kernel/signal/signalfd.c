@@ -8,10 +8,6 @@
 #include "signal/signal_priv.h"
 #include "sys/sys.h"
 
-#define NR_SIGNALFD 282
-#define NR_SIGNALFD4 289
-#define NR_READ 0
-#define NR_PREADV2 327
 #define RWF_NOWAIT 8u
 #define SIGRTMIN_KERNEL 32
 #define SI_SIGIO (-5)
@@ -85,12 +81,12 @@ static long make(struct frame *f, u32 nr)
 
 long sys_signalfd(struct frame *f)
 {
-    return make(f, NR_SIGNALFD);
+    return make(f, NR_signalfd);
 }
 
 long sys_signalfd4(struct frame *f)
 {
-    return make(f, NR_SIGNALFD4);
+    return make(f, NR_signalfd4);
 }
 
 /* struct signalfd_siginfo, linux/signalfd.h */
@@ -187,9 +183,9 @@ long signalfd_read(u32 nr, const u64 arg[6])
     if (about & (i64)STOP_BIT)
         set |= sig_bit(NSIG);
     watch(set);
-    bool nonblock = (u64)about & KILL_BIT || (nr == NR_PREADV2 && arg[5] & RWF_NOWAIT);
+    bool nonblock = (u64)about & KILL_BIT || (nr == NR_preadv2 && arg[5] & RWF_NOWAIT);
     struct sink k = {.base = arg[1], .len = arg[2]};
-    if (nr != NR_READ)
+    if (nr != NR_read)
         k = (struct sink){.iov = arg[1], .left = arg[2]};
     u64 records = sink_room(k) / sizeof(struct record);
     if (!records)

@@ -9,9 +9,6 @@
 #include "signal/signal.h"
 #include "sys/sys.h"
 
-#define NR_IO_SETUP 206u
-#define NR_IO_DESTROY 207u
-#define NR_IO_SUBMIT 209u
 #define PREAD 0u /* linux/aio_abi.h */
 #define PWRITE 1u
 #define PREADV 7u
@@ -60,10 +57,10 @@ long sys_io_setup(struct frame *f)
     if (r)
         return r;
     arg[1] = at;
-    r = forward_raw(NR_IO_SETUP, arg);
+    r = forward_raw(NR_io_setup, arg);
     if (r == 0 && copy_out(f->rsi, &at, sizeof at)) {
         arg[0] = at;
-        forward_raw(NR_IO_DESTROY, arg);
+        forward_raw(NR_io_destroy, arg);
         r = -EFAULT;
     }
     if (r)
@@ -101,7 +98,7 @@ void aio_cancel_note(u64 arg[6])
 long sys_io_destroy(struct frame *f)
 {
     u64 ctx = context_readable(f->rdi), arg[6] = {ctx};
-    long r = forward_raw(NR_IO_DESTROY, arg);
+    long r = forward_raw(NR_io_destroy, arg);
     if (r == 0) {
         page_free(ctx);
         __atomic_fetch_sub(&ncontexts, 1, __ATOMIC_RELAXED);
@@ -168,7 +165,7 @@ long sys_io_submit(struct frame *f)
         u64 batch =
             next_batch(f->rdx + (u64)done * 8, min_u64((u64)(n - done), LULL_AIO_BATCH), arg);
         arg[1] = batch;
-        long r = forward_raw(NR_IO_SUBMIT, arg);
+        long r = forward_raw(NR_io_submit, arg);
         if (r < 0)
             return done ? done : r;
         raise_with(r);

@@ -16,18 +16,7 @@
 #define MMSG_SIZE 64 /* struct mmsghdr */
 #define MMSG_LEN 56
 #define MAX_HANDLE 128 /* MAX_HANDLE_SZ */
-#define NR_FCNTL 72
 #define F_GETFL 3
-#define NR_GETRANDOM 318
-#define NR_SELECT 23
-#define NR_PSELECT6 270
-#define NR_SENDTO 44
-#define NR_RECVFROM 45
-#define NR_PREADV2 327
-#define NR_PWRITEV2 328
-#define NR_VMSPLICE 278
-#define NR_PROCESS_VM_READV 310
-#define NR_PROCESS_VM_WRITEV 311
 #define SEMS_MAX 32000u /* in a set */
 
 /* How much of [p, p+n) the application may use so; n when all. */
@@ -140,7 +129,7 @@ static u64 messages_usable(uaddr p, u64 n, u32 prot, u64 *word)
 static u32 vmsplice_prot(i32 fd)
 {
     u64 arg[6] = {(u64)(i64)fd, F_GETFL};
-    long flags = forward_raw(NR_FCNTL, arg);
+    long flags = forward_raw(NR_fcntl, arg);
     return flags >= 0 && (flags & 3) == 0 ? PROT_WRITE : PROT_READ;
 }
 
@@ -283,10 +272,10 @@ static bool iov_note(const struct lull_sysdesc *d, unsigned i, u64 arg[6], u32 p
 {
     u64 nr = (u64)(d - syscall_table);
     i64 have = iov_have(arg[i], arg[i + 1], prot);
-    if (have > 0 && (nr == NR_PROCESS_VM_READV || nr == NR_PROCESS_VM_WRITEV))
+    if (have > 0 && (nr == NR_process_vm_readv || nr == NR_process_vm_writev))
         arg[0] |= min_u64((u64)have, 0xffffffff) << 32;
     else if (have > 0)
-        arg[nr == NR_PREADV2 || nr == NR_PWRITEV2 ? 4 : LULL_ARG_HAVE] = (u64)have;
+        arg[nr == NR_preadv2 || nr == NR_pwritev2 ? 4 : LULL_ARG_HAVE] = (u64)have;
     return have >= 0;
 }
 
@@ -405,7 +394,7 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         return shmctl_ok((u32)arg[1], arg[2]);
     case 66: /* semctl */
         return semctl_ok((u32)arg[2], arg[3], &arg[LULL_ARG_HAVE]);
-    case NR_VMSPLICE:
+    case NR_vmsplice:
         return iov_note(d, 1, arg, vmsplice_prot((i32)arg[0]));
     case 299: /* recvmmsg, sendmmsg: up to the bad message, or the most that there can be */
     case 307:
@@ -415,8 +404,8 @@ static bool special_ok(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         if (have)
             arg[2] = have;
         return have || !n;
-    case NR_PROCESS_VM_READV:
-    case NR_PROCESS_VM_WRITEV:
+    case NR_process_vm_readv:
+    case NR_process_vm_writev:
         return arg[4] > IOV_MAX || usable_all(arg[3], arg[4] * sizeof(struct iovec), PROT_READ);
     case 303: /* name_to_handle_at, open_by_handle_at */
         return handle_ok(arg[2], PROT_WRITE);
@@ -488,11 +477,11 @@ void args_begin(u32 nr, const struct lull_sysdesc *d, u64 arg[6])
 {
     if (d->nargs <= LULL_ARG_HAVE)
         arg[LULL_ARG_HAVE] = 0;
-    if (nr == NR_PREADV2 || nr == NR_PWRITEV2)
+    if (nr == NR_preadv2 || nr == NR_pwritev2)
         arg[4] = 0;
-    if (nr == NR_PROCESS_VM_READV || nr == NR_PROCESS_VM_WRITEV)
+    if (nr == NR_process_vm_readv || nr == NR_process_vm_writev)
         arg[0] = (u32)arg[0];
-    if (nr == NR_SENDTO || nr == NR_RECVFROM)
+    if (nr == NR_sendto || nr == NR_recvfrom)
         arg[3] = (u32)arg[3];
 }
 
@@ -516,14 +505,14 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
         arg[LULL_ARG_HAVE] = ok && !usable_all(p, 16, PROT_WRITE);
         break;
     case LULL_A_INOUT:
-        if (nr != NR_SELECT && nr != NR_PSELECT6) {
+        if (nr != NR_select && nr != NR_pselect6) {
             ok = inout_ok(&arg[i], a.param);
             break;
         }
         /* fall through */
     case LULL_A_OUT:
         n = a.param;
-        if (nr == NR_SELECT || nr == NR_PSELECT6) /* sets are as long as the first argument says */
+        if (nr == NR_select || nr == NR_pselect6) /* sets are as long as the first argument says */
             n = (i32)arg[0] > 0 ? min_u64(((u32)arg[0] + 63) / 64 * 8, 128) : 0;
         ok = usable_all(p, n, PROT_WRITE);
         break;
@@ -536,9 +525,9 @@ void args_check(const struct lull_sysdesc *d, unsigned i, u64 arg[6])
             return;
         }
         u64 have = n ? usable(p, n, prot) : 0;
-        if (have < n && have && nr == NR_GETRANDOM)
+        if (have < n && have && nr == NR_getrandom)
             arg[a.param] = have; /* filled up to the bad page */
-        else if (have < n && (nr == NR_SENDTO || nr == NR_RECVFROM) && i == 1 && range_exists(p, n))
+        else if (have < n && (nr == NR_sendto || nr == NR_recvfrom) && i == 1 && range_exists(p, n))
             arg[3] = (u32)arg[3] | (have + 1) << 32;
         else if (have < n && have && d->nargs <= LULL_ARG_HAVE)
             arg[LULL_ARG_HAVE] = have; /* what comes of it is Linux's to say */

@@ -9,20 +9,7 @@
 #define SPIN_NS 100000u       /* how long a caller looks for its answer itself */
 #define SPIN_CHILD_NS 20000u  /* the same, of one that waits for a child, which wants the core */
 #define DYING_NS 1000000000ul /* how long a fatal signal waits for Linux's answer */
-#define NR_POLL 7
-#define NR_SELECT 23
-#define NR_SEMOP 65
-#define NR_MSGSND 69
 #define PIDFD_THREAD 0x80u
-#define NR_MSGRCV 70
-#define NR_IO_GETEVENTS 208
-#define NR_SEMTIMEDOP 220
-#define NR_EPOLL_WAIT 232
-#define NR_PSELECT6 270
-#define NR_PPOLL 271
-#define NR_EPOLL_PWAIT 281
-#define NR_IO_PGETEVENTS 333
-#define NR_EPOLL_PWAIT2 441
 #define FUTEX_WAIT 0u
 #define FUTEX_WAIT_BITSET 9u
 #define FUTEX_CMD_MASK 127u
@@ -79,7 +66,7 @@ static bool answered(const struct thread *t)
 /* wait4, waitid: without WNOHANG. Children have the cores of their parent. */
 static bool waits_for_child(u32 nr, const u64 arg[6])
 {
-    return (nr == 61 && !(arg[2] & 1)) || (nr == 247 && !(arg[3] & 1));
+    return (nr == NR_wait4 && !(arg[2] & 1)) || (nr == NR_waitid && !(arg[3] & 1));
 }
 
 /* The answer is likely to come soon, and nobody else wants the core: look for it here. */
@@ -171,27 +158,28 @@ static long forward_once(u32 nr, const u64 arg[6])
 /* Calls that are never restarted behind a handler, whatever SA_RESTART says (signal(7)). */
 static bool never_restarts(u32 nr)
 {
-    return nr == NR_POLL || nr == NR_SELECT || nr == NR_EPOLL_WAIT || nr == NR_PSELECT6 ||
-           nr == NR_PPOLL || nr == NR_EPOLL_PWAIT || nr == NR_EPOLL_PWAIT2 || nr == NR_SEMOP ||
-           nr == NR_SEMTIMEDOP || nr == NR_MSGSND || nr == NR_MSGRCV || nr == NR_IO_PGETEVENTS;
+    return nr == NR_poll || nr == NR_select || nr == NR_epoll_wait || nr == NR_pselect6 ||
+           nr == NR_ppoll || nr == NR_epoll_pwait || nr == NR_epoll_pwait2 || nr == NR_semop ||
+           nr == NR_semtimedop || nr == NR_msgsnd || nr == NR_msgrcv || nr == NR_io_pgetevents;
 }
 
 /* These look for signals once more before they answer that the time is over. */
 static bool signal_before_timeout(u32 nr)
 {
-    return nr == NR_POLL || nr == NR_SELECT || nr == NR_PSELECT6 || nr == NR_PPOLL;
+    return nr == NR_poll || nr == NR_select || nr == NR_pselect6 || nr == NR_ppoll;
 }
 
 /* Where a call has its timeout in ms: as a number, so that what is left is worked out here. */
 static int timeout_arg(u32 nr)
 {
-    return nr == NR_POLL ? 2 : nr == NR_EPOLL_WAIT || nr == NR_EPOLL_PWAIT ? 3 : -1;
+    return nr == NR_poll ? 2 : nr == NR_epoll_wait || nr == NR_epoll_pwait ? 3 : -1;
 }
 
 /* Raises what Linux raised along with the answer; the answer without it. */
 static long raise_with(u32 nr, long r)
 {
-    bool partial = (nr == 1 || nr == 20 || nr == 44) && r >= LULL_SIGPIPE && r < LULL_RENAMES;
+    bool partial = (nr == NR_write || nr == NR_writev || nr == NR_sendto) && r >= LULL_SIGPIPE &&
+                   r < LULL_RENAMES;
     struct sigshort info = signal_own_info(SI_USER);
     if (r == -LULL_ESIGXFSZ) {
         signal_send(current(), SIGXFSZ, &info);
@@ -229,7 +217,7 @@ static long name_written(i32 tid, const u64 arg[6])
 
 static bool may_use_terminal(u32 nr)
 {
-    return nr <= 1 || nr == 16 || nr == 19 || nr == 20; /* read, write, ioctl, readv, writev */
+    return nr == NR_read || nr == NR_write || nr == NR_ioctl || nr == NR_readv || nr == NR_writev;
 }
 
 /* Linux lets who blocks SIGTTIN and SIGTTOU do as who ignores them. */
@@ -255,7 +243,7 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
         u64 since = rdtsc();
         long r = raise_with(nr, forward_once(nr, arg));
         note_wait(nr, since);
-        if (r >= LULL_RENAMES && (nr == 1 || nr == 18))
+        if (r >= LULL_RENAMES && (nr == NR_write || nr == NR_pwrite64))
             return name_written((i32)r, arg);
         if (r == -LULL_E_SIGNALFD)
             return signalfd_read(nr, arg);
@@ -269,7 +257,7 @@ static long forward_until(u32 nr, const u64 args[6], u64 end)
                 return forward_ignoring_stops(nr, arg);
             continue;
         }
-        if (r == -LULL_E_INTR_FINAL || nr == NR_IO_GETEVENTS)
+        if (r == -LULL_E_INTR_FINAL || nr == NR_io_getevents)
             return -EINTR;
         if (end != NEVER)
             return thread_resumes(nr, end);
@@ -291,25 +279,25 @@ static long mask_fetch(const struct frame *f, u32 nr, u64 *mask)
     u64 set[2] = {0, 0}; /* address, size */
     uaddr time = 0;
     switch (nr) {
-    case NR_PSELECT6:
+    case NR_pselect6:
         if (f->r9 && copy_in(set, f->r9, sizeof set))
             return -EFAULT;
         time = f->r8;
         break;
-    case NR_PPOLL:
+    case NR_ppoll:
         set[0] = f->r10;
         set[1] = f->r8;
         time = f->rdx;
         break;
-    case NR_IO_PGETEVENTS: /* any time will do */
+    case NR_io_pgetevents: /* any time will do */
         if ((f->r8 && args_usable(f->r8, 16, PROT_READ) != 16) ||
             (f->r9 && copy_in(set, f->r9, sizeof set)))
             return -EFAULT;
         break;
-    case NR_EPOLL_PWAIT2:
+    case NR_epoll_pwait2:
         time = f->r10;
         /* fall through */
-    case NR_EPOLL_PWAIT:
+    case NR_epoll_pwait:
         set[0] = f->r8;
         set[1] = f->r9;
         break;
@@ -335,19 +323,19 @@ static long name_process(u32 nr, u64 arg[6])
 {
     unsigned i = 0;
     switch (nr) {
-    case 109: /* setpgid */
-    case 121: /* getpgid */
-    case 124: /* getsid */
-    case 434: /* pidfd_open */
+    case NR_setpgid:
+    case NR_getpgid:
+    case NR_getsid:
+    case NR_pidfd_open:
         break;
-    case 140: /* getpriority, setpriority of PRIO_PROCESS */
-    case 141:
+    case NR_getpriority: /* getpriority, setpriority of PRIO_PROCESS */
+    case NR_setpriority:
         if ((i32)arg[0] != 0)
             return 0;
         i = 1;
         break;
-    case 251: /* ioprio_set, ioprio_get of IOPRIO_WHO_PROCESS */
-    case 252:
+    case NR_ioprio_set: /* ioprio_set, ioprio_get of IOPRIO_WHO_PROCESS */
+    case NR_ioprio_get:
         if ((i32)arg[0] != 1)
             return 0;
         i = 1;
@@ -358,9 +346,9 @@ static long name_process(u32 nr, u64 arg[6])
     i32 id = (i32)arg[i];
     if (id <= 0 || id == (i32)boot_info()->pid || !thread_exists(id))
         return 0;
-    if (nr == 109)
+    if (nr == NR_setpgid)
         return -EINVAL;
-    if (nr == 434)
+    if (nr == NR_pidfd_open)
         return (u32)arg[1] & PIDFD_THREAD ? refuse(nr) : -ENOENT;
     arg[i] = boot_info()->pid;
     return 0;

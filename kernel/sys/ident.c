@@ -94,8 +94,9 @@ static void setxid_enter(void)
 long sys_setxid(struct frame *f)
 {
     struct thread *t = current();
-    u64 nr = f->orig, list = nr == 116 ? list_hash(f->rdi, f->rsi) : 0;
-    bool one = nr == 105 || nr == 106, two = nr == 113 || nr == 114 || nr == 116;
+    u64 nr = f->orig, list = nr == NR_setgroups ? list_hash(f->rdi, f->rsi) : 0;
+    bool one = nr == NR_setuid || nr == NR_setgid,
+         two = nr == NR_setreuid || nr == NR_setregid || nr == NR_setgroups;
     u64 arg[3] = {f->rdi, one ? 0 : f->rsi, one || two ? 0 : f->rdx};
     setxid_enter();
     bool again = t->setxid != setxid.count && setxid.nr == nr && setxid.list == list &&
@@ -156,7 +157,7 @@ long sys_get_robust_list(struct frame *f)
         /* another process's: Linux says whether there is one, and that it may not be seen */
         u64 arg[6] = {f->rdi, LULL_FUTEX_ROBUST};
         long r = (u32)tid == boot_info()->pid ? -ESRCH : forward_raw(LULL_NR_FUTEX, arg);
-        return r == -EFAULT ? refuse(274) : r;
+        return r == -EFAULT ? refuse(NR_get_robust_list) : r;
     }
     if (copy_out(f->rdx, &len, 8) || copy_out(f->rsi, &head, 8))
         return -EFAULT;

@@ -23,7 +23,6 @@
 #define SIGEV_THREAD_ID 4
 #define TIMER_ABSTIME 1
 #define NS 1000000000ul
-#define NR_CLOCK_GETRES 229
 
 enum clock_kind { CLOCK_WALL, CLOCK_REAL, CLOCK_TAI, CLOCK_PROCESS_CPU, CLOCK_THREAD_CPU };
 
@@ -357,7 +356,7 @@ void itimers_start(void)
 /* A clock that Linux alone knows: it wakes a machine that sleeps. */
 static long alarm_clock(i32 id, u8 *kind)
 {
-    long r = forward_raw(NR_CLOCK_GETRES, (const u64[6]){(u64)(i64)id});
+    long r = forward_raw(NR_clock_getres, (const u64[6]){(u64)(i64)id});
     if (r) /* no such clock in this machine */
         return -EOPNOTSUPP;
     if (boot_info()->euid)
@@ -377,7 +376,9 @@ static long clock_decode(i32 id, u8 *kind, i32 *tid)
         if (r == 0)
             *kind = thread ? CLOCK_THREAD_CPU : CLOCK_PROCESS_CPU;
         if (r == -ESRCH) /* another process's: is there one? */
-            r = forward_raw(NR_CLOCK_GETRES, (const u64[6]){(u64)(i64)id}) ? -EINVAL : refuse(222);
+            r = forward_raw(NR_clock_getres, (const u64[6]){(u64)(i64)id})
+                    ? -EINVAL
+                    : refuse(NR_timer_create);
         return r;
     }
     switch (id) {

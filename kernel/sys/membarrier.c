@@ -6,7 +6,6 @@
 #include "kernel.h"
 #include "sys/sys.h"
 
-#define NR_MEMBARRIER 324
 #define QUERY 0
 #define GLOBAL 1u
 #define GLOBAL_EXPEDITED 2u
@@ -42,13 +41,13 @@ static long own_cores(u32 needs, bool restart)
 
 static long of_linux(void)
 {
-    long r = forward_raw(NR_MEMBARRIER, (const u64[6]){QUERY});
+    long r = forward_raw(NR_membarrier, (const u64[6]){QUERY});
     return r == -ENOSYS ? 0 : r < 0 ? r : r & OF_LINUX;
 }
 
 long sys_membarrier(struct frame *f)
 {
-    const struct lull_sysdesc *d = &syscall_table[NR_MEMBARRIER];
+    const struct lull_sysdesc *d = &syscall_table[NR_membarrier];
     u32 cmd = (u32)f->rdi, flags = (u32)f->rsi;
     if (flags && !(cmd == RSEQ && flags == FLAG_CPU))
         return -EINVAL;

@@ -92,27 +92,27 @@ static bool may_be_proc(uaddr path)
 void procinfo_for_call(const struct frame *f, u32 nr)
 {
     switch (nr) {
-    case 98:  /* getrusage */
-    case 100: /* times */
-    case 78:  /* getdents */
-    case 217: /* getdents64 */
+    case NR_getrusage:
+    case NR_times:
+    case NR_getdents:
+    case NR_getdents64:
         procinfo_update();
         break;
-    case 2:  /* open */
-    case 4:  /* stat */
-    case 6:  /* lstat */
-    case 21: /* access */
-    case 89: /* readlink */
+    case NR_open:
+    case NR_stat:
+    case NR_lstat:
+    case NR_access:
+    case NR_readlink:
         if (may_be_proc(f->rdi))
             procinfo_update();
         break;
-    case 257: /* openat */
-    case 262: /* newfstatat */
-    case 267: /* readlinkat */
-    case 269: /* faccessat */
-    case 332: /* statx */
-    case 437: /* openat2 */
-    case 439: /* faccessat2 */
+    case NR_openat:
+    case NR_newfstatat:
+    case NR_readlinkat:
+    case NR_faccessat:
+    case NR_statx:
+    case NR_openat2:
+    case NR_faccessat2:
         if (may_be_proc(f->rsi))
             procinfo_update();
         break;

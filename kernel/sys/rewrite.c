@@ -57,7 +57,7 @@ _Static_assert(sizeof(u64) * WAYS <= STUB_SIZE, "an area's first slot holds ever
 
 static u32 way_of(u32 nr)
 {
-    if (nr == 24 && boot_info()->flags & LULL_BOOT_F_SHARED)
+    if (nr == NR_sched_yield && boot_info()->flags & LULL_BOOT_F_SHARED)
         return 0; /* sched_yield is more than a look then */
     for (u32 i = 1; i < WAYS; i++) {
         if (ways[i].nr == nr)

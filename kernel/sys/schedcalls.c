@@ -8,17 +8,6 @@
 #define SCHED_RR 2
 #define SCHED_RESET_ON_FORK 0x40000000u
 #define MASK_WORDS (LULL_MASK_MAX / 8)
-#define NR_GETPRIORITY 140
-#define NR_SETPRIORITY 141
-#define NR_SETPARAM 142
-#define NR_GETPARAM 143
-#define NR_SETSCHEDULER 144
-#define NR_GETSCHEDULER 145
-#define NR_RR_INTERVAL 148
-#define NR_SETAFFINITY 203
-#define NR_GETAFFINITY 204
-#define NR_SETATTR 314
-#define NR_GETATTR 315
 #define DEADLINE_FLAGS 6u                /* RECLAIM, DL_OVERRUN */
 #define RUNTIME_LEAST 1024ul             /* ns */
 #define PERIOD_LEAST 100000ul            /* ns: sched_deadline_period_min_us by default */
@@ -65,7 +54,7 @@ static long ask_linux(struct frame *f, u32 nr)
     if ((u32)f->rdi == boot_info()->pid) /* its first thread has ended */
         return -ESRCH;
     struct frame as_linux = *f;
-    if (nr == NR_SETAFFINITY || nr == NR_GETAFFINITY)
+    if (nr == NR_sched_setaffinity || nr == NR_sched_getaffinity)
         as_linux.rsi = (u32)f->rsi; /* a length of 32 bits */
     return forward_call(&as_linux, &syscall_table[nr]);
 }
@@ -97,7 +86,7 @@ long sys_sched_setaffinity(struct frame *f)
     }
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_SETAFFINITY);
+        return ask_linux(f, NR_sched_setaffinity);
     bool bound = t->policy == SCHED_DEADLINE && !all_cores(cores);
     if (bound || !any) {
         spin_unlock(&threads_lock);
@@ -122,7 +111,7 @@ long sys_sched_getaffinity(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_GETAFFINITY);
+        return ask_linux(f, NR_sched_getaffinity);
     for (u32 i = 0; i < b->ncores; i++) {
         if (affinity_has(t, i) && b->cpu[i] / 64 < MASK_WORDS)
             mask[b->cpu[i] / 64] |= 1ul << (b->cpu[i] % 64);
@@ -248,12 +237,12 @@ long sys_sched_setscheduler(struct frame *f)
 {
     if ((i32)f->rsi < 0)
         return -EINVAL;
-    return set_by_param(f, NR_SETSCHEDULER, (i32)f->rsi, f->rdx);
+    return set_by_param(f, NR_sched_setscheduler, (i32)f->rsi, f->rdx);
 }
 
 long sys_sched_setparam(struct frame *f)
 {
-    return set_by_param(f, NR_SETPARAM, -1, f->rsi);
+    return set_by_param(f, NR_sched_setparam, -1, f->rsi);
 }
 
 /* struct sched_attr, version 1 (sched_setattr(2)). */
@@ -311,7 +300,7 @@ static long nice_get(i32 tid, i32 *nice)
     spin_unlock(&threads_lock);
     if (!linux_has)
         return 0;
-    long r = forward_raw(NR_GETPRIORITY, (const u64[6]){0, boot_info()->pid});
+    long r = forward_raw(NR_getpriority, (const u64[6]){0, boot_info()->pid});
     if (r < 0)
         return r;
     *nice = 20 - (i32)r;
@@ -335,7 +324,7 @@ static long nice_set(i32 tid, i32 nice)
     bool main = t->tid == (i32)boot_info()->pid;
     spin_unlock(&threads_lock);
     if (main)
-        r = forward_raw(NR_SETPRIORITY, (const u64[6]){0, 0, (u64)(i64)nice});
+        r = forward_raw(NR_setpriority, (const u64[6]){0, 0, (u64)(i64)nice});
     else if (nice < now && boot_info()->euid != 0) /* RLIMIT_NICE is not looked at */
         r = -EACCES;
     t = r ? NULL : lock_thread(tid);
@@ -363,7 +352,7 @@ long sys_getpriority(struct frame *f)
 {
     i32 nice;
     if (!is_own_thread(f))
-        return forward_call(f, &syscall_table[NR_GETPRIORITY]);
+        return forward_call(f, &syscall_table[NR_getpriority]);
     long r = nice_get((i32)f->rsi, &nice);
     return r ? r : 20 - nice;
 }
@@ -373,7 +362,7 @@ long sys_setpriority(struct frame *f)
     i32 nice = (i32)f->rdx;
     if (is_own_thread(f))
         return nice_set((i32)f->rsi, nice < -20 ? -20 : nice > 19 ? 19 : nice);
-    long r = forward_call(f, &syscall_table[NR_SETPRIORITY]);
+    long r = forward_call(f, &syscall_table[NR_setpriority]);
     if (r == 0 && (i32)f->rdi != 0) { /* of a group or a user: every thread's */
         spin_lock(&threads_lock);
         for (struct list *l = threads_all.next; l != &threads_all; l = l->next)
@@ -432,7 +421,7 @@ long sys_sched_setattr(struct frame *f)
     if ((i32)a.policy < 0)
         return -EINVAL;
     r = attr_apply(tid, &a);
-    return r == -ESRCH ? ask_linux(f, NR_SETATTR) : r;
+    return r == -ESRCH ? ask_linux(f, NR_sched_setattr) : r;
 }
 
 long sys_sched_getattr(struct frame *f)
@@ -442,7 +431,7 @@ long sys_sched_getattr(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_GETATTR);
+        return ask_linux(f, NR_sched_getattr);
     struct attr a = {
         .size = (u32)min_u64(size, sizeof a),
         .policy = t->policy,
@@ -470,7 +459,7 @@ long sys_sched_getscheduler(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_GETSCHEDULER);
+        return ask_linux(f, NR_sched_getscheduler);
     long r = (long)(t->policy | (t->reset_on_fork ? SCHED_RESET_ON_FORK : 0));
     spin_unlock(&threads_lock);
     return r;
@@ -482,7 +471,7 @@ long sys_sched_getparam(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_GETPARAM);
+        return ask_linux(f, NR_sched_getparam);
     i32 prio = (i32)shown_prio(t);
     spin_unlock(&threads_lock);
     return copy_out(f->rsi, &prio, sizeof prio);
@@ -506,7 +495,7 @@ long sys_sched_rr_get_interval(struct frame *f)
         return -EINVAL;
     struct thread *t = lock_thread((i32)f->rdi);
     if (!t)
-        return ask_linux(f, NR_RR_INTERVAL);
+        return ask_linux(f, NR_sched_rr_get_interval);
     bool fifo = t->policy == 1 || t->policy == SCHED_DEADLINE;
     spin_unlock(&threads_lock);
     struct timespec ts = {0, fifo ? 0 : (i64)boot_info()->slice_ns};

@@ -11,8 +11,6 @@
 #include "sys/bpf.h"
 #include "sys/sys.h"
 
-#define NR_PRCTL 157
-#define NR_SECCOMP 317
 #define PR_GET_SECCOMP 21
 #define PR_SET_SECCOMP 22
 #define SET_MODE_STRICT 0
@@ -50,7 +48,8 @@ static struct lull_filter *filter_at(u32 n)
 
 static bool strict_allows(u32 nr)
 {
-    return nr == 0 || nr == 1 || nr == 15 || nr == 60; /* read, write, rt_sigreturn, exit */
+    return nr == NR_read || nr == NR_write || nr == NR_rt_sigreturn ||
+           nr == NR_exit; /* read, write, rt_sigreturn, exit */
 }
 
 /* What the thread's filters say: the strictest, of equals the newest. */
@@ -237,7 +236,7 @@ static long attach(u32 flags, u32 size)
 /* Whether the process may: no_new_privs, or CAP_SYS_ADMIN. Linux's mode binds the proxy: strict. */
 static long ask_linux(u64 option)
 {
-    return forward_raw(NR_PRCTL, (const u64[6]){option, SECCOMP_MODE_FILTER});
+    return forward_raw(NR_prctl, (const u64[6]){option, SECCOMP_MODE_FILTER});
 }
 
 static long install(u32 flags, uaddr insn, u32 len)
@@ -256,7 +255,7 @@ static long install(u32 flags, uaddr insn, u32 len)
         spin_unlock(&scratch_lock);
     }
     if (r == 0 && flags & FLAG_NEW_LISTENER)
-        r = refuse(NR_SECCOMP);
+        r = refuse(NR_seccomp);
     if (r == 0)
         rewrite_leaves_off();
     spin_lock(&threads_lock);
@@ -285,7 +284,7 @@ static long set_filter(u64 flags, uaddr args)
         return -EINVAL;
     long r = ask_linux(PR_SET_SECCOMP);
     if (r)
-        return r == -ENOSYS ? refuse(NR_SECCOMP) : r;
+        return r == -ENOSYS ? refuse(NR_seccomp) : r;
     return prog.insn ? install((u32)flags, prog.insn, prog.len) : -EINVAL;
 }
 
@@ -340,7 +339,7 @@ long seccomp_set_mode(u64 op, u64 flags, uaddr args)
 long seccomp_get_mode(struct frame *f)
 {
     u32 mode = current()->seccomp;
-    return mode ? (long)mode : forward_call(f, &syscall_table[NR_PRCTL]);
+    return mode ? (long)mode : forward_call(f, &syscall_table[NR_prctl]);
 }
 
 long sys_seccomp(struct frame *f)

@@ -5,9 +5,6 @@
 #include "kernel.h"
 #include "sched/futex.h"
 
-#define NR_NANOSLEEP 35
-#define NR_FUTEX 202
-#define NR_CLOCK_NANOSLEEP 230
 #define TIMER_ABSTIME 1
 #define CPU_LOOK_NS 1000000u
 
@@ -253,7 +250,7 @@ long sys_nanosleep(struct frame *f)
 {
     u64 ns;
     long r = timespec_in(f->rdi, &ns);
-    return r ? r : sleep_to(NR_NANOSLEEP, clock_mono() + ns, f->rsi);
+    return r ? r : sleep_to(NR_nanosleep, clock_mono() + ns, f->rsi);
 }
 
 /* Until the clock of CPU time `id` says `end`; what is left when a signal comes, in ns of it. */
@@ -277,7 +274,7 @@ static long cpu_sleep_on(struct frame *f, u64 end)
     struct timespec ts = to_timespec(left);
     if (f->r10 && copy_out(f->r10, &ts, sizeof ts))
         return -EFAULT;
-    return thread_resumes(NR_CLOCK_NANOSLEEP, end);
+    return thread_resumes(NR_clock_nanosleep, end);
 }
 
 static long cpu_sleep(struct frame *f, i32 id, u64 now)
@@ -320,7 +317,7 @@ long sys_clock_nanosleep(struct frame *f)
     if (r)
         return r;
     if (!(f->rsi & TIMER_ABSTIME))
-        return sleep_to(NR_CLOCK_NANOSLEEP, clock_mono() + ns, f->r10);
+        return sleep_to(NR_clock_nanosleep, clock_mono() + ns, f->r10);
     u64 end = id == 0    ? deadline_on(DEADLINE_REAL, ns)
               : id == 11 ? deadline_on(DEADLINE_TAI, ns)
                          : clock_mono() + (ns > now ? ns - now : 0);
@@ -334,15 +331,15 @@ long sys_restart_syscall(struct frame *f)
     u32 nr = t->resume.nr;
     t->resume.nr = 0;
     switch (nr) {
-    case 0:
+    case NR_read:
         return -EINTR;
-    case NR_NANOSLEEP:
+    case NR_nanosleep:
         return sleep_to(nr, t->resume.end, f->rsi);
-    case NR_CLOCK_NANOSLEEP:
+    case NR_clock_nanosleep:
         if (is_cpu_clock((i32)f->rdi))
             return cpu_sleep_on(f, t->resume.end);
         return sleep_to(nr, t->resume.end, f->r10);
-    case NR_FUTEX:
+    case NR_futex:
         return futex_resume(f, t->resume.end);
     default:
         return forward_resume(f, nr, t->resume.end);

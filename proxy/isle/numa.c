@@ -10,14 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <lull/syscalls.h>
+
 #include "isle/isle_priv.h"
 
 #define POLICIES_TRIED 16
 #define NODE_FILES "/sys/devices/system/node/"
 #define SAMPLES 4096u
-#ifndef SYS_set_mempolicy_home_node
-#define SYS_set_mempolicy_home_node 450
-#endif
 #define MASK_BITS (LULL_NODES + 1ul) /* what "maxnode" has to be for LULL_NODES bits */
 
 static void node_add(struct lull_nodes *s, unsigned node)
@@ -232,7 +231,7 @@ int64_t isle_numa_op(struct isle *isle, const uint64_t arg[6])
             !lull_node_has(&n->nodes, (uint32_t)arg[3]) ||
             !isle_app_range(isle, (isle_addr){arg[1]}, arg[2]))
             return -EINVAL;
-        return syscall(SYS_set_mempolicy_home_node, arg[1], arg[2], arg[3], 0ul) ? -errno : 0;
+        return syscall(NR_set_mempolicy_home_node, arg[1], arg[2], arg[3], 0ul) ? -errno : 0;
     case LULL_NUMA_FLAGS:
         return syscall(SYS_mbind, 0, 0, MPOL_DEFAULT, NULL, 0, (unsigned)arg[1]) ? -errno : 0;
     case LULL_NUMA_PAGES:

@@ -22,15 +22,6 @@
 #include "ownfd.h"
 #include "systable.h"
 
-/* Numbers that the C library's headers may not have. */
-#define NR_STATMOUNT 457
-#define NR_LISTMOUNT 458
-#define NR_LSM_LIST_MODULES 461
-#define NR_SETXATTRAT 463
-#define NR_GETXATTRAT 464
-#define NR_LISTXATTRAT 465
-#define NR_OPEN_TREE_ATTR 467
-
 #define MODULES_MAX 512               /* bytes: numbers of security modules */
 #define SHORT_RESULT_MAX (16ul << 20) /* bytes: a message of a POSIX queue */
 
@@ -175,7 +166,7 @@ static bool result_is_short(uint32_t nr)
     case SYS_listxattr:
     case SYS_llistxattr:
     case SYS_flistxattr:
-    case NR_LISTXATTRAT:
+    case NR_listxattrat:
     case SYS_mq_timedreceive:
         return true;
     default:
@@ -235,7 +226,7 @@ int64_t call_bounced(struct call *c, int64_t r)
     if (r < 0 || (r == 0 && !variant))
         return r;
     size_t n = variant ? variant_written(c, r)
-                       : (size_t)r * (c->nr == NR_LSM_LIST_MODULES ? sizeof(uint64_t) : 1);
+                       : (size_t)r * (c->nr == NR_lsm_list_modules ? sizeof(uint64_t) : 1);
     void *dst = n <= c->bounce_have ? call_mem(c, c->bounce_at, n) : NULL;
     if (n && !dst)
         return -EFAULT;
@@ -418,7 +409,7 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_ioprio_get:
     case SYS_ioprio_set:
         return decode_ioprio(c, answer);
-    case 451: /* cachestat: newer than some libc headers */
+    case NR_cachestat: /* newer than some libc headers */
         return decode_cachestat(c, answer);
     case SYS_setfsuid:
     case SYS_setfsgid:
@@ -508,7 +499,7 @@ static bool decode_special(struct call *c, int64_t *answer)
         return decode_fsopen(c, answer);
     case SYS_open_tree:
         return decode_open_tree(c, answer);
-    case NR_OPEN_TREE_ATTR:
+    case NR_open_tree_attr:
         return decode_mount_setattr(c, answer) && decode_open_tree(c, answer);
     case SYS_chroot:
         return decode_chroot(c, answer);
@@ -522,15 +513,15 @@ static bool decode_special(struct call *c, int64_t *answer)
     case SYS_add_key:
     case SYS_request_key:
         return keys_call(c, answer);
-    case NR_STATMOUNT:
-    case NR_LISTMOUNT:
+    case NR_statmount:
+    case NR_listmount:
         return decode_mount_request(c, answer);
     case SYS_mount_setattr:
         return decode_mount_setattr(c, answer);
-    case NR_LSM_LIST_MODULES:
+    case NR_lsm_list_modules:
         return decode_modules(c, answer);
-    case NR_SETXATTRAT:
-    case NR_GETXATTRAT:
+    case NR_setxattrat:
+    case NR_getxattrat:
         return decode_xattr_args(c, answer);
     case SYS_kcmp:
         return decode_kcmp(c, answer);
@@ -654,7 +645,7 @@ bool call_makes_fd(uint32_t nr, const uint64_t user[6])
     case SYS_mq_open:
     case SYS_open_by_handle_at:
     case SYS_open_tree:
-    case NR_OPEN_TREE_ATTR:
+    case NR_open_tree_attr:
     case SYS_fsopen:
     case SYS_fsmount:
     case SYS_fspick:
@@ -742,7 +733,7 @@ int64_t call_finish(struct call *c, int64_t r)
             r = finish_open(c, r);
         break;
     case SYS_open_tree:
-    case NR_OPEN_TREE_ATTR:
+    case NR_open_tree_attr:
         finish_mount(c);
         if (r >= 0)
             r = finish_open(c, r);

@@ -30,11 +30,6 @@
 
 #define LINKS_MAX 40 /* Linux's own */
 
-/* Numbers that the C library's headers may not have. */
-#define NR_SETXATTRAT 463
-#define NR_GETXATTRAT 464
-#define NR_REMOVEXATTRAT 466
-
 char *path_copy(struct call *c, uint64_t va, bool *fault)
 {
     /* All of PATH_MAX without a NUL, closed by ours: too long by Linux's own count. */
@@ -77,9 +72,9 @@ static bool path_is_file_name(uint32_t nr, unsigned i)
     case SYS_request_key:
     case SYS_fsopen:
         return false;
-    case NR_SETXATTRAT:
-    case NR_GETXATTRAT:
-    case NR_REMOVEXATTRAT: /* the name of an attribute */
+    case NR_setxattrat:
+    case NR_getxattrat:
+    case NR_removexattrat: /* the name of an attribute */
         return i == 1;
     case SYS_mount: /* the kind of a file system */
         return i != 2;

@@ -235,11 +235,16 @@ enum lull_limit_op {
 /* AIO_SETTLE: start, length: waits for the operations of io_submit(2) on this memory. Answers 0. */
 #define LULL_NR_AIO_SETTLE 508u
 
+#include <lull/syscalls.def>
+
+/* NR_read ...: the numbers of the table's rows. */
+#define LULL_ROW(nr, name, ...) NR_##name = nr,
+enum lull_nr { LULL_SYSCALL_ROWS };
+#undef LULL_ROW
+
 /* Defines the table; both sides include it in exactly one file. */
 #define LULL_DEFINE_SYSCALLS(table) const struct lull_sysdesc table[512] = {LULL_SYSCALL_ROWS}
 
 #define LULL_ROW(nr, name, class, n, ...) [nr] = {#name, LULL_SYS_##class, n, {__VA_ARGS__}},
-
-#include <lull/syscalls.def>
 
 #endif
