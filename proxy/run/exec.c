@@ -84,7 +84,7 @@ static void add_options(struct words *w, const struct run *r)
         add(w, o->detours ? "--report=detours,%s" : "--report=%s", o->report_file);
     if (o->timeout_s > 0) {
         double left = o->timeout_s - (double)(now_ns() - r->first_ns) / 1e9;
-        add(w, "--timeout=%.3f", left > 0.001 ? left : 0.001);
+        add(w, "--timeout=%.6f", left > 1e-6 ? left : 1e-6);
     }
     if (o->verbose)
         add(w, "--verbose");

@@ -382,7 +382,8 @@ void signals_serve(struct run *r)
         close(r->clock_fd);
     r->clock_fd = -1;
     faults_block(SIG_UNBLOCK);
-    if (warned) {
+    /* An image before this one may have been warned: the signal came with the execve. */
+    if (warned || (r->result.signo == SIGTERM && now_ns() >= r->deadline_ns)) {
         r->result.status = TIMEOUT_STATUS;
         r->result.signo = 0;
     }
