@@ -49,9 +49,9 @@ static const struct {
     u32 nr;
     u64 entry;
 } ways[] = {{~0u, (u64)lull_fast},
-            {39, (u64)leaf_getpid},
-            {186, (u64)leaf_gettid},
-            {24, (u64)leaf_sched_yield}};
+            {NR_getpid, (u64)leaf_getpid},
+            {NR_gettid, (u64)leaf_gettid},
+            {NR_sched_yield, (u64)leaf_sched_yield}};
 #define WAYS (sizeof ways / sizeof *ways)
 _Static_assert(sizeof(u64) * WAYS <= STUB_SIZE, "an area's first slot holds every way");
 

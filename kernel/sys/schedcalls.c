@@ -195,6 +195,8 @@ static long policy_check(const struct thread *t, struct wanted *w)
 static long policy_set(i32 tid, struct wanted w)
 {
     long r = -ESRCH;
+    if (w.policy == SCHED_DEADLINE) /* sched_yield ends the period, even if nobody waits */
+        rewrite_leaves_off();
     pi_begin();
     struct thread *t = lock_thread(tid);
     if (t && (r = policy_check(t, &w)) == 0 && (r = deadline_check(t, &w)) == 0) {
