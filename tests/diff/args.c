@@ -324,6 +324,8 @@ static const struct shape {
     {SYS_munlockall, "-"},
     {SYS_mlock2, "-"},
     {SYS_remap_file_pages, "-"},
+    {SYS_seccomp, "2 0 p4"}, /* SECCOMP_GET_ACTION_AVAIL, SECCOMP_GET_NOTIF_SIZES */
+    {SYS_seccomp, "3 0 p6"},
     {SYS_prctl, "2 p4"},
     {SYS_prctl, "15 p16"},
     {SYS_prctl, "16 p16"},
