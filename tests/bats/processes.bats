@@ -38,19 +38,21 @@ load common
     both_ok processes exec-signals
 }
 
-@test "execve loses no signal, whenever it comes" {
-    local s pid
+# 58 and 59 are lull's own signals: one that comes while Linux ends lull's threads is lost.
+@test "execve loses no signal but the two of lull's, whenever it comes" {
+    local s pid numbers
+    numbers="$(seq 34 57) $(seq 60 63)"
     "$LULL" --cpus "$FIRST" "$PROGRAMS/survivors" >isle.out 2>isle.err 3>&- &
     pid=$!
     wait_for 20 test -e started
-    for s in 10 12 $(seq 40 63); do
+    for s in 10 12 $numbers; do
         kill -s "$s" "$pid"
         sleep 0.011
     done
     touch stop
     wait "$pid"
     cat isle.err isle.out
-    [ "$(cat isle.out)" = "10 12 $(seq -s ' ' 40 63) pending" ]
+    [ "$(cat isle.out)" = "10 12 $(echo $numbers) pending" ]
 }
 
 @test "execve keeps process, directory and limits of the isle" {
