@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -8,15 +7,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "capable.h"
 #include "program/program.h"
-
-static bool capable(unsigned capability)
-{
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
-    return syscall(SYS_capget, &head, data) == 0 &&
-           data[capability / 32].effective >> (capability % 32) & 1;
-}
 
 enum program_rights program_rights(int fd, bool no_new_privs, uid_t *euid, gid_t *egid)
 {

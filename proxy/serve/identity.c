@@ -5,7 +5,6 @@
  * not the proxy's: what only execve(2) looks at is kept here and set by the thread that executes.
  */
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include <lull/syscalls.h>
 
+#include "capable.h"
 #include "message.h"
 #include "serve/agent.h"
 #include "serve/call.h"
@@ -89,10 +89,7 @@ static bool in_every_thread(struct call *c, int64_t *answer)
 
 static bool may_filter(void)
 {
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    return identity_no_new_privs() ||
-           (syscall(SYS_capget, &head, data) == 0 && data[0].effective & 1u << CAP_SYS_ADMIN);
+    return identity_no_new_privs() || capable(CAP_SYS_ADMIN);
 }
 
 /* Names, timer slack and the like are the isle kernel's business: they are a thread's. */

@@ -2,7 +2,6 @@
 /* LULL_NR_LIMIT: what Linux has to say to a limit that the isle keeps. */
 #include <dirent.h>
 #include <errno.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +12,12 @@
 #include <lull/maps.h>
 #include <lull/syscalls.h>
 
+#include "capable.h"
 #include "ownfd.h"
 #include "rlimits.h"
 #include "serve/agent.h"
 #include "serve/call.h"
 #include "serve/view.h"
-
-static bool capable(unsigned capability)
-{
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2] = {{0, 0, 0}, {0, 0, 0}};
-    return syscall(SYS_capget, &head, data) == 0 &&
-           data[capability / 32].effective >> (capability % 32) & 1;
-}
 
 /* Threads of the process if it is this user's. */
 static int64_t threads_of(const char *pid, uid_t user)
