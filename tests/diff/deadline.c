@@ -2,6 +2,8 @@
 /* SCHED_DEADLINE: checks, values read back, order, budgets (sched(7)). */
 #include "diff.h"
 
+#include "../sched_attr.h"
+
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -12,15 +14,6 @@
 #define RESET 1ul
 #define KEEP_POLICY 8ul
 #define KEEP_PARAMS 16ul
-
-struct attr {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t low, high;
-};
 
 static long set_of(pid_t tid, uint64_t flags, uint64_t runtime, uint64_t deadline, uint64_t period)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* mlock(2), mseal(2), guard pages, MAP_DROPPABLE, remap_file_pages(2): what they permit and show.
- */
+/* mlock(2), mseal(2), guard pages, MAP_DROPPABLE, remap_file_pages(2): what they permit and
+   show. */
 #include "diff.h"
 
 #include <grp.h>

@@ -1089,8 +1089,8 @@ CASE(memory, madvise_in_order)
     R(madvise(p, 2 * PAGE, MADV_FREE));
 }
 
-/* A mapping that reaches behind its file's end is one mapping, and each part of it has its rights.
- */
+/* A mapping that reaches behind its file's end is one mapping, and each part of it has its
+   rights. */
 CASE(memory, a_file_ends_inside_its_mapping)
 {
     int fd = file_with("f", "x");
@@ -1175,8 +1175,8 @@ static int of_blocks(char *p, size_t len, int value)
     return sum;
 }
 
-/* Where its parent had a reservation only, or nothing: memory of which its machine knows nothing.
- */
+/* Where its parent had a reservation only, or nothing: memory of which its machine knows
+   nothing. */
 CASE(memory, a_forked_child_maps_new_memory)
 {
     const size_t mib = 1 << 20, len = 80 * mib;

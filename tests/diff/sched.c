@@ -2,6 +2,8 @@
 /* Restartable sequences, memory barriers, scheduling of threads and of other processes. */
 #include "diff.h"
 
+#include "../sched_attr.h"
+
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -370,15 +372,6 @@ CASE(membarrier, orders)
 }
 
 /* ---- scheduling ---- */
-
-struct attr {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t low, high;
-};
 
 static void show_attr(pid_t pid)
 {

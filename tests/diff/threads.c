@@ -2,6 +2,8 @@
 /* Futexes, scheduling, clone, and what belongs to a thread. */
 #include "diff.h"
 
+#include "../sched_attr.h"
+
 #include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <linux/sched.h>
@@ -296,15 +298,6 @@ CASE(threads, scheduler_priorities)
         R(sched_get_priority_max(i));
     }
 }
-
-struct attr {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-    uint32_t low, high;
-};
 
 CASE(threads, sched_attr)
 {

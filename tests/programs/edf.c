@@ -9,15 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MS 1000000l
+#include "../sched_attr.h"
 
-struct attr {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-};
+#define MS 1000000l
 
 static const long deadline_ms[2] = {90, 50};
 static volatile int order, place[2], ready;
