@@ -192,8 +192,8 @@ long window_open(struct lull_map m, u64 answer); /* tables and rights; answer as
 long sys_shmat(struct frame *f);
 long sys_shmdt(struct frame *f);
 
-/* hugetlb.c: huge pages of Linux's pool, which lie in windows. All but map_hugetlb() under mm_lock.
- */
+/* hugetlb.c: huge pages of Linux's pool, which lie in windows. All but map_hugetlb() under
+   mm_lock. */
 /* mmap(2) of pages of 1 << shift bytes; it takes mm_lock itself. */
 long map_hugetlb(struct frame *f, u32 prot, u32 shift, u64 *out);
 long hugetlb_default(u32 flags); /* log2 of the page size that MAP_HUGETLB means, or -EINVAL */

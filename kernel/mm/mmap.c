@@ -360,8 +360,8 @@ long mm_protect(struct lull_map v, u64 from, u64 to, u32 prot)
     return 0;
 }
 
-/* Pages behind a file's end, and guard pages: which signal an access raises depends on the rights.
- */
+/* Pages behind a file's end, and guard pages: which signal an access raises depends on the
+   rights. */
 static long protect_closed(struct lull_map m, u32 prot)
 {
     if (prot & PROT_WRITE && m.flags & LULL_MAP_READONLY)

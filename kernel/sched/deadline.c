@@ -22,39 +22,36 @@ static u64 share(u64 runtime, u64 period)
     return (runtime << BW_SHIFT) / period;
 }
 
-bool deadline_admits(const struct thread *t, const struct deadline *want)
-{
-    u64 sum = share(want->runtime, want->period);
-    for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
-        const struct thread *x = CONTAINER(l, struct thread, all);
-        if (x != t && x->policy == SCHED_DEADLINE)
-            sum += share(x->dl.runtime, x->dl.period);
-    }
-    return sum <= BW_CORE * boot_info()->ncores;
-}
+#define ALL_CORES (-1)
 
-/* What the deadline threads of a core other than t have of it. Under threads_lock. */
-static u64 load_of(unsigned core, const struct thread *t)
+/* What the deadline threads of a core, or of ALL_CORES, other than t have. Under threads_lock. */
+static u64 load_of(i32 core, const struct thread *t)
 {
     u64 sum = 0;
     for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {
         const struct thread *x = CONTAINER(l, struct thread, all);
-        u32 at = x->migrate_to >= 0 ? (u32)x->migrate_to : x->core;
-        if (x != t && x->policy == SCHED_DEADLINE && at == core)
+        i32 at = x->migrate_to >= 0 ? x->migrate_to : (i32)x->core;
+        if (x != t && x->policy == SCHED_DEADLINE && (core == ALL_CORES || at == core))
             sum += share(x->dl.runtime, x->dl.period);
     }
     return sum;
+}
+
+bool deadline_admits(const struct thread *t, const struct deadline *want)
+{
+    u64 sum = load_of(ALL_CORES, t) + share(want->runtime, want->period);
+    return sum <= BW_CORE * boot_info()->ncores;
 }
 
 /* Its own core if there is room, else the one with the most room. Under threads_lock. */
 static unsigned choose_core(const struct thread *t)
 {
     unsigned best = t->core;
-    u64 least = load_of(best, t);
+    u64 least = load_of((i32)best, t);
     if (least + share(t->dl.runtime, t->dl.period) <= BW_CORE)
         return best;
     for (unsigned i = 0; i < boot_info()->ncores; i++) {
-        u64 load = load_of(i, t);
+        u64 load = load_of((i32)i, t);
         if (load < least) {
             least = load;
             best = i;

@@ -41,8 +41,8 @@ enum thread_state {
 #define DEADLINE_REAL (1ul << 63)
 #define DEADLINE_TAI (1ul << 62)
 #define DEADLINE_NS_MAX (DEADLINE_TAI - 1)
-#define SLEEP_NS_MAX                                                                               \
-    4000000000000000000ul /* from now: CLOCK_MONOTONIC stays below DEADLINE_NS_MAX */
+/* From now: CLOCK_MONOTONIC stays below DEADLINE_NS_MAX. */
+#define SLEEP_NS_MAX 4000000000000000000ul
 
 struct timer {
     struct list link;

@@ -226,8 +226,8 @@ void slice_tick(void)
     if (!__atomic_load_n(&q->nready, __ATOMIC_SEQ_CST)) {
         slice_disarm();
     } else if (!p->cur->is_idle) {
-        if (sched_fair_tick(p,
-                            q) || /* a SCHED_FIFO one runs until it blocks or yields (sched(7)) */
+        /* a SCHED_FIFO one runs until it blocks or yields (sched(7)) */
+        if (sched_fair_tick(p, q) ||
             (p->cur->policy != SCHED_FIFO && !run_left(p) && !sched_keeps_turn(q, p->cur)))
             thread_set_work(p->cur, WORK_RESCHED);
         slice_arm(p->index);

@@ -96,10 +96,10 @@ static void vsyscall(struct frame *f)
         seccomp_trap(f, nr, ip, r);
         return;
     }
-    if (verdict == SECCOMP_PASS)
+    bool passes = verdict == SECCOMP_PASS;
+    if (passes)
         r = syscall_local(f, nr);
-    if (r == -EFAULT &&
-        verdict == SECCOMP_PASS) { /* there is no errno: whoever calls it does not expect one */
+    if (passes && r == -EFAULT) { /* there is no errno: whoever calls it does not expect one */
         u64 bad = f->rdi && copy_out(f->rdi, &(u64){0}, 1) ? f->rdi : f->rsi;
         signal_force(f, SIGSEGV, SEGV_MAPERR, bad, 14, PF_USER | PF_WRITE);
         return;

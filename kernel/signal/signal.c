@@ -250,7 +250,7 @@ static bool ring_take(void)
 {
     struct lull_signals *s = (struct lull_signals *)LULL_SIGNALS;
     spin_lock(&ring_lock);
-    bool any = !signals_stay() && s->head != __atomic_load_n(&s->tail, __ATOMIC_ACQUIRE);
+    bool any = !signals_stay() && signals_wait_in_ring();
     if (any) {
         u32 at = s->head % LULL_SIGNAL_RING;
         struct sigshort info = {.code = s->entry[at].code,

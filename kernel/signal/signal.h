@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Signals: signal(7), sigaction(2); layouts from the kernel's x86-64 user ABI (asm/sigcontext.h).
- */
+/* Signals: signal(7), sigaction(2); layouts from the kernel's x86-64 user ABI
+   (asm/sigcontext.h). */
 #ifndef KERNEL_SIGNAL_SIGNAL_H
 #define KERNEL_SIGNAL_SIGNAL_H
 

@@ -108,8 +108,8 @@ static bool msg_have(uaddr msg, u32 prot, u64 *word)
     return true;
 }
 
-/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg); *word: of the first.
- */
+/* How many of n messages, from the first, may be used so (sendmmsg, recvmmsg); *word: of the
+   first. */
 static u64 messages_usable(uaddr p, u64 n, u32 prot, u64 *word)
 {
     u64 other;

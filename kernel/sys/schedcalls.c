@@ -156,8 +156,8 @@ static bool deadline_valid(struct deadline *d)
     return true;
 }
 
-/* May t have the deadline that `w` says beside all other threads? 0 or -errno; under threads_lock.
- */
+/* May t have the deadline that `w` says beside all other threads? 0 or -errno; under
+   threads_lock. */
 static long deadline_check(const struct thread *t, const struct wanted *w)
 {
     const struct deadline *d = &w->dl, *has = &t->dl;
@@ -195,8 +195,6 @@ static long policy_check(const struct thread *t, struct wanted *w)
 static long policy_set(i32 tid, struct wanted w)
 {
     long r = -ESRCH;
-    if (w.policy == SCHED_DEADLINE) /* sched_yield ends the period, even if nobody waits */
-        rewrite_leaves_off();
     pi_begin();
     struct thread *t = lock_thread(tid);
     if (t && (r = policy_check(t, &w)) == 0 && (r = deadline_check(t, &w)) == 0) {
@@ -214,6 +212,9 @@ static long policy_set(i32 tid, struct wanted w)
     if (t)
         spin_unlock(&threads_lock);
     pi_end();
+    if (r == 0 &&
+        w.policy == SCHED_DEADLINE) /* sched_yield ends the period, even if nobody waits */
+        rewrite_leaves_off();
     if (r == 0)
         thread_set_work(current(), WORK_RESCHED);
     return r;

@@ -11,8 +11,6 @@
 #include "sys/bpf.h"
 #include "sys/sys.h"
 
-#define PR_GET_SECCOMP 21
-#define PR_SET_SECCOMP 22
 #define SET_MODE_STRICT 0
 #define SET_MODE_FILTER 1
 #define GET_ACTION_AVAIL 2
@@ -48,8 +46,7 @@ static struct lull_filter *filter_at(u32 n)
 
 static bool strict_allows(u32 nr)
 {
-    return nr == NR_read || nr == NR_write || nr == NR_rt_sigreturn ||
-           nr == NR_exit; /* read, write, rt_sigreturn, exit */
+    return nr == NR_read || nr == NR_write || nr == NR_rt_sigreturn || nr == NR_exit;
 }
 
 /* What the thread's filters say: the strictest, of equals the newest. */
@@ -193,8 +190,8 @@ static bool is_ancestor(const struct thread *t)
     return n == t->filter;
 }
 
-/* Under threads_lock: the number of a thread that cannot have the current one's filters, 0: none.
- */
+/* Under threads_lock: the number of a thread that cannot have the current one's filters, 0:
+   none. */
 static long who_differs(void)
 {
     for (struct list *l = threads_all.next; l != &threads_all; l = l->next) {

@@ -5,6 +5,8 @@
 
 #include "sched/thread.h"
 
+#define PR_GET_SECCOMP 21
+#define PR_SET_SECCOMP 22
 #define SECCOMP_MODE_STRICT 1u
 #define SECCOMP_MODE_FILTER 2u
 

@@ -371,8 +371,8 @@ int hold_core(struct hold *h, pid_t tid, unsigned cpu)
         else
             atomic_fetch_add(&h->moved, 1);
     } else if (h->home_fd >= 0 || h->keeper.fd >= 0) {
-        /* the keeper's: the image before an execve(2) had the right to a cpuset, this one has not
-         */
+        /* the keeper's: the image before an execve(2) had the right to a cpuset, this one has
+           not */
         if (h->home_fd >= 0 || keeper_move(&h->keeper, tid, KEEPER_CORES))
             move(h, KEEPER_HOME, tid); /* from a shield that does not have the CPU */
     }

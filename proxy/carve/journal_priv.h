@@ -11,9 +11,8 @@
 #define FOREIGN_MAX 4096               /* such files in a directory */
 #define LOCK_TRIES 30000 /* of a millisecond: a shield of a crowded node takes its time */
 #define JOURNAL_SETTINGS "settings"
-#define RESERVE                                                                                    \
-    (256u << 10) /* bytes of the lock's file: room for giving back when there is none              \
-                  */
+/* Bytes of the lock's file: room for giving back when there is none. */
+#define RESERVE (256u << 10)
 
 struct want {
     enum journal_kind kind;

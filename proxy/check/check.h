@@ -46,8 +46,8 @@ bool loader_is_trusted(int fd);
 int loader_list(const struct program *p, struct libraries *out);
 void libraries_free(struct libraries *l);
 
-/* -- isa.c: levels of the processor, as in the x86-64 psABI, 3.1.1 ------------------------------
- */
+/* -- isa.c: levels of the processor, as in the x86-64 psABI, 3.1.1
+   ------------------------------ */
 #define ISA_BASELINE 1u
 #define ISA_V2 2u
 #define ISA_V3 4u
@@ -68,16 +68,16 @@ bool isa_lacks(const struct isa_cpu *cpu, uint32_t needed, char *buf, size_t siz
 /* "x86-64-v3"; the highest of the bits. */
 const char *isa_name(uint32_t needed);
 
-/* -- elffile.c ----------------------------------------------------------------------------------
- */
+/* -- elffile.c
+   ---------------------------------------------------------------------------------- */
 struct elffile {
     uint32_t isa; /* ISA_* that it needs */
     char
         *imports; /* names of undefined functions, each with a NUL, an empty one last; NULL: none */
     const char *sanitizer; /* whose runtime it contains or calls: "AddressSanitizer"; NULL: none */
 };
-/* A file that passed elf_parse(), or a library; what contradicts itself is left out. 0 or -errno.
- */
+/* A file that passed elf_parse(), or a library; what contradicts itself is left out. 0 or
+   -errno. */
 int elffile_read(int fd, struct elffile *out);
 void elffile_free(struct elffile *f);
 
@@ -89,8 +89,8 @@ void elffile_free(struct elffile *f);
  */
 const char *sanitizer_of(const char *symbol);
 
-/* -- calls.c ------------------------------------------------------------------------------------
- */
+/* -- calls.c
+   ------------------------------------------------------------------------------------ */
 /*
  * The system call that a function of that name makes, if Lull refuses it; NULL: not refused, or
  * not known. `function`: a name of libc or of a library that wraps system calls.

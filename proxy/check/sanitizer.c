@@ -4,8 +4,8 @@
 
 #include "check/check.h"
 
-/* UndefinedBehaviorSanitizer has no shadow and runs. LeakSanitizer's allocator has a fixed address.
- */
+/* UndefinedBehaviorSanitizer has no shadow and runs. LeakSanitizer's allocator has a fixed
+   address. */
 static const struct {
     const char *symbol, *name;
 } runtimes[] = {

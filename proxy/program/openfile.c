@@ -11,8 +11,8 @@
 
 #define EXECVE_CHECK 0x10000 /* AT_EXECVE_CHECK of execveat(2), since Linux 6.14 */
 
-/* The calling process may execute the file, as far as its kind, rights and mount say. 0 or -errno.
- */
+/* The calling process may execute the file, as far as its kind, rights and mount say. 0 or
+   -errno. */
 static int may_execute(int fd)
 {
     char link[64];

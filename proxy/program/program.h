@@ -112,8 +112,8 @@ int program_open(const char *file, int argc, char **argv, struct program *out);
 int program_open_file(int dir, const char *path, int flags);
 /* The same for a file that may be executed and not read: it is open as a name alone (O_PATH). */
 int program_name_file(int dir, const char *path, int flags);
-/* Whether somebody has the file open for writing, where Linux can be asked; `fd`: open for reading.
- */
+/* Whether somebody has the file open for writing, where Linux can be asked; `fd`: open for
+   reading. */
 bool program_is_written(int fd);
 
 /*

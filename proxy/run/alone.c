@@ -229,8 +229,8 @@ static int open_pid_ns(const char *name)
     return ownfd_open(dir, path, O_RDONLY | O_CLOEXEC);
 }
 
-/* `pid`, the first process of a namespace that unshare(2) asked for, has it: the next ones get it.
- */
+/* `pid`, the first process of a namespace that unshare(2) asked for, has it: the next ones get
+   it. */
 static void keep_pid_ns(struct run *r, pid_t pid, int back)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);

@@ -154,8 +154,8 @@ bool call_bounce(struct call *c, unsigned i, uint64_t n, uint64_t have)
     return true;
 }
 
-/* Who fills a buffer only as far as there is something to tell: what is behind need not be there.
- */
+/* Who fills a buffer only as far as there is something to tell: what is behind need not be
+   there. */
 static bool result_is_short(uint32_t nr)
 {
     switch (nr) {

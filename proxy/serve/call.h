@@ -100,8 +100,8 @@ struct call {
     bool refused;         /* answered with ENOSYS by the proxy */
 };
 
-/* Returns true when Linux is to be asked; false: *answer is the result. c->env, mem, nr, user set.
- */
+/* Returns true when Linux is to be asked; false: *answer is the result. c->env, mem, nr, user
+   set. */
 bool call_decode(struct call *c, int64_t *answer);
 
 /* Linux gets n bytes of own memory as argument i, for a result that goes to the program's, where it
@@ -222,8 +222,8 @@ bool decode_setpriority(struct call *c, int64_t *answer);
    a real-time priority nor cores of theirs are Linux's to give. */
 bool schedules_peer(struct call *c);
 bool decode_limit(struct call *c, int64_t *answer); /* limit.c */
-/* Is that process the proxy's memory? Its own number, or a vfork child's (path_proc.c).
- */
+/* Is that process the proxy's memory? Its own number, or a vfork child's
+   (path_proc.c). */
 bool call_shows_proxy(const struct call *c, long pid);
 /* What comes behind such a number in a path of procfs, wherever that is mounted; NULL: another
    file. */

@@ -173,8 +173,8 @@ bool schedules_peer(struct call *c)
     return prio && !agent_acting() && peer_is_isle((int)c->user[0]);
 }
 
-/* The structure says itself how long it is: Linux reads a copy, which says no more than is there.
- */
+/* The structure says itself how long it is: Linux reads a copy, which says no more than is
+   there. */
 bool decode_sched_setattr(struct call *c, int64_t *answer)
 {
     uint32_t size;

@@ -138,8 +138,8 @@ static bool decode_waitv(struct call *c, int64_t *answer)
 
 static _Thread_local bool waits_as; /* this thread has a real-time priority */
 
-/* Linux wakes who waits for a futex by priority: this thread waits with the program's, if it may.
- */
+/* Linux wakes who waits for a futex by priority: this thread waits with the program's, if it
+   may. */
 static void wait_as(int prio)
 {
     struct sched_param p = {.sched_priority = prio};

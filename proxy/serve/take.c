@@ -190,8 +190,8 @@ static bool writes_to_stream(uint32_t nr)
     }
 }
 
-/* Linux may have left this signal pending for the thread that made the call, where it is blocked.
- */
+/* Linux may have left this signal pending for the thread that made the call, where it is
+   blocked. */
 static bool take_signal(int signo)
 {
     uint64_t set = UINT64_C(1) << (signo - 1);

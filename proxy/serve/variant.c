@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls whose arguments depend on a command (lull/variants.h), and structures of their own length.
- */
+/* Calls whose arguments depend on a command (lull/variants.h), and structures of their own
+   length. */
 #include "serve/variant.h"
 
 #include <errno.h>

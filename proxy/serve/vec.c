@@ -311,8 +311,8 @@ bool decode_msghdr(struct call *c, unsigned i, bool send, int64_t *answer)
     return true;
 }
 
-/* Control data that is too long for one message ends the call before it: that one is left to fail.
- */
+/* Control data that is too long for one message ends the call before it: that one is left to
+   fail. */
 static int64_t messages_check(struct call *c, struct mmsg_copy *mm, bool send)
 {
     size_t total = 0;

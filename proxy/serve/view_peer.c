@@ -136,8 +136,8 @@ bool view_peer(int fd, const char *path, struct text *out)
         at += stat ? strlen(") ") : strlen("\nState:\t");
     ok = at && strchr("RSD", *at);
     if (ok) {
-        /* In the order in which a signal comes: while Linux has it, the proxy's main thread runs.
-         */
+        /* In the order in which a signal comes: while Linux has it, the proxy's main thread
+           runs. */
         bool asleep = *at == 'S' && !signal_under_way(pid);
         if (asleep && main_waits(pid, &waits))
             asleep = waits && !serving(pid);

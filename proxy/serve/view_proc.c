@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of /proc, as proc(5) describes them. Everything that comes from the isle is copied first.
- */
+/* Files of /proc, as proc(5) describes them. Everything that comes from the isle is copied
+   first. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

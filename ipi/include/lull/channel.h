@@ -19,9 +19,8 @@
 #include <lull/abi.h>
 
 #define LULL_CHAN_DEPTH 256u /* entries of the submission ring; power of two */
-#define LULL_CHAN_SLOTS                                                                            \
-    4096u /* entries of the completion ring, threads of an isle; power of two                      \
-           */
+/* Entries of the completion ring, threads of an isle; power of two. */
+#define LULL_CHAN_SLOTS 4096u
 
 struct lull_sqe {
     uint32_t nr;   /* Linux x86-64 system call number */

@@ -127,8 +127,8 @@
 /* Interrupt vector of a doorbell (LULL_BOOT_F_DOORBELL). */
 #define LULL_VECTOR 0x40
 
-/* Segment selectors: Linux's own, because some nested KVMs know no others (docs/architecture.md).
- */
+/* Segment selectors: Linux's own, because some nested KVMs know no others
+   (docs/architecture.md). */
 #define LULL_SEL_KCODE 0x10
 #define LULL_SEL_KDATA 0x18
 #define LULL_SEL_UCODE32 0x23

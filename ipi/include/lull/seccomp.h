@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * seccomp filters of the program's threads: written by the kernel, copied by the proxy over an
- * execve(2), as hostile as all of isle memory.
+ * seccomp filters of the program's threads, in memory of the kernel's own. The proxy does not read
+ * them: no filter outlives an execve(2), which is refused to a thread that has one.
  */
 #ifndef LULL_SECCOMP_H
 #define LULL_SECCOMP_H
@@ -31,11 +31,9 @@ LULL_ASSERT_SIZE(struct lull_filter, 16);
 
 #define LULL_FILTER_LEN 4096u /* BPF_MAXINSNS */
 #define LULL_FILTER_UNIT 64u  /* bytes */
-#define LULL_FILTER_TOTAL                                                                          \
-    32768u                     /* instructions of all filters of a thread, as Linux counts them    \
-                                */
+/* Instructions of all filters of a thread, as Linux counts them. */
+#define LULL_FILTER_TOTAL 32768u
 #define LULL_FILTER_PENALTY 4u /* what each filter counts besides, apart from the newest */
-#define LULL_FILTER_DEPTH (LULL_FILTER_TOTAL / LULL_FILTER_PENALTY) /* no thread has as many */
 #define LULL_FILTERS_MAX (LULL_SECCOMP_SIZE / LULL_FILTER_UNIT)
 
 /* Bytes of a filter, whole units. */
